@@ -1,0 +1,214 @@
+/** `App`: the named set of functions that is deployed together. What is declared here runs elsewhere. */
+import type { ContainerContext, Context } from "./context.ts";
+import { type Schedules, schedulesOf } from "./cron.ts";
+import {
+  type Callable,
+  type ClassDeclaration,
+  DECLARATION,
+  type Declaration,
+  type DeclaredApp,
+  declaredName,
+  type EndpointDeclaration,
+  type FunctionDeclaration,
+  type PythonDeclaration,
+  type Responder,
+} from "./declaration.ts";
+import { assertStandard, marksOf } from "./decorators.ts";
+import { EndpointHandle } from "./endpoint_handle.ts";
+import { type Callee, FunctionHandle } from "./handle.ts";
+import { type Invoke, invokeFunction } from "./invoke.ts";
+import { localContext } from "./local.ts";
+import { type ContainerOptions, containerSpec } from "./options.ts";
+import { isSchema, type Schema, type SchemaInput, type SchemaOutput } from "./schema.ts";
+
+/** Choices of {@link App}. */
+export interface AppOptions {
+  /** npm packages that are not bundled but installed beside the bundle, such as `"npm:onnxruntime-node@1.22.0"`. */
+  readonly external?: readonly string[];
+}
+
+/** Choices of `app.function`. */
+export interface FunctionOptions extends ContainerOptions {
+  /** When it is called without anybody calling it. */
+  readonly schedule?: Schedules;
+  /** A Standard Schema (zod, valibot, arktype, …): checks each input before the handler sees it, and types it. */
+  readonly input?: Schema;
+}
+
+/** Choices of `app.endpoint`. */
+export interface EndpointOptions extends Omit<ContainerOptions, "retries"> {
+  /**
+   * Who may ask: those with a key, or everybody.
+   * @default "key"
+   */
+  readonly auth?: "key" | "public";
+}
+
+/** Choices of `app.python`. */
+export interface PythonOptions extends ContainerOptions {
+  /** When it is called without anybody calling it. */
+  readonly schedule?: Schedules;
+  /** Pinned packages, one a line as in `requirements.txt`, for a virtual environment. */
+  readonly requirements?: readonly string[];
+  /** Other files that the code needs, relative to the module. */
+  readonly files?: readonly string[];
+  /** Whether it is a generator, whose yields are streamed. */
+  readonly stream?: boolean;
+}
+
+/**
+ * An app: give each function its options and its code, and export what that returns.
+ *
+ * @example
+ * ```ts
+ * import { App } from "berth";
+ *
+ * const app = new App("numbers");
+ *
+ * export const double = app.function({ cpu: 1, retries: 2 }, (n: number) => 2 * n);
+ *
+ * export const count = app.function({}, async function* (input: { to: number }) {
+ *   for (let n = 1; n <= input.to; n++) yield n;
+ * });
+ * ```
+ */
+export class App {
+  readonly name: string;
+  readonly #declared: DeclaredApp;
+
+  constructor(name: string, { external = [] }: AppOptions = {}) {
+    if (typeof name !== "string" || name === "") throw new TypeError("Cannot make an app: it needs a name");
+    this.name = name;
+    this.#declared = { name, external, declared: [] };
+  }
+
+  /** Declares a function. Its name is that of the export. */
+  function<S extends Schema, Returned>(
+    options: FunctionOptions & { readonly input: S },
+    handler: (input: SchemaOutput<S>, ctx: Context) => Returned,
+  ): FunctionHandle<SchemaInput<S>, Returned>;
+  function<Input = void, Returned = unknown>(
+    options: FunctionOptions & { readonly input?: never },
+    handler: (input: Input, ctx: Context) => Returned,
+  ): FunctionHandle<Input, Returned>;
+  function(options: FunctionOptions, handler: Callable): FunctionHandle<unknown, never> {
+    assertCode(handler, "app.function");
+    const { input, schedule } = options;
+    if (input !== undefined && !isSchema(input)) {
+      throw new TypeError("Cannot declare a function: `input` must be a Standard Schema, such as one of zod");
+    }
+    const schedules = schedulesOf(schedule);
+    const declaration: FunctionDeclaration = {
+      kind: "function",
+      app: this.#declared,
+      options,
+      handler,
+      input,
+      schedules,
+    };
+    return this.#handle(declaration, invokeFunction(declaration));
+  }
+
+  /** Declares an HTTP endpoint, served at `/e/{app}/{name}`. Its name is that of the export. */
+  endpoint(
+    options: EndpointOptions,
+    handler: (request: Request, ctx: ContainerContext) => Response | Promise<Response>,
+  ): EndpointHandle {
+    assertCode(handler, "app.endpoint");
+    const { auth } = options;
+    const declaration: EndpointDeclaration = {
+      kind: "endpoint",
+      app: this.#declared,
+      options,
+      handler: handler as Responder,
+      auth,
+    };
+    return this.#declare(new EndpointHandle(declaration), declaration);
+  }
+
+  /**
+   * Declares a function written in Python: `file.py:function`, the file relative to the module.
+   *
+   * @example
+   * ```ts
+   * import { App } from "berth";
+   *
+   * const app = new App("digits");
+   * export const finetune = app.python<{ epochs: number }, { loss: number }>("train.py:finetune", { gpu: "any" });
+   * ```
+   */
+  python<Input = unknown, Result = unknown, Yielded = never>(
+    entry: string,
+    options: PythonOptions = {},
+  ): FunctionHandle<Input, [Yielded] extends [never] ? Result : AsyncGenerator<Yielded, Result>> {
+    if (!/^[^:]+\.py:[A-Za-z_]\w*$/.test(entry)) {
+      throw new TypeError(`Cannot declare Python code "${entry}": expected "file.py:function"`);
+    }
+    const { requirements = [], files = [], schedule, stream = false } = options;
+    const schedules = schedulesOf(schedule);
+    const app = this.#declared;
+    const declaration: PythonDeclaration = {
+      kind: "python",
+      app,
+      options,
+      entry,
+      files,
+      requirements,
+      schedules,
+      stream,
+    };
+    return this.#handle(declaration, () => {
+      throw new TypeError(`Cannot run ${entry} locally: it is Python`);
+    });
+  }
+
+  /** Declares a class: one instance per container, its methods marked by `@method`, `@endpoint`, `@cron`, `@enter`, `@exit`. */
+  cls(
+    options: ContainerOptions = {},
+  ): <C extends new () => object>(Class: C, context: ClassDecoratorContext<C>) => void {
+    return (Class, context) => {
+      assertStandard(context);
+      const marks = marksOf(context.metadata);
+      const declaration: ClassDeclaration = {
+        kind: "class",
+        app: this.#declared,
+        options,
+        class: Class,
+        marks,
+      };
+      this.#declare(Class, declaration);
+    };
+  }
+
+  #handle<I, R>(declaration: Declaration, run: Invoke): FunctionHandle<I, R> {
+    const app = this.name;
+    const name = () => declaredName(declaration) ?? unnamed(app);
+    const callee: Callee = {
+      app,
+      name,
+      run: (input, ctx) =>
+        run(input, ctx ?? localContext({ app, function: declaredName(declaration) ?? "" })),
+    };
+    return this.#declare(new FunctionHandle<I, R>(callee), declaration);
+  }
+
+  #declare<T extends object>(value: T, declaration: Declaration): T {
+    containerSpec(declaration.options); // Throws here, where the user's line is on the stack
+    this.#declared.declared.push(declaration);
+    Object.defineProperty(value, DECLARATION, { value: declaration });
+    return value;
+  }
+}
+
+function assertCode(code: unknown, where: string): void {
+  if (typeof code !== "function") {
+    throw new TypeError(`Cannot declare with ${where}: its second argument must be a function`);
+  }
+}
+
+function unnamed(app: string): never {
+  throw new TypeError(
+    `Cannot call a function of app "${app}": its name is that of its export, which only an importer sees; ` +
+      "say `bind(await import(…))` once, set the option `name`, or use Function.fromName",
+  );
+}

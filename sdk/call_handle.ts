@@ -1,0 +1,85 @@
+/** A call that has been made: its end, its state, what it says meanwhile. */
+import { result } from "./calls.ts";
+import { follow } from "./follow.ts";
+import { EventReader } from "./lines.ts";
+import type { Call, EventItem, LogItem } from "./protocol/calls.ts";
+import { ask, type Wire } from "./transport.ts";
+
+/** What waiting takes. */
+export interface WaitOptions {
+  /** Gives up waiting; the call goes on. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A call by its id. As JSON it is `{"id": …}`, so that a function may return it.
+ *
+ * @example
+ * ```ts ignore
+ * const call = await train.spawn({ epochs: 10 });
+ * for await (const { text } of call.logs()) console.log(text);
+ * console.log(await call.result());
+ * ```
+ */
+export class CallHandle<Output = unknown> {
+  readonly id: string;
+  readonly #wire: Wire;
+
+  constructor(wire: Wire, id: string) {
+    this.#wire = wire;
+    this.id = id;
+  }
+
+  /** The result, once there is one. Throws a CallFailedError when the call ended without. */
+  async result({ signal }: WaitOptions = {}): Promise<Output> {
+    return await result(this.#wire, this.id, signal) as Output;
+  }
+
+  /** The call as it is now. */
+  status({ signal }: WaitOptions = {}): Promise<Call> {
+    return ask(this.#wire, { method: "GET", path: `/v1/calls/${this.id}`, signal });
+  }
+
+  /** Ends the call, running or not. */
+  cancel(): Promise<Call> {
+    const path = `/v1/calls/${this.id}/cancel`;
+    return ask(this.#wire, { method: "POST", path, body: "{}", repeatable: true });
+  }
+
+  /** Log lines from the first on, and new ones until the call ends. */
+  logs(options: WaitOptions = {}): AsyncGenerator<LogItem> {
+    return this.#live<LogItem>("logs", options);
+  }
+
+  /** What happened from the start on, and what happens until the call ends. */
+  events(options: WaitOptions = {}): AsyncGenerator<EventItem> {
+    return this.#live<EventItem>("events", options);
+  }
+
+  toJSON(): { id: string } {
+    return { id: this.id };
+  }
+
+  async *#live<Item>(kind: "logs" | "events", { signal }: WaitOptions): AsyncGenerator<Item> {
+    let last: string | undefined;
+    const connect = () => {
+      const reader = new EventReader();
+      const headers = {
+        accept: "text/event-stream",
+        ...(last === undefined ? {} : { "last-event-id": last }),
+      };
+      const path = `/v1/calls/${this.id}/${kind}`;
+      return {
+        request: { method: "GET", path, headers } as const,
+        decode: (lines: string) => reader.push(lines),
+      };
+    };
+    for await (const events of follow(this.#wire, connect, signal)) {
+      for (const { id, event, data } of events) {
+        if (event === "end") return;
+        last = id ?? last;
+        yield JSON.parse(data);
+      }
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/** The command line as a whole: every command, and what becomes of errors. */
+import { Command, CommanderError } from "commander";
+import { CallFailedError, PlatformError } from "../errors.ts";
+import { VERSION } from "../version.ts";
+import { Cli, type Declare } from "./cli.ts";
+import { apps, open, remove } from "./commands/apps.ts";
+import { call } from "./commands/call.ts";
+import { calls, cancel } from "./commands/calls.ts";
+import { deploy } from "./commands/deploy.ts";
+import { logs } from "./commands/logs.ts";
+import { nodes, pools } from "./commands/nodes.ts";
+import { ps } from "./commands/ps.ts";
+import { run } from "./commands/run.ts";
+import { schedules } from "./commands/schedules.ts";
+import { up } from "./commands/up.ts";
+import { CliError, EXIT, formatPlace, SourceError } from "./failure.ts";
+import { Output } from "./output.ts";
+import type { Shell } from "./shell.ts";
+
+/** Exit code for a fault in the CLI itself (`EX_SOFTWARE`). */
+const BUG = 70;
+
+const COMMANDS: readonly Declare[] = [
+  up,
+  deploy,
+  run,
+  call,
+  logs,
+  calls,
+  cancel,
+  ps,
+  apps,
+  remove,
+  nodes,
+  pools,
+  schedules,
+  open,
+];
+
+const EPILOG = `
+Exit codes:
+  0    all went well
+  1    the call failed
+  2    the command line is wrong
+  3    the platform refused, or could not be reached
+  4    the file cannot be deployed
+  130  interrupted
+
+The platform is the one of BERTH_URL and BERTH_KEY, else the one that the last \`berth up\` on this machine started.
+NO_COLOR turns colours off.
+
+Examples:
+  berth up
+  berth deploy app.ts
+  berth call digits/train --input '{"epochs": 3}' --follow`;
+
+/** Runs one command line and answers the exit code. */
+export async function runCli(shell: Shell, args: readonly string[]): Promise<number> {
+  const cli = new Cli(shell, args.includes("--json"));
+  const program = new Command("berth")
+    .description("Berth turns machines with GPUs into a serverless platform")
+    .version(VERSION, "-V, --version")
+    .addHelpText("after", EPILOG)
+    .configureOutput({ writeOut: shell.out.write, writeErr: shell.err.write })
+    .exitOverride();
+  for (const declare of COMMANDS) declare(program, cli);
+  overrideExits(program);
+  try {
+    if (args.length === 0) program.help({ error: true });
+    await program.parseAsync([...args], { from: "user" });
+    return cli.exit;
+  } catch (error) {
+    return report(new Output(shell, cli.json), error);
+  }
+}
+
+/** A usage error is thrown, not an exit of the process; and it says where help is. */
+function overrideExits(command: Command): void {
+  for (const child of command.commands) {
+    const path = [command.name() === "berth" ? "berth" : `berth ${command.name()}`, child.name()].join(" ");
+    child.copyInheritedSettings(command).exitOverride().showHelpAfterError(`See: ${path} --help`);
+    overrideExits(child);
+  }
+}
+
+function report(output: Output, error: unknown): number {
+  output.clearStatus();
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok; // --help, --version
+  const { exit, code, lines } = explain(output, error);
+  for (const line of lines) output.note(line);
+  if (output.json) output.print(JSON.stringify({ error: { code, message: (error as Error).message } }));
+  return exit;
+}
+
+function explain(output: Output, error: unknown): { exit: number; code: string; lines: string[] } {
+  const head = output.tint("red", "error:");
+  if (error instanceof CommanderError) return { exit: EXIT.usage, code: "usage", lines: [] }; // it has spoken already
+  if (error instanceof CliError) {
+    const lines = [`${head} ${error.message}`, ...sourceLines(output, error)];
+    if (error.hint !== undefined) lines.push(output.tint("dim", error.hint));
+    return { exit: error.exit, code: error instanceof SourceError ? "source_error" : "usage", lines };
+  }
+  if (error instanceof PlatformError) {
+    const field = error.field === undefined ? "" : ` (field ${error.field})`;
+    const id = error.requestId === undefined ? [] : [output.tint("dim", `request ${error.requestId}`)];
+    return { exit: EXIT.platform, code: error.code, lines: [`${head} ${error.message}${field}`, ...id] };
+  }
+  if (error instanceof CallFailedError) {
+    return { exit: EXIT.callFailed, code: error.failure.kind, lines: [`${head} ${error.message}`] };
+  }
+  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+  return { exit: BUG, code: "internal", lines: [`${head} this is a fault of the CLI itself`, stack] };
+}
+
+function sourceLines(output: Output, error: CliError): string[] {
+  if (!(error instanceof SourceError)) return [];
+  return [
+    ...(error.place === undefined ? [] : [`  at ${output.tint("cyan", formatPlace(error.place))}`]),
+    ...(error.details === undefined ? [] : [error.details]),
+  ];
+}

@@ -1,0 +1,35 @@
+/** The world as the CLI sees it: a terminal, a folder, a way to the platform. `main.ts` makes the real one. */
+import type { Profile } from "../config.ts";
+import type { Clock, Fetch, Random } from "../ports.ts";
+import type { RunDeno } from "./deno_process.ts";
+
+export interface Shell {
+  /** Folder that relative paths are relative to: the user's, not the one a task was started in. */
+  readonly cwd: string;
+  /** For results: what a script reads. */
+  readonly out: Stream;
+  /** For everything else: what a person reads. */
+  readonly err: Stream;
+  /** All of standard input, as text. */
+  readonly stdin: () => Promise<string>;
+  /** Url and key of the platform. Throws when nobody said. */
+  readonly profile: () => Profile;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly run: RunDeno;
+  /** The environment of the process. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Aborts at the first Ctrl-C, from when it is first asked for; until then Ctrl-C ends the process as usual. */
+  readonly interrupted: () => AbortSignal;
+  /** Shows a page in the user's browser; false when there is none. */
+  readonly browse: (url: string) => Promise<boolean>;
+}
+
+export interface Stream {
+  readonly write: (text: string) => void;
+  readonly terminal: boolean;
+  /** Characters per line. */
+  readonly columns: number;
+  readonly colour: boolean;
+}

@@ -1,0 +1,194 @@
+/** `ctx`: what the code of a function knows of its call, and what it can tell and keep. */
+import type { Json } from "./protocol/primitives.ts";
+
+/** Fields beside the text of a log line. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Which checkpoint: with a name, the one that all functions of the app share; without, that of this call. */
+export interface CheckpointOptions {
+  readonly name?: string;
+}
+
+/** The bytes of a checkpoint. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/**
+ * What code outside a call knows: `@enter`, `@exit` and endpoints get it.
+ *
+ * @example
+ * ```ts
+ * import { App, type ContainerContext } from "berth";
+ *
+ * const app = new App("digits");
+ * export const size = app.endpoint({}, async (_request: Request, ctx: ContainerContext) => {
+ *   const weights = await ctx.checkpoint.load({ name: "weights" });
+ *   return Response.json({ bytes: weights?.length ?? 0 });
+ * });
+ * ```
+ */
+export interface ContainerContext {
+  readonly app: string;
+  /** The function or class that this container runs. */
+  readonly function: string;
+  readonly container: string;
+  /** Aborts when the work is no longer wanted: of an endpoint, when the client goes away. */
+  readonly signal: AbortSignal;
+  /** Writes one line to the log of the call, or of the container outside a call. */
+  log(text: string | Fields, fields?: Fields): void;
+  readonly checkpoint: {
+    /** The last committed checkpoint of that name, or undefined when there is none yet. */
+    load(options: { readonly name: string }): Promise<Bytes | undefined>;
+  };
+}
+
+/**
+ * What a handler knows of its call: the second argument of functions and `@method`s.
+ *
+ * @example
+ * ```ts
+ * import { App, type Context } from "berth";
+ *
+ * const app = new App("digits");
+ * export const train = app.function({ retries: 2 }, async (input: { epochs: number }, ctx: Context) => {
+ *   const last = await ctx.checkpoint.load();
+ *   for (let epoch = last?.[0] ?? 0; epoch < input.epochs && !ctx.signal.aborted; epoch++) {
+ *     ctx.report({ step: epoch, loss: 1 / (epoch + 1) });
+ *     ctx.progress(epoch + 1, input.epochs);
+ *     await ctx.checkpoint.save(new Uint8Array([epoch + 1]));
+ *   }
+ *   return { attempt: ctx.attempt };
+ * });
+ * ```
+ */
+export interface Context extends ContainerContext {
+  readonly callId: string;
+  /** Counts the attempts of this call, from 1. */
+  readonly attempt: number;
+  /** Aborts when the call is cancelled or has run out of time; a grace time later the process is killed. */
+  readonly signal: AbortSignal;
+  /** This process among those that run the call together, from 0. */
+  readonly rank: number;
+  readonly worldSize: number;
+  /** Records numbers of this moment: a loss, a learning rate. */
+  report(values: Readonly<Record<string, number>>): void;
+  /** Says how far the call has come. */
+  progress(done: number, total: number): void;
+  readonly checkpoint: {
+    /** Keeps these bytes; resolves once they are committed. Don't change them before that. */
+    save(bytes: Uint8Array, options?: CheckpointOptions): Promise<void>;
+    /**
+     * The last committed checkpoint, or undefined when there is none: of this call, so that its next attempt resumes; or,
+     * with a name, of any function of the app, so that the next scheduled run resumes.
+     */
+    load(options?: CheckpointOptions): Promise<Bytes | undefined>;
+  };
+}
+
+/** Where what a context tells goes: the guest's channel, or memory when a handler runs locally. */
+export interface Outlet {
+  log(call: number, text: string): void;
+  event(call: number, kind: "report" | "progress", data: Readonly<Record<string, Json>>): void;
+  save(call: number, bytes: Uint8Array, name: string | undefined): Promise<void>;
+  /** Without a call it is the container that asks. */
+  load(call: number | undefined, name: string | undefined): Promise<Bytes | undefined>;
+}
+
+/** What one container runs. */
+export interface ContainerIdentity {
+  readonly app: string;
+  readonly function: string;
+  readonly container: string;
+}
+
+/** One call as its container was given it. `number` is the host's name for it. */
+export interface CallIdentity {
+  readonly number: number;
+  readonly id: string;
+  readonly attempt: number;
+}
+
+/** The context of one call. There are tens of thousands a second, so all that can wait is made on first use. */
+export class CallContext implements Context {
+  readonly rank = 0;
+  readonly worldSize = 1;
+  readonly #container: ContainerIdentity;
+  readonly #call: CallIdentity;
+  readonly #outlet: Outlet;
+  #abort: AbortController | undefined;
+  #checkpoint: Context["checkpoint"] | undefined;
+
+  constructor(container: ContainerIdentity, call: CallIdentity, outlet: Outlet) {
+    this.#container = container;
+    this.#call = call;
+    this.#outlet = outlet;
+  }
+
+  get app(): string {
+    return this.#container.app;
+  }
+  get function(): string {
+    return this.#container.function;
+  }
+  get container(): string {
+    return this.#container.container;
+  }
+  get callId(): string {
+    return this.#call.id;
+  }
+  get attempt(): number {
+    return this.#call.attempt;
+  }
+  get signal(): AbortSignal {
+    return (this.#abort ??= new AbortController()).signal;
+  }
+
+  /** Ends the call: aborts its signal. */
+  abort(reason: DOMException): void {
+    (this.#abort ??= new AbortController()).abort(reason);
+  }
+
+  log(text: string | Fields, fields?: Fields): void {
+    this.#outlet.log(this.#call.number, logLine(text, fields));
+  }
+
+  report(values: Readonly<Record<string, number>>): void {
+    this.#outlet.event(this.#call.number, "report", { ...values });
+  }
+
+  progress(done: number, total: number): void {
+    this.#outlet.event(this.#call.number, "progress", { done, total });
+  }
+
+  get checkpoint(): Context["checkpoint"] {
+    const { number } = this.#call;
+    const outlet = this.#outlet;
+    return this.#checkpoint ??= {
+      save: (bytes, { name } = {}) => outlet.save(number, checkBytes(bytes), name),
+      load: ({ name } = {}) => outlet.load(number, name),
+    };
+  }
+}
+
+/** The context of what runs outside a call. */
+export function containerContext(
+  identity: ContainerIdentity,
+  { outlet, signal, write }: { outlet: Outlet; signal: AbortSignal; write: (line: string) => void },
+): ContainerContext {
+  return {
+    ...identity,
+    signal,
+    log: (text, fields) => write(logLine(text, fields)),
+    checkpoint: { load: ({ name }) => outlet.load(undefined, name) },
+  };
+}
+
+/** One line of a log: the text, then the fields as JSON. */
+export function logLine(text: string | Fields, fields?: Fields): string {
+  if (typeof text !== "string") return JSON.stringify(text);
+  return fields === undefined ? text : `${text} ${JSON.stringify(fields)}`;
+}
+
+function checkBytes(bytes: unknown): Uint8Array {
+  if (bytes instanceof Uint8Array) return bytes;
+  throw new TypeError("Cannot save a checkpoint: expected a Uint8Array");
+}

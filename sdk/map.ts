@@ -1,0 +1,317 @@
+/** One function over many inputs: submitted in portions ahead of the reader, delivered in order or as they end. */
+import {
+  briefly,
+  type CallOptions,
+  cancelBatch,
+  create,
+  newKey,
+  resultLines,
+  type Target,
+  valueOf,
+} from "./calls.ts";
+import type { CallFailedError } from "./errors.ts";
+import { InputReader } from "./inputs.ts";
+import type { CallState, ResultLine } from "./protocol/calls.ts";
+import { formatCallId, parseBatchId } from "./protocol/ids.ts";
+import type { Wire } from "./transport.ts";
+
+/** Choices of `map`. */
+export interface MapOptions {
+  /**
+   * Results in the order of the inputs, or as the calls end.
+   * @default "input"
+   */
+  readonly order?: "input" | "completion";
+  /**
+   * How many inputs may be submitted and not yet read: the source is never read further ahead.
+   * @default 10_000
+   */
+  readonly window?: number;
+  /**
+   * `"throw"`: the first failure ends the iteration and cancels the rest. `"yield"`: each item says how its call ended, and
+   * of which input.
+   * @default "throw"
+   */
+  readonly onError?: "throw" | "yield";
+  /** Ends the iteration and cancels what has not ended. */
+  readonly signal?: AbortSignal;
+}
+
+/** How the call of one input ended. */
+export type Settled<T> =
+  | { readonly index: number; readonly status: "fulfilled"; readonly value: T }
+  | { readonly index: number; readonly status: "rejected"; readonly reason: CallFailedError };
+
+/** Inputs of one request. Larger ones save little more and make the first result wait. */
+const PORTION = 1_000;
+/** Create requests in flight. */
+const CREATES = 3;
+
+/** One create request and the ends of its calls: missing (undefined), here, or delivered (null). */
+interface Batch {
+  readonly base: number;
+  readonly ends: (ResultLine | null | undefined)[];
+  left: number;
+  next: number;
+  id: string;
+}
+
+interface Delivery {
+  readonly batch: Batch;
+  readonly line: ResultLine;
+}
+
+const DONE = { done: true, value: undefined } as const;
+
+/** The iterator behind `map`. Nothing is read or sent before the first `next`. */
+export class MapIterator<T> implements AsyncIterableIterator<T> {
+  readonly #wire: Wire;
+  readonly #target: Target;
+  readonly #callOptions: CallOptions;
+  readonly #inputs: InputReader;
+  readonly #ordered: boolean;
+  readonly #window: number;
+  readonly #settles: boolean;
+  readonly #caller: AbortSignal | undefined;
+  readonly #stop = new AbortController();
+  readonly #key: string;
+
+  /** In the order of the inputs; the first is the one being delivered. */
+  readonly #batches: Batch[] = [];
+  /** Batches that may have calls which have not ended, and the promise of their creation. */
+  readonly #live = new Map<Batch, Promise<unknown>>();
+  #arrived: Delivery[] = [];
+  #arrivedNext = 0;
+  readonly #readers: ((step: Promise<IteratorResult<T>>) => void)[] = [];
+
+  #started = false;
+  #submitted = 0;
+  #submittedAll = false;
+  /** Submitted and not yet delivered. */
+  #open = 0;
+  #creating = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #closing: Promise<void> | undefined;
+  #wakeSubmitter: (() => void) | undefined;
+
+  constructor(
+    wire: Wire,
+    target: Target,
+    inputs: Iterable<unknown> | AsyncIterable<unknown>,
+    options: MapOptions & { readonly calls: CallOptions },
+  ) {
+    const { order = "input", window = 10_000, onError = "throw", signal, calls } = options;
+    if (!(window >= 1)) throw new RangeError(`Cannot map: window must be at least 1, not ${window}`);
+    this.#wire = wire;
+    this.#target = target;
+    this.#callOptions = calls;
+    this.#inputs = new InputReader(inputs, wire.clock);
+    this.#ordered = order === "input";
+    this.#window = window;
+    this.#settles = onError === "yield";
+    this.#caller = signal;
+    this.#key = newKey(wire.random);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<T>> {
+    if (!this.#started) this.#start();
+    return this.#step() ?? new Promise((resolve) => this.#readers.push(resolve));
+  }
+
+  async return(): Promise<IteratorResult<T>> {
+    await this.#close();
+    this.#serve();
+    return DONE;
+  }
+
+  #start(): void {
+    this.#started = true;
+    if (this.#caller?.aborted) return this.#onAbort();
+    this.#caller?.addEventListener("abort", this.#onAbort);
+    this.#submitAll().catch((error) => this.#fail(error));
+  }
+
+  readonly #onAbort = (): void => {
+    this.#fail(this.#caller!.reason);
+    this.#close();
+  };
+
+  // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What the next reader gets, or undefined while that is open. */
+  #step(): Promise<IteratorResult<T>> | undefined {
+    const delivery = this.#closing === undefined ? this.#take() : undefined;
+    if (delivery !== undefined) return this.#deliver(delivery);
+    if (this.#failure !== undefined) {
+      const { error } = this.#failure;
+      this.#failure = undefined;
+      return this.#close().then(() => Promise.reject(error));
+    }
+    const ended = this.#closing !== undefined || (this.#submittedAll && this.#open === 0);
+    return ended ? this.#close().then(() => DONE) : undefined;
+  }
+
+  #take(): Delivery | undefined {
+    if (!this.#ordered) return this.#takeArrived();
+    const batch = this.#batches[0];
+    const line = batch?.ends[batch.next];
+    if (batch === undefined || !line) return undefined;
+    batch.ends[batch.next++] = null;
+    if (batch.next === batch.ends.length) this.#batches.shift();
+    return { batch, line };
+  }
+
+  #takeArrived(): Delivery | undefined {
+    const delivery = this.#arrived[this.#arrivedNext];
+    if (delivery === undefined) return undefined;
+    if (++this.#arrivedNext === this.#arrived.length) {
+      this.#arrived = [];
+      this.#arrivedNext = 0;
+    }
+    return delivery;
+  }
+
+  #deliver({ batch, line }: Delivery): Promise<IteratorResult<T>> {
+    this.#open--;
+    if (this.#hasRoom()) this.#wakeSubmitter?.();
+    const [index, state, result, failure] = line;
+    if (state === "succeeded" && !this.#settles) return Promise.resolve({ done: false, value: result as T });
+    const id = formatCallId({ batch: parseBatchId(batch.id), index });
+    const settled = settle(id, batch.base + index, state, result, failure);
+    if (this.#settles) return Promise.resolve({ done: false, value: settled as T });
+    return this.#close().then(() => Promise.reject((settled as { reason: unknown }).reason));
+  }
+
+  /** Gives those who wait what there is. */
+  #serve(): void {
+    while (this.#readers.length > 0) {
+      const step = this.#step();
+      if (step === undefined) return;
+      this.#readers.shift()!(step);
+    }
+  }
+
+  // ── submitting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #submitAll(): Promise<void> {
+    while (this.#closing === undefined) {
+      await this.#room();
+      const texts = await this.#inputs.take(Math.min(PORTION, this.#window - this.#open));
+      if (texts.length === 0) break;
+      if (this.#closing === undefined) this.#submit(texts);
+    }
+    this.#submittedAll = true;
+    this.#serve();
+  }
+
+  /** Room for a worthwhile portion: a small window is refilled by quarters, not one by one. */
+  #hasRoom(): boolean {
+    return this.#creating < CREATES &&
+      this.#window - this.#open >= Math.min(PORTION, Math.ceil(this.#window / 4));
+  }
+
+  async #room(): Promise<void> {
+    while (!this.#hasRoom() && this.#closing === undefined) {
+      await new Promise<void>((resolve) => this.#wakeSubmitter = resolve);
+    }
+    this.#wakeSubmitter = undefined;
+  }
+
+  #submit(texts: string[]): void {
+    const base = this.#submitted;
+    const batch: Batch = {
+      base,
+      ends: new Array(texts.length).fill(undefined),
+      left: texts.length,
+      next: 0,
+      id: "",
+    };
+    this.#submitted += texts.length;
+    this.#open += texts.length;
+    if (this.#ordered) this.#batches.push(batch);
+    const creation = this.#create(batch, texts);
+    this.#live.set(batch, creation);
+    creation.then(() => this.#collect(batch)).catch((error) => this.#fail(error));
+  }
+
+  async #create(batch: Batch, texts: string[]): Promise<void> {
+    this.#creating++;
+    const key = `${this.#key}-${batch.base}`;
+    const inputs = `"inputs":[${texts.join(",")}]`;
+    const created = await create(this.#wire, {
+      target: this.#target,
+      inputs,
+      options: this.#callOptions,
+      key,
+    });
+    batch.id = created.batch;
+    this.#creating--;
+    this.#wakeSubmitter?.();
+  }
+
+  async #collect(batch: Batch): Promise<void> {
+    const firstMissing = () => batch.ends.indexOf(undefined);
+    for await (const lines of resultLines(this.#wire, batch.id, firstMissing, this.#stop.signal)) {
+      for (const line of lines) this.#accept(batch, line);
+      if (batch.left === 0) this.#live.delete(batch);
+      this.#serve();
+      if (batch.left === 0) return;
+    }
+  }
+
+  /** Keeps the first line of each call: after a lost connection the platform may repeat some. */
+  #accept(batch: Batch, line: ResultLine): void {
+    const index = line[0];
+    if (batch.ends[index] !== undefined || index >= batch.ends.length) return;
+    batch.ends[index] = line;
+    batch.left--;
+    if (!this.#ordered) this.#arrived.push({ batch, line });
+  }
+
+  // ── ending ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #fail(error: unknown): void {
+    if (this.#closing !== undefined) return;
+    this.#failure ??= { error };
+    this.#serve();
+  }
+
+  /** Reads and sends nothing more, and cancels what has not ended. */
+  #close(): Promise<void> {
+    return this.#closing ??= this.#cancel();
+  }
+
+  async #cancel(): Promise<void> {
+    this.#stop.abort();
+    this.#caller?.removeEventListener("abort", this.#onAbort);
+    this.#inputs.close();
+    this.#wakeSubmitter?.();
+    this.#batches.length = 0;
+    if (this.#live.size === 0) return;
+    await briefly(this.#wire.clock, (signal) => {
+      const cancelled = async ([batch, creation]: [Batch, Promise<unknown>]) => {
+        await creation;
+        await cancelBatch(this.#wire, batch.id, signal);
+      };
+      return Promise.allSettled([...this.#live].map(cancelled));
+    });
+  }
+}
+
+function settle(
+  id: string,
+  index: number,
+  state: CallState,
+  result: ResultLine[2],
+  failure: ResultLine[3],
+): Settled<unknown> {
+  try {
+    return { index, status: "fulfilled", value: valueOf(id, state, result, failure) };
+  } catch (reason) {
+    return { index, status: "rejected", reason: reason as CallFailedError };
+  }
+}

@@ -1,0 +1,132 @@
+/** What a user may ask of the platform for a function or class, and the checks that are cheap enough to make at once. Pure. */
+import type { FunctionSpec } from "./protocol/apps.ts";
+import type { FailureKind } from "./protocol/calls.ts";
+import type { Permissions } from "./protocol/primitives.ts";
+import type { z } from "zod";
+import { type Duration, parseDuration } from "./duration.ts";
+import { parseGpu } from "./gpu.ts";
+import { type Memory, parseMemory } from "./memory.ts";
+
+/** When and how often a failed attempt is repeated. */
+export interface RetryOptions {
+  /**
+   * Attempts after the first one.
+   * @default 0
+   */
+  readonly max?: number;
+  /**
+   * Wait before the second attempt.
+   * @default "1s"
+   */
+  readonly backoff?: Duration;
+  /**
+   * Each further wait is this many times the one before.
+   * @default 2
+   */
+  readonly factor?: number;
+  /** @default "60s" */
+  readonly maxBackoff?: Duration;
+  /**
+   * Failure kinds that are repeated. Lost nodes always are.
+   * @default ["user_error", "timeout", "out_of_memory", "start_failed"]
+   */
+  readonly on?: FailureKind[];
+}
+
+/** How many containers a function may have, and when they come and go. */
+export interface ScaleOptions {
+  /** @default 0 */
+  readonly min?: number;
+  /** @default 10 */
+  readonly max?: number;
+  /**
+   * Ready containers kept beyond what the load needs.
+   * @default 0
+   */
+  readonly buffer?: number;
+  /**
+   * How long an idle container stays.
+   * @default "60s"
+   */
+  readonly scaledownWindow?: Duration;
+}
+
+/** What each container of a function or class gets, and how its calls are treated. */
+export interface ContainerOptions {
+  /** Name in URLs and commands. By default that of the export. */
+  readonly name?: string;
+  /** `"any"`, `"H100"`, `"H100:4"`, `"L4:0.5"`, or several of them, most wanted first. By default none. */
+  readonly gpu?: string | readonly string[];
+  /**
+   * CPU cores.
+   * @default 0.125
+   */
+  readonly cpu?: number;
+  /**
+   * MiB, or a text such as `"2GiB"`.
+   * @default 512
+   */
+  readonly memory?: Memory;
+  /**
+   * Longest run of one attempt.
+   * @default "5m"
+   */
+  readonly timeout?: Duration;
+  /**
+   * Time a container has from its start to ready.
+   * @default "60s"
+   */
+  readonly startTimeout?: Duration;
+  /** Attempts after the first one, or the whole policy. By default none. */
+  readonly retries?: number | RetryOptions;
+  /**
+   * Calls or requests that one container runs at a time.
+   * @default 1
+   */
+  readonly concurrency?: number;
+  readonly scale?: ScaleOptions;
+  /** What the code may touch, in Deno's words. By default nothing. */
+  readonly permissions?: Permissions;
+  /** Environment variables. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The part of a function spec that options decide; what is not given is absent. */
+export type ContainerSpec = Partial<
+  Pick<
+    z.input<typeof FunctionSpec>,
+    | "gpu"
+    | "cpu"
+    | "memory"
+    | "timeout"
+    | "startTimeout"
+    | "retries"
+    | "concurrency"
+    | "scale"
+    | "permissions"
+    | "env"
+  >
+>;
+
+/** Options as the wire has them. Throws a TypeError where a text cannot be read; the rest is checked at deploy. */
+export function containerSpec(options: ContainerOptions): ContainerSpec {
+  const { gpu, memory, retries, timeout, startTimeout, cpu, concurrency, scale, permissions, env } = options;
+  if (gpu !== undefined) parseGpu(gpu);
+  for (const duration of [timeout, startTimeout, scale?.scaledownWindow]) {
+    if (duration !== undefined) parseDuration(duration);
+  }
+  return {
+    ...(gpu === undefined ? {} : { gpu: [gpu].flat() }),
+    ...(memory === undefined ? {} : { memory: parseMemory(memory) }),
+    ...(retries === undefined ? {} : { retries: typeof retries === "number" ? { max: retries } : retries }),
+    ...given({ cpu, timeout, startTimeout, concurrency, scale, permissions }),
+    ...(env === undefined ? {} : { env: { ...env } }),
+  };
+}
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The same without the fields that are undefined. */
+export function given<T extends object>(fields: T): Given<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
+}

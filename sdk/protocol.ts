@@ -1,0 +1,9 @@
+/** The wire: the one description of what travels between Berth's parts and its users. Parse at every door, trust inside. */
+export * from "./protocol/apps.ts";
+export * from "./protocol/calls.ts";
+export * from "./protocol/errors.ts";
+export * from "./protocol/limits.ts";
+export * from "./protocol/nodes.ts";
+export * from "./protocol/primitives.ts";
+export * from "./protocol/routes.ts";
+export * from "./protocol/runner.ts";

@@ -1,0 +1,40 @@
+/** Every limit of the platform, in one place. Bytes unless the name says otherwise. */
+export const LIMITS = {
+  /** One JSON request body. */
+  bodyBytes: 32 * 1024 * 1024,
+  /** One bundle. */
+  bundleBytes: 128 * 1024 * 1024,
+  /** One input of a call, as JSON text. */
+  inputBytes: 4 * 1024 * 1024,
+  /** One result or yield of a call, as JSON text. */
+  resultBytes: 4 * 1024 * 1024,
+  /** Inputs of one create-calls request. */
+  inputsPerRequest: 5_000,
+  /** Header bytes of a request: names and values together. */
+  headerBytes: 32 * 1024,
+  /** Calls of one function that may wait at a time. */
+  queuedCallsPerFunction: 2_000_000,
+  /** One line of a log; longer ones are cut. */
+  logLineBytes: 16 * 1024,
+  /** Sustained log output of one container per second, and what a burst may take. */
+  logBytesPerSecond: 256 * 1024,
+  logBurstBytes: 1024 * 1024,
+  /** One checkpoint. */
+  checkpointBytes: 1024 * 1024 * 1024,
+  /** One guest frame, its body not counted. */
+  frameBytes: 8 * 1024 * 1024,
+  /** Functions of one app. */
+  functionsPerApp: 200,
+  /** Tags of one request: pairs, and characters of each key and value. */
+  tags: 16,
+  tagLength: 128,
+  /** Requests that may wait for one endpoint's container, per api process. */
+  heldRequestsPerFunction: 256,
+  /** Error message and stack of a failure, characters. */
+  failureMessageLength: 8_192,
+  failureStackLength: 16_384,
+  /** Items of one page. */
+  pageItems: 500,
+  /** Longest `Prefer: wait`, in seconds. */
+  waitSeconds: 60,
+} as const;

@@ -1,0 +1,159 @@
+/** The route table: what is asked, what is answered, and who may ask. `/openapi.json` and the client both come from it. */
+import { z } from "zod";
+import { App, AppPage, CreateDeployment, Deployment } from "./apps.ts";
+import {
+  AttemptPage,
+  BatchId,
+  Call,
+  CallId,
+  CallPage,
+  CallState,
+  CreateCalls,
+  CreatedCalls,
+  EventPage,
+  LogPage,
+} from "./calls.ts";
+import { ContainerPage, Health, NodePage, PoolPage, Schedule, SchedulePage } from "./nodes.ts";
+import { CallableName, Digest, Name, Page } from "./primitives.ts";
+
+/** What a key may do; each includes those after it. */
+export const Scope = z.enum(["admin", "deploy", "invoke", "read"]);
+export type Scope = z.infer<typeof Scope>;
+
+export interface Route<In extends z.ZodType = z.ZodType, Out extends z.ZodType = z.ZodType> {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** Path with `:name` parameters. */
+  readonly path: string;
+  /** Path parameters, query (GET, DELETE) and JSON body (POST), merged. */
+  readonly input: In;
+  readonly output: Out;
+  readonly status: number;
+  /** Null: no key needed. */
+  readonly scope: Scope | null;
+  readonly summary: string;
+}
+
+const route = <In extends z.ZodType, Out extends z.ZodType>(
+  method: Route["method"],
+  path: string,
+  scope: Scope | null,
+  summary: string,
+  input: In,
+  output: Out,
+  status = 200,
+): Route<In, Out> => ({ method, path, scope, summary, input, output, status });
+
+const ById = z.object({ id: CallId });
+
+export const routes = {
+  health: route("GET", "/healthz", null, "Is the platform well", z.object({}), Health),
+  createDeployment: route(
+    "POST",
+    "/v1/apps/:app/deployments",
+    "deploy",
+    "Deploy a bundle",
+    CreateDeployment,
+    Deployment,
+    201,
+  ),
+  listApps: route("GET", "/v1/apps", "read", "List apps", Page, AppPage),
+  getApp: route("GET", "/v1/apps/:app", "read", "One app", z.object({ app: Name }), App),
+  deleteApp: route(
+    "DELETE",
+    "/v1/apps/:app",
+    "deploy",
+    "Remove an app: its calls are cancelled, its containers stopped",
+    z.object({ app: Name }),
+    z.object({ app: Name, cancelledCalls: z.number().int() }),
+  ),
+  createCalls: route(
+    "POST",
+    "/v1/apps/:app/functions/:function/calls",
+    "invoke",
+    "Call a function with one input or many",
+    CreateCalls,
+    CreatedCalls,
+    202,
+  ),
+  listCalls: route(
+    "GET",
+    "/v1/calls",
+    "read",
+    "List calls, newest first",
+    Page.extend({
+      app: Name.optional(),
+      function: CallableName.optional(),
+      state: CallState.optional(),
+      /** `key` or `key:value`. */
+      tag: z.string().max(260).optional(),
+    }),
+    CallPage,
+  ),
+  getCall: route("GET", "/v1/calls/:id", "read", "One call", ById, Call),
+  listAttempts: route("GET", "/v1/calls/:id/attempts", "read", "Attempts of a call", ById.extend(Page.shape), AttemptPage),
+  listLogs: route("GET", "/v1/calls/:id/logs", "read", "Log lines of a call", ById.extend(Page.shape), LogPage),
+  listEvents: route("GET", "/v1/calls/:id/events", "read", "Events of a call", ById.extend(Page.shape), EventPage),
+  cancelCall: route("POST", "/v1/calls/:id/cancel", "invoke", "Cancel a call", ById, Call),
+  cancelBatch: route(
+    "POST",
+    "/v1/batches/:batch/cancel",
+    "invoke",
+    "Cancel what has not ended of a batch",
+    z.object({ batch: BatchId }),
+    z.object({ batch: BatchId, cancelled: z.number().int() }),
+  ),
+  listContainers: route(
+    "GET",
+    "/v1/containers",
+    "read",
+    "Containers that run or ran of late, newest first",
+    Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
+    ContainerPage,
+  ),
+  listNodes: route("GET", "/v1/nodes", "read", "Nodes", Page, NodePage),
+  listPools: route("GET", "/v1/pools", "read", "Pools", Page, PoolPage),
+  listSchedules: route("GET", "/v1/schedules", "read", "Schedules", Page.extend({ app: Name.optional() }), SchedulePage),
+  pauseSchedule: route("POST", "/v1/schedules/:id/pause", "deploy", "Pause a schedule", z.object({ id: z.string() }), Schedule),
+  resumeSchedule: route(
+    "POST",
+    "/v1/schedules/:id/resume",
+    "deploy",
+    "Resume a schedule; missed ticks are not made up",
+    z.object({ id: z.string() }),
+    Schedule,
+  ),
+  runSchedule: route(
+    "POST",
+    "/v1/schedules/:id/run",
+    "invoke",
+    "Fire a schedule now",
+    z.object({ id: z.string() }),
+    CreatedCalls,
+    202,
+  ),
+} as const;
+
+export type Routes = typeof routes;
+export type Input<R> = R extends Route<infer In, z.ZodType> ? z.output<In> : never;
+export type RawInput<R> = R extends Route<infer In, z.ZodType> ? z.input<In> : never;
+export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : never;
+
+/**
+ * Plain routes, whose bodies are not JSON documents:
+ *
+ * - `PUT /v1/bundles/{sha256}`: the bytes of a bundle; 201, or 200 when it was there → `{"digest", "size"}`
+ * - `GET /v1/batches/{batch}/results?from=0`: newline-delimited {@link ResultLine}s as calls end, until all have
+ * - `GET /v1/calls/{id}/logs` and `/events` with `Accept: text/event-stream`: live, one item per event (`id` is its seq,
+ *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
+ * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
+ */
+export const STREAM_PATHS = {
+  bundle: "/v1/bundles/:digest",
+  results: "/v1/batches/:batch/results",
+  logs: "/v1/calls/:id/logs",
+  events: "/v1/calls/:id/events",
+  endpoint: "/e/:app/:endpoint/*",
+} as const;
+
+/** `Bundle upload`'s answer. */
+export const StoredBundle = z.object({ digest: Digest, size: z.number().int() });

@@ -1,0 +1,158 @@
+/**
+ * The two verbs between a runner and the api. `sync` is about containers, level-triggered: *here is all I observe; give me
+ * all you want*. `exchange` is about calls: *here is what finished; give me what fits*. Both are long polls.
+ *
+ * Exactness under lost messages: a claim is a *lease* (one range of a batch, numbered); reports name their lease and are
+ * accepted once per call, so they may be repeated; an exchange whose reply was lost is named in `missed` of the next, and
+ * the leases of that reply are sent again; `sync` names the leases held, so that one which fell between is given back.
+ */
+import { z } from "zod";
+import { FunctionSpec } from "./apps.ts";
+import { Failure } from "./calls.ts";
+import { LIMITS } from "./limits.ts";
+import { Desired, Gpu, GpuShare } from "./nodes.ts";
+import { Digest, Json, Name } from "./primitives.ts";
+
+const Ms = z.number().int().min(0);
+const Index = z.number().int().min(0);
+
+export const JoinNode = z.object({
+  /** The join token (or, when the runner was here before, its own credential). */
+  token: z.string().min(1).max(256),
+  name: z.string().min(1).max(128),
+  pool: Name.default("default"),
+  /** Names this run of the runner. Containers of an earlier session are gone for good. */
+  session: z.string().min(1).max(64),
+  /** Identity of the machine: an api with the same one may use unix sockets. */
+  host: z.string().max(128),
+  cpu: z.number().min(0),
+  /** MiB. */
+  memory: z.number().int().min(0),
+  gpus: z.array(Gpu).max(1024),
+});
+export type JoinNode = z.infer<typeof JoinNode>;
+export const JoinedNode = z.object({ id: z.string(), credential: z.string() });
+export type JoinedNode = z.infer<typeof JoinedNode>;
+
+/** Why a container ended. */
+export const Exit = z.object({
+  kind: z.enum(["stopped", "user_error", "timeout", "out_of_memory", "start_failed", "node_lost", "cancelled"]),
+  message: z.string().max(LIMITS.failureMessageLength),
+});
+export type Exit = z.infer<typeof Exit>;
+
+export const ObservedContainer = z.object({
+  id: z.string(),
+  observed: z.enum(["starting", "ready", "exited"]),
+  /** Where its endpoint listens: a unix socket path on the node. */
+  address: z.string().max(108).optional(),
+  exit: Exit.optional(),
+});
+export type ObservedContainer = z.infer<typeof ObservedContainer>;
+
+export const SyncRequest = z.object({
+  node: z.string(),
+  session: z.string(),
+  /** Every container the runner knows of, exited ones until a reply no longer names them. */
+  containers: z.array(ObservedContainer).max(4_096),
+  /** Leases with calls not yet reported. */
+  leases: z.array(z.number().int()).max(65_536),
+  /** `revision` of the last reply; the api answers when the wanted containers differ from it, or after a while. */
+  revision: z.number().int(),
+});
+export type SyncRequest = z.infer<typeof SyncRequest>;
+
+/** A container as the scheduler wants it: all that is needed to start it. */
+export const Assignment = z.object({
+  id: z.string(),
+  desired: Desired,
+  app: Name,
+  deployment: z.string(),
+  bundle: Digest,
+  external: z.array(z.string()),
+  spec: FunctionSpec,
+  gpus: z.array(GpuShare),
+});
+export type Assignment = z.infer<typeof Assignment>;
+export const SyncReply = z.object({ revision: z.number().int(), containers: z.array(Assignment) });
+export type SyncReply = z.infer<typeof SyncReply>;
+
+/**
+ * How one call ended, as a tuple, since there are thousands a second. `outcome`: 0 succeeded (value is the result),
+ * 1 failed (value is a Failure), 2 cancelled, 3 never started (given back, the attempt does not count).
+ */
+export const Report = z.tuple([
+  Index,
+  z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3)]),
+  z.union([Json, Failure]),
+  Ms, // startedAt
+  Ms, // endedAt
+  z.number().int().min(0), // CPU time, microseconds
+]);
+export type Report = z.infer<typeof Report>;
+
+/** A log line or event of one call: `[lease, index, n, at, stream | kind, text | data]`; `n` counts per lease and call, for repeats. */
+export const LogRecord = z.tuple([z.number().int(), Index, Ms, Ms, z.enum(["stdout", "stderr", "log", "system"]), z.string()]);
+export type LogRecord = z.infer<typeof LogRecord>;
+export const EventRecord = z.tuple([
+  z.number().int(),
+  Index,
+  Ms,
+  Ms,
+  z.enum(["started", "report", "progress", "yield"]),
+  z.record(z.string(), Json),
+]);
+export type EventRecord = z.infer<typeof EventRecord>;
+
+export const ExchangeRequest = z.object({
+  node: z.string(),
+  session: z.string(),
+  /** Counts this session's exchanges. */
+  seq: z.number().int().min(1),
+  /** Earlier exchanges whose reply never arrived. */
+  missed: z.array(z.number().int()).max(1_024).default([]),
+  /** How many more calls each ready container may be given. */
+  free: z.array(z.object({ container: z.string(), calls: z.number().int().min(1).max(10_000) })).max(4_096),
+  reports: z.array(z.object({ lease: z.number().int(), done: z.array(Report).max(10_000) })).max(10_000),
+  logs: z.array(LogRecord).max(50_000).default([]),
+  events: z.array(EventRecord).max(50_000).default([]),
+  /** Longest time to park when there is nothing to give. */
+  waitMs: z.number().int().min(0).max(30_000).default(10_000),
+});
+export type ExchangeRequest = z.infer<typeof ExchangeRequest>;
+
+/** Calls given to a container: those of one batch with indexes from `lo`, all of one attempt. */
+export interface Claim {
+  readonly lease: number;
+  readonly container: string;
+  readonly batch: number;
+  readonly lo: number;
+  readonly attempt: number;
+  /** Name of the method: `train`, `Digits.classify`. */
+  readonly method: string;
+  readonly inputs: readonly Json[];
+}
+export interface ExchangeReply {
+  readonly claims: readonly Claim[];
+  /** Calls to end now: `[lease, index]`. Repeated until they are reported. */
+  readonly cancels: readonly (readonly [lease: number, index: number])[];
+}
+
+/**
+ * Plain routes of the runner, beside the two verbs; all with the node's credential:
+ *
+ * - `GET  /v1/nodes/{node}/bundles/{digest}` → the bundle's bytes
+ * - `PUT  /v1/nodes/{node}/checkpoints?lease=&index=&name=` body → `{"id", "size"}`; refused (409) when the lease is over
+ * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → bytes of the last committed one, or 204; with `container=`
+ *   instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches and apps, acting for the workspace
+ *   of that container with the `invoke` scope
+ */
+export const RUNNER_PATHS = {
+  join: "/v1/nodes",
+  sync: "/v1/nodes/:node/sync",
+  exchange: "/v1/nodes/:node/exchange",
+  bundle: "/v1/nodes/:node/bundles/:digest",
+  checkpoints: "/v1/nodes/:node/checkpoints",
+  actAs: "/v1/nodes/:node/as/:container",
+} as const;
