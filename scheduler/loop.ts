@@ -1,0 +1,149 @@
+/**
+ * The scheduler's heartbeat. A tick is one transaction: lead → snapshot → plan → commit, then wakes. Ticks come when something
+ * wakes them, when the plan said that it would change, and once a second whatever happens; so a lost wake costs at most
+ * that, and so does a lost leader.
+ */
+import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
+import { planViolations } from "./check_plan.ts";
+import type { Plan, Snapshot } from "./model.ts";
+import { plan } from "./plan.ts";
+import { commitPlan } from "./store/commit.ts";
+import { isAway, type Pool } from "./store/connect.ts";
+import { lead } from "./store/leader.ts";
+import { readSnapshot } from "./store/snapshot.ts";
+import { type Touched, wakeTouched } from "./store/touched.ts";
+import type { Wakes } from "./wakes.ts";
+
+export interface SchedulerDeps {
+  /** A pool of one connection, used for nothing else: ticks must not wait behind other statements. */
+  readonly sql: Pool;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly wakes: Wakes;
+}
+
+export interface TickReport {
+  /** False: another scheduler held the lead, and nothing was done. */
+  readonly led: boolean;
+  readonly plan: Plan | null;
+}
+
+export interface Scheduler {
+  tick(): Promise<TickReport>;
+  /** Ticks until aborted; errors are logged and survived. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** The longest time between two ticks. A second scheduler takes over within it. */
+const TICK_MS_MAX = 1_000;
+/** Ticks take at most one part in this many of the time, however often they are woken. */
+const REST = 10;
+
+const IDLE: TickReport = { led: false, plan: null };
+
+export function createScheduler(deps: SchedulerDeps): Scheduler {
+  let lastLease: number | null = null;
+
+  const tick = async (): Promise<TickReport> => {
+    const led = await deps.sql.begin(async (sql) => {
+      if (!await lead(sql)) return null;
+      const now = deps.clock.now();
+      const snapshot = await readSnapshot(sql, new Date(now), lastLease);
+      const made = plan(snapshot, now, () => newId("ctr", deps));
+      assertSound(snapshot, made);
+      return { snapshot, made, touched: await commitPlan(sql, new Date(now), made) };
+    }) as { snapshot: Snapshot; made: Plan; touched: Touched } | null;
+    lastLease = led?.snapshot.lastLease ?? null;
+    if (led === null) return IDLE;
+    logPlan(deps.log, led.made);
+    wakeTouched(deps.wakes, led.touched);
+    return { led: true, plan: led.made };
+  };
+
+  return { tick, run: (signal) => run(tick, deps, signal) };
+}
+
+async function run(
+  tick: () => Promise<TickReport>,
+  { clock, log, wakes }: SchedulerDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const alarm = new Alarm(clock);
+  const off = wakes.on("tick", "*", () => alarm.ring());
+  signal.addEventListener("abort", () => alarm.ring(), { once: true });
+  const tickSurely = surviving(tick, log);
+  while (!signal.aborted) {
+    alarm.reset();
+    const startedAt = clock.now();
+    const { plan } = await tickSurely();
+    const endedAt = clock.now();
+    await clock.sleep(Math.min(TICK_MS_MAX, (endedAt - startedAt) * (REST - 1)), signal);
+    await alarm.until(Math.min(startedAt + TICK_MS_MAX, plan?.nextWakeAt ?? Infinity));
+  }
+  off();
+}
+
+/** A sleep that somebody else can end; a ring since the last reset ends it before it begins. */
+class Alarm {
+  readonly #clock: Clock;
+  #bell = new AbortController();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  reset(): void {
+    this.#bell = new AbortController();
+  }
+
+  ring(): void {
+    this.#bell.abort();
+  }
+
+  async until(instant: number): Promise<void> {
+    const ms = instant - this.#clock.now();
+    if (ms > 0) await this.#clock.sleep(ms, this.#bell.signal);
+  }
+}
+
+/** The database goes away now and then; that is said once, and once when it is over. */
+function surviving(tick: () => Promise<TickReport>, log: Log): () => Promise<TickReport> {
+  let failing: string | null = null;
+  return async () => {
+    try {
+      const report = await tick();
+      if (failing !== null) log("scheduler.recovered", { from: failing });
+      failing = null;
+      return report;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (message !== failing) {
+        log("scheduler.failed", { away: isAway(error), message, stack: (error as Error).stack });
+      }
+      failing = message;
+      return IDLE;
+    }
+  };
+}
+
+function assertSound(snapshot: Snapshot, made: Plan): void {
+  const broken = planViolations(snapshot, made);
+  if (broken.length === 0) return;
+  throw new Error(
+    `Cannot commit plan: it breaks ${broken.map(({ name, detail }) => `"${name}" (${detail})`).join(", ")}`,
+  );
+}
+
+function logPlan(log: Log, { start, end, lostNodes, lostContainers, refuse, fire }: Plan): void {
+  for (const { id, functionId, node, reason } of start) {
+    log("container.wanted", { container: id, functionId, node, reason });
+  }
+  for (const { container, desired, reason } of end) log(`container.${desired}`, { container, reason });
+  for (const node of lostNodes) log("node.lost", { node });
+  for (const container of lostContainers) log("container.lost", { container });
+  for (const { functionId, failure } of refuse) {
+    log("calls.refused", { functionId, message: failure.message });
+  }
+  for (const { schedule, tickAt } of fire) log("schedule.fired", { schedule: schedule.id, tickAt });
+}

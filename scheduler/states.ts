@@ -1,0 +1,76 @@
+/**
+ * Every state machine, one literal table each: state → event → next state. Code and SQL both derive from these tables;
+ * a state without events is terminal.
+ *
+ * ```
+ * call       queued ─claim→ running ─succeed→ succeeded
+ *              │  ▲            ├─fail→ failed
+ *       expire │  └─requeue────┤
+ *              ▼               ├─cancel→ cancelled
+ *           expired            ┘
+ * container  pending ─start→ starting ─ready→ ready ─exit→ exited      (lose, from any of the first three → lost)
+ * node       up ⇄ draining,  up|draining ─lose→ lost ─rejoin→ up,  any ─leave→ left
+ * ```
+ */
+import type { CallState, Desired, Observed } from "../sdk/protocol.ts";
+
+export type Machine = Readonly<Record<string, Readonly<Record<string, string>>>>;
+export type State<M> = keyof M & string;
+export type Event<M> = { [S in keyof M]: keyof M[S] & string }[keyof M];
+
+export const callMachine = {
+  /** Lies in a range of `ready`. */
+  queued: { claim: "running", cancel: "cancelled", expire: "expired", fail: "failed" },
+  /** Lies in an open lease and has not been reported. */
+  running: { succeed: "succeeded", fail: "failed", requeue: "queued", cancel: "cancelled" },
+  /** Has its one row in `result`; so have the next three. */
+  succeeded: {},
+  failed: {},
+  cancelled: {},
+  expired: {},
+} as const satisfies Record<CallState, Readonly<Record<string, CallState>>>;
+
+/** `observed` of a container: what the runner saw; `lose` is the scheduler's word alone. */
+export const containerMachine = {
+  pending: { start: "starting", ready: "ready", exit: "exited", lose: "lost" },
+  starting: { ready: "ready", exit: "exited", lose: "lost" },
+  ready: { exit: "exited", lose: "lost" },
+  exited: {},
+  lost: {},
+} as const satisfies Record<Observed, Readonly<Record<string, Observed>>>;
+
+/** `desired` of a container: what the scheduler wants; it never goes back. */
+export const desiredMachine = {
+  run: { drain: "drain", stop: "stop" },
+  /** Takes no new work; ends what it has. */
+  drain: { stop: "stop" },
+  stop: {},
+} as const satisfies Record<Desired, Readonly<Record<string, Desired>>>;
+
+export type NodeState = "up" | "draining" | "lost" | "left";
+export const nodeMachine = {
+  up: { drain: "draining", lose: "lost", leave: "left", rejoin: "up" },
+  draining: { resume: "up", lose: "lost", leave: "left", rejoin: "draining" },
+  /** Not heard of for longer than its lease; its containers are lost, its capacity is not used. */
+  lost: { rejoin: "up", leave: "left" },
+  left: { rejoin: "up" },
+} as const satisfies Record<NodeState, Readonly<Record<string, NodeState>>>;
+
+/** States in which `event` may happen: the guard of a statement. */
+export const sources = <M extends Machine>(machine: M, event: Event<M>): State<M>[] =>
+  Object.keys(machine).filter((state) => event in machine[state]!);
+
+export const terminal = <M extends Machine>(machine: M): State<M>[] =>
+  Object.keys(machine).filter((state) => Object.keys(machine[state]!).length === 0);
+
+/** The state after `event`, or null when it can't happen in `state`. */
+export const next = <M extends Machine>(machine: M, state: State<M>, event: Event<M>): State<M> | null =>
+  machine[state]?.[event] ?? null;
+
+/** `result.state` in the order of its numbers. */
+export const RESULT_STATES = [
+  "succeeded",
+  "failed",
+  "cancelled",
+  "expired",
+] as const satisfies readonly CallState[];

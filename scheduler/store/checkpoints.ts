@@ -1,0 +1,70 @@
+/** Checkpoints: bytes that a call saved to go on from. The row is the commit; the bytes lie in a blob made before it. */
+import type { Sql } from "./connect.ts";
+
+/** Which call of which lease speaks, and of which of its checkpoints. */
+export interface CheckpointOf {
+  readonly node: string;
+  readonly lease: number;
+  readonly index: number;
+  /** Null: the call's own. Else shared, under this name, by the functions of the app. */
+  readonly name: string | null;
+}
+
+/**
+ * Commits a checkpoint, if the lease is still this node's and the call has not ended: another attempt may have begun
+ * since, and its checkpoints are the newer truth. Null: refused.
+ */
+export async function insertCheckpoint(
+  sql: Sql,
+  now: Date,
+  { node, lease, index, name, blob, size }: CheckpointOf & { readonly blob: string; readonly size: number },
+): Promise<{ id: number; batch: number } | null> {
+  const [row] = await sql<{ id: number; batch: number }[]>`
+    with saver as (${openLease(sql, { node, lease, index, name })}),
+    saved as (
+      insert into checkpoint (app_id, name, batch_id, idx, attempt, blob, size, created_at)
+      select app_id, ${name}::text, batch_id, ${index}::int, attempt, ${blob}, ${size}::bigint, ${now}::timestamptz
+      from saver
+      returning id, batch_id, attempt
+    ),
+    told as (  -- the runner counts its own events from zero, -1 is for the retry
+      insert into event (batch_id, idx, lease_id, n, attempt, at, kind, data)
+      select batch_id, ${index}::int, ${lease}::bigint, -1 - id, attempt, ${now}::timestamptz, 'checkpoint',
+        json_build_object('id', id, 'size', ${size}::bigint)
+      from saved
+    )
+    select id, batch_id as batch from saved`;
+  return row ?? null;
+}
+
+/** Whether the lease is open for this call, and the blob of the checkpoint to go on from, if there is one. */
+export async function latestCheckpoint(
+  sql: Sql,
+  asked: CheckpointOf,
+): Promise<{ blob: string | null; size: number | null } | null> {
+  const { index, name } = asked;
+  const [row] = await sql<{ blob: string | null; size: number | null }[]>`
+    with reader as (${openLease(sql, asked)})
+    select c.blob, c.size
+    from reader r
+    left join lateral (
+      select blob, size from checkpoint
+      where ${
+    name === null
+      ? sql`name is null and batch_id = r.batch_id and idx = ${index}` // checkpoint_call
+      : sql`name = ${name} and app_id = r.app_id` // checkpoint_name
+  }
+      order by id desc
+      limit 1
+    ) c on true`;
+  return row ?? null;
+}
+
+const openLease = (sql: Sql, { node, lease, index }: CheckpointOf) =>
+  sql`
+  select l.batch_id, l.attempt, f.app_id
+  from lease l
+  join function f on f.id = l.function_id
+  where l.id = ${lease} and l.node_id = ${node} and l.remaining > 0 and ${index} >= l.lo and ${index} < l.hi
+    and not exists (select from result r where r.batch_id = l.batch_id and r.idx = ${index})
+    and not exists (select from attempt a where a.batch_id = l.batch_id and a.idx = ${index} and a.attempt = l.attempt)`;

@@ -1,0 +1,181 @@
+/**
+ * Makes a plan true, inside the transaction that holds the lead. Every statement guards itself with what the plan saw, so that
+ * what changed since then (a node that spoke up, a schedule that was paused) wins. Statements are sent without waiting for
+ * one another where they don't need each other's answers.
+ */
+import type { Ending, Fire, Plan, Refusal, Start } from "../model.ts";
+import { desiredMachine, nodeMachine, sources } from "../states.ts";
+import { enqueue, expireDue, failQueued, type Submission, wakeDue } from "./calls.ts";
+import type { Sql } from "./connect.ts";
+import { containersLost } from "./containers.ts";
+import { NOTHING, type Touched, union } from "./touched.ts";
+
+/** Priority of calls that schedules make: the default of all calls. */
+const FIRE_PRIORITY = 50;
+
+export async function commitPlan(sql: Sql, now: Date, plan: Plan): Promise<Touched> {
+  const [, ...touched] = await Promise.all([
+    lockNodes(sql, plan),
+    giveUp(sql, now, plan),
+    start(sql, now, plan.start),
+    end(sql, now, plan.end),
+    refuse(sql, now, plan.refuse),
+    fire(sql, now, plan.fire),
+    plan.due ? wakeDue(sql, now).then((functionIds) => ({ ...NOTHING, functionIds })) : NOTHING,
+    plan.expired ? expireDue(sql, now).then((batchIds) => ({ ...NOTHING, batchIds })) : NOTHING,
+    explain(sql, now, plan.waiting),
+    noteBusy(sql, now, plan.busy),
+  ]);
+  return union(...touched);
+}
+
+/** All nodes that the plan changes, in one order, before anything that hangs on them. */
+async function lockNodes(sql: Sql, { start, end, lostNodes, lostContainers }: Plan): Promise<void> {
+  const nodes = [...lostNodes, ...start.map((one) => one.node)];
+  const containers = [...lostContainers, ...end.map((one) => one.container)];
+  if (nodes.length + containers.length === 0) return;
+  await sql`
+    select from node
+    where id = any(${nodes}) or id in (select node_id from container where id = any(${containers}))
+    order by id for no key update`;
+}
+
+async function giveUp(sql: Sql, now: Date, { lostNodes, lostContainers }: Plan): Promise<Touched> {
+  if (lostNodes.length + lostContainers.length === 0) return NOTHING;
+  await sql`
+    update node set state = 'lost', revision = revision + 1
+    where id = any(${lostNodes as string[]}) and state = any(${
+    sources(nodeMachine, "lose")
+  }) and lease_until <= ${now}`;
+  const rows = await sql<{ id: string }[]>`
+    select c.id from container c join node n on n.id = c.node_id
+    where c.id = any(${lostContainers as string[]})
+      and (n.state not in ('up', 'draining') or n.session <> c.session)`;
+  return await containersLost(sql, now, rows.map((row) => row.id), "The node or its runner went away");
+}
+
+async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Touched> {
+  if (starts.length === 0) return NOTHING;
+  const rows = await sql<{ nodeId: string }[]>`
+    with wanted as (
+      select * from json_to_recordset(${JSON.stringify(starts)}::text::json) as w(
+        id text, "functionId" int, deployment text, node text, session text, gpus json, "cpuMilli" int, "memoryMiB" int, reason text)
+    ),
+    started as (
+      insert into container (id, function_id, deployment_id, node_id, session, desired, observed, gpus, gpu_milli, cpu_milli,
+        memory_mib, reason, created_at, busy_at)
+      select w.id, w."functionId", w.deployment, w.node, w.session, 'run', 'pending', w.gpus,
+        (select coalesce(sum((share->>'milli')::int), 0) from json_array_elements(w.gpus) share), w."cpuMilli", w."memoryMiB",
+        w.reason, ${now}, ${now}
+      from wanted w join node on node.id = w.node and node.session = w.session and node.state = 'up'
+      returning node_id, gpus, cpu_milli, memory_mib
+    ),
+    gpus_taken as (
+      update gpu set milli_free = milli_free - taken.milli
+      from (
+        select node_id, (share->>'index')::int as index, sum((share->>'milli')::int)::int as milli
+        from started, json_array_elements(gpus) share
+        group by 1, 2
+      ) taken
+      where gpu.node_id = taken.node_id and gpu.index = taken.index
+    ),
+    taken as (
+      select node_id, sum(cpu_milli)::int as cpu, sum(memory_mib)::int as memory, count(*)::int as containers
+      from started group by node_id
+    )
+    update node set cpu_milli_free = cpu_milli_free - cpu, memory_mib_free = memory_mib_free - memory, revision = revision + 1
+    from taken where node.id = taken.node_id
+    returning node_id`;
+  return { ...NOTHING, nodeIds: rows.map((row) => row.nodeId), containers: starts.length };
+}
+
+async function end(sql: Sql, now: Date, endings: readonly Ending[]): Promise<Touched> {
+  if (endings.length === 0) return NOTHING;
+  const rows = await sql<{ id: string }[]>`
+    with wanted as (
+      select * from json_to_recordset(${
+    JSON.stringify(endings)
+  }::text::json) as w(container text, desired text, reason text)
+    ),
+    changed as (
+      update container set desired = wanted.desired, reason = wanted.reason,
+        draining_at = case when wanted.desired = 'drain' then ${now} else draining_at end
+      from wanted
+      where container.id = wanted.container and exited_at is null
+        and container.desired = any(case wanted.desired
+          when 'drain' then ${sources(desiredMachine, "drain")}::text[]
+          else ${sources(desiredMachine, "stop")}::text[] end)
+      returning node_id
+    )
+    update node set revision = revision + 1 where id in (select node_id from changed)
+    returning id`;
+  return { ...NOTHING, nodeIds: rows.map((row) => row.id), containers: endings.length };
+}
+
+async function refuse(sql: Sql, now: Date, refusals: readonly Refusal[]): Promise<Touched> {
+  const batches = await Promise.all(
+    refusals.map(({ functionId, until, failure }) =>
+      failQueued(sql, now, functionId, failure, new Date(until))
+    ),
+  );
+  return { ...NOTHING, batchIds: batches.flat() };
+}
+
+/** A schedule that was paused or fired meanwhile has another `next_at`, and is passed over. */
+async function fire(sql: Sql, now: Date, fires: readonly Fire[]): Promise<Touched> {
+  if (fires.length === 0) return NOTHING;
+  const moves = fires.map(({ schedule: { id, nextAt: was }, nextAt, tickAt }) => ({
+    id,
+    was: new Date(was),
+    next: nextAt && new Date(nextAt),
+    last: tickAt && new Date(tickAt),
+  }));
+  const moved = await sql<{ id: string }[]>`
+    update schedule set next_at = moves.next, last_at = coalesce(moves.last, last_at)
+    from json_to_recordset(${JSON.stringify(moves)}::text::json) as moves(
+      id text, was timestamptz, next timestamptz, last timestamptz)
+    where schedule.id = moves.id and schedule.next_at = moves.was
+    returning schedule.id`;
+  const due = fires.filter(({ schedule, tickAt }) =>
+    tickAt !== null && moved.some((row) => row.id === schedule.id)
+  );
+  if (due.length === 0) return NOTHING;
+  await enqueue(sql, now, due.map(submissionOf));
+  return { ...NOTHING, functionIds: due.map((one) => one.schedule.functionId) };
+}
+
+const submissionOf = ({ schedule, tickAt }: Fire): Submission => ({
+  workspaceId: schedule.workspace,
+  functionId: schedule.functionId,
+  method: schedule.method,
+  inputs: JSON.stringify([schedule.input]),
+  size: 1,
+  priority: FIRE_PRIORITY,
+  tags: {},
+  scheduleId: schedule.id,
+  tickAt: new Date(tickAt!),
+});
+
+async function explain(sql: Sql, now: Date, waiting: Plan["waiting"]): Promise<Touched> {
+  if (waiting.length === 0) return NOTHING;
+  await sql`
+    with said as (
+      select * from json_to_recordset(${
+    JSON.stringify(waiting)
+  }::text::json) as s("functionId" int, reason text)
+    ),
+    gone as (
+      delete from waiting using said where waiting.function_id = said."functionId" and said.reason is null
+    )
+    insert into waiting (function_id, reason, since)
+    select "functionId", reason, ${now} from said where reason is not null
+    on conflict (function_id) do update set reason = excluded.reason, since = excluded.since`;
+  return NOTHING;
+}
+
+async function noteBusy(sql: Sql, now: Date, containers: readonly string[]): Promise<Touched> {
+  if (containers.length > 0) {
+    await sql`update container set busy_at = ${now} where id = any(${containers as string[]}) and exited_at is null`;
+  }
+  return NOTHING;
+}

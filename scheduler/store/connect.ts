@@ -1,0 +1,53 @@
+/** The one place where a database client is built. */
+import postgres from "postgres";
+
+/** A pool, or a transaction of one: every statement takes either. */
+export type Sql = postgres.ISql<Record<string, never>>;
+export type Pool = postgres.Sql<Record<string, never>>;
+
+export interface ConnectOptions {
+  /** Connections at most. */
+  readonly max: number;
+  /** Shows in `pg_stat_activity`. */
+  readonly name: string;
+}
+
+/**
+ * Columns are camelCased, keys inside json values are not (postgres.js' own `camel` would rewrite users' payloads). A short
+ * reconnect back-off, since with the default one queries stay away for seconds after a restart of the server.
+ */
+export function connect(url: string, { max, name }: ConnectOptions): Pool {
+  return postgres(url, {
+    max,
+    backoff: () => 0.1,
+    connect_timeout: 5,
+    idle_timeout: 0,
+    max_lifetime: null,
+    onnotice: () => {},
+    transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
+    connection: { application_name: name },
+    types: {
+      bigint: { to: 20, from: [20], parse: Number, serialize: String },
+    },
+  }) as unknown as Pool;
+}
+
+/** The connection went away or the server is starting: the statement may be repeated. */
+export function isAway(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" && AWAY.has(code);
+}
+
+const AWAY = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_ENDED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOENT",
+  "EPIPE",
+  "57P01", // admin shutdown
+  "57P02", // crash shutdown
+  "57P03", // cannot connect now
+]);

@@ -1,0 +1,71 @@
+/** Containers as the api shows them. */
+import type { Container, GpuShare } from "../../sdk/protocol.ts";
+import type { Sql } from "./connect.ts";
+
+export interface ContainerFilter {
+  readonly workspace: string;
+  readonly app?: string | undefined;
+  readonly function?: string | undefined;
+  /** True: only those that have not ended; false: only those that have. */
+  readonly live?: boolean | undefined;
+  readonly limit: number;
+  /** Where the page before ended: creation time (ms) and id of its last container. */
+  readonly after?: readonly [createdMs: number, id: string] | undefined;
+}
+
+type ContainerRow = Omit<Container, "cpu" | "memory" | "exit" | "createdAt" | "readyAt" | "exitedAt"> & {
+  gpus: GpuShare[];
+  cpuMilli: number;
+  memoryMib: number;
+  createdAt: Date;
+  readyAt: Date | null;
+  exitedAt: Date | null;
+  exit: Container["exit"] | null;
+};
+
+/** Containers of a workspace, newest first. */
+export async function listContainers(sql: Sql, filter: ContainerFilter): Promise<Container[]> {
+  const { workspace, app = null, function: fn = null, live = null, limit, after } = filter;
+  const rows = await sql<ContainerRow[]>`
+    select c.id, a.name as app, f.name as function, c.deployment_id as deployment, c.node_id as node, c.desired, c.observed,
+      c.gpus, c.cpu_milli, c.memory_mib, c.created_at, c.ready_at, c.exited_at, c.reason, c.exit
+    from container c
+    join function f on f.id = c.function_id
+    join app a on a.id = f.app_id
+    where a.workspace_id = ${workspace}
+      and (${app}::text is null or a.name = ${app})
+      and (${fn}::text is null or f.name = ${fn})
+      and (${live}::boolean is null or (c.exited_at is null) = ${live})
+      ${after === undefined ? sql`` : sql`and (c.created_at, c.id) < (${new Date(after[0])}, ${after[1]})`}
+    order by c.created_at desc, c.id desc  -- container_recent
+    limit ${limit}`;
+  return rows.map(toContainer);
+}
+
+function toContainer(
+  { cpuMilli, memoryMib, createdAt, readyAt, exitedAt, exit, ...rest }: ContainerRow,
+): Container {
+  return {
+    ...rest,
+    cpu: cpuMilli / 1000,
+    memory: memoryMib,
+    createdAt: createdAt.toISOString(),
+    readyAt: readyAt?.toISOString() ?? null,
+    exitedAt: exitedAt?.toISOString() ?? null,
+    ...(exit ? { exit } : {}),
+  };
+}
+
+/** The workspace whose function runs in a live container of a node, to act for it. */
+export async function workspaceOfContainer(
+  sql: Sql,
+  { container, node }: { container: string; node: string },
+): Promise<string | undefined> {
+  const [row] = await sql<{ workspace: string }[]>`
+    select a.workspace_id as workspace
+    from container c
+    join function f on f.id = c.function_id
+    join app a on a.id = f.app_id
+    where c.id = ${container} and c.node_id = ${node} and c.exited_at is null`;
+  return row?.workspace;
+}
