@@ -1,0 +1,131 @@
+/**
+ * A runner: joins its node to the platform, runs one session after another, and leaves in order when it is told to.
+ */
+import type { Gpu, JoinNode } from "../sdk/protocol.ts";
+import type { Clock, Log, Random } from "../sdk/ports.ts";
+import { ApiRefused, type NodeApi, persist, type RunnerApi } from "./api.ts";
+import type { Engine } from "./engine.ts";
+import { Session } from "./session.ts";
+
+/** What this machine is and has. */
+export interface Machine {
+  readonly name: string;
+  readonly pool: string;
+  readonly host: string;
+  readonly cpu: number;
+  /** MiB. */
+  readonly memory: number;
+  readonly gpus: readonly Gpu[];
+}
+
+export interface AgentDeps {
+  readonly api: RunnerApi;
+  readonly engine: Engine;
+  readonly machine: Machine;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Tokens to join with, best first: the stored credential, then the join token. */
+  tokens(): Promise<string[]>;
+  /** Keeps the credential for the next start. */
+  joined(api: NodeApi): Promise<void>;
+  /** True when the process that started this one, and ought to stop it, is gone. */
+  orphaned(): boolean;
+  readonly graceMs: number;
+  readonly drainMs: number;
+}
+
+/** An orphan whose api was silent for this long has nothing left to live for. */
+const ORPHAN_MS = 30_000;
+const ORPHAN_LOOK_MS = 1_000;
+/** Pause before joining again after a session was refused. */
+const REJOIN_MS = 500;
+const REFUSED_MS = 2_000;
+
+export class Agent {
+  readonly #deps: AgentDeps;
+  readonly #stopping = new AbortController();
+  #session: Session | null = null;
+  #leaving: Promise<void> | null = null;
+  #lastHeardAt: number;
+
+  constructor(deps: AgentDeps) {
+    this.#deps = deps;
+    this.#lastHeardAt = deps.clock.now();
+  }
+
+  /** Runs until it is stopped or orphaned. */
+  async run(): Promise<void> {
+    this.#watchParent();
+    const { clock } = this.#deps;
+    while (!this.#stopping.signal.aborted) {
+      const session = await this.#join();
+      if (session === null) break;
+      this.#session = session;
+      await session.run();
+      this.#session = null;
+      this.#lastHeardAt = session.heardAt;
+      if (this.#deps.orphaned()) this.#stopping.abort();
+      await clock.sleep(REJOIN_MS, this.#stopping.signal);
+    }
+    await this.#leaving;
+    await this.#deps.engine.close();
+  }
+
+  /** Leaves in order. */
+  stop(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#deps.log("runner.stopping");
+    this.#stopping.abort();
+    this.#leaving = this.#session?.leave(this.#deps.drainMs) ?? null;
+  }
+
+  /** A session of this node, however long it takes; null when it was told to stop meanwhile. */
+  async #join(): Promise<Session | null> {
+    const { clock, engine, log, graceMs, random } = this.#deps;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const session = random.bytes(12).toHex();
+      const node = await this.#tryTokens(session);
+      if (node !== null) {
+        log("runner.joined", { node: node.node.id });
+        await this.#deps.joined(node);
+        return new Session({ api: node, session, engine, clock, log, graceMs });
+      }
+      await clock.sleep(REFUSED_MS, signal);
+    }
+    return null;
+  }
+
+  async #tryTokens(session: string): Promise<NodeApi | null> {
+    const { api, clock, log } = this.#deps;
+    const { signal } = this.#stopping;
+    for (const token of await this.#deps.tokens()) {
+      try {
+        return await persist(clock, signal, () => api.join(this.#request(token, session), signal));
+      } catch (error) {
+        if (signal.aborted) return null;
+        if (!(error instanceof ApiRefused)) throw error;
+        log("runner.join_refused", { status: error.status, message: error.message });
+      }
+    }
+    return null;
+  }
+
+  #request(token: string, session: string): JoinNode {
+    return { token, session, ...this.#deps.machine, gpus: [...this.#deps.machine.gpus] };
+  }
+
+  async #watchParent(): Promise<void> {
+    const { clock, orphaned, log } = this.#deps;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await clock.sleep(ORPHAN_LOOK_MS, signal);
+      const silentMs = clock.now() - (this.#session?.heardAt ?? this.#lastHeardAt);
+      if (silentMs < ORPHAN_MS || !orphaned()) continue;
+      log("runner.orphaned", { silentMs });
+      this.#stopping.abort();
+      this.#session?.abandon();
+    }
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * The runner's side of its verbs: join, sync, exchange, and the plain routes beside them. Tells apart an api that is away (try
+ * again: it may be restarted at any time) from one that refuses (do something else).
+ */
+import {
+  type ExchangeReply,
+  type ExchangeRequest,
+  JoinedNode,
+  type JoinNode,
+  RUNNER_PATHS,
+  SyncReply,
+  type SyncRequest,
+} from "../sdk/protocol.ts";
+import type { Clock, Fetch } from "../sdk/ports.ts";
+
+/** The api cannot be reached, or is not well. */
+export class ApiAway extends Error {
+  override readonly name = "ApiAway";
+}
+/** The api understood, and says no. */
+export class ApiRefused extends Error {
+  override readonly name = "ApiRefused";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Where the api listens, as `fetch` needs it. */
+export interface ApiAddress {
+  readonly origin: string;
+  readonly client?: Deno.HttpClient;
+}
+
+/** Reads `http://host:port` or `unix:/path`. */
+export function apiAddress(text: string): ApiAddress {
+  if (text.startsWith("unix:/")) {
+    const path = text.slice("unix:".length);
+    return { origin: "http://berth", client: Deno.createHttpClient({ proxy: { transport: "unix", path } }) };
+  }
+  if (!URL.canParse(text) || !/^https?:/.test(text)) {
+    throw new TypeError(`Cannot use api address "${text}": expected http://HOST:PORT or unix:/PATH`);
+  }
+  return { origin: new URL(text).origin };
+}
+
+const BACKOFF_MS = 50;
+const BACKOFF_MS_MAX = 1_000;
+/** A request that parks is given up this long after it should have been answered. */
+const SLACK_MS = 20_000;
+const SYNC_PARK_MS = 10_000;
+
+export interface ApiDeps {
+  readonly address: ApiAddress;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+}
+
+/** Before joining: only `join`. */
+export class RunnerApi {
+  readonly #deps: ApiDeps;
+
+  constructor(deps: ApiDeps) {
+    this.#deps = deps;
+  }
+
+  async join(request: JoinNode, signal: AbortSignal): Promise<NodeApi> {
+    const text = await postJson(this.#deps, RUNNER_PATHS.join, {}, request, signal, SLACK_MS);
+    return new NodeApi(this.#deps, JoinedNode.parse(JSON.parse(text)));
+  }
+}
+
+/** A reply and how large it was. */
+export interface Exchanged {
+  readonly reply: ExchangeReply;
+  readonly characters: number;
+}
+
+/** Acting for one joined node. */
+export class NodeApi {
+  readonly node: JoinedNode;
+  readonly #deps: ApiDeps;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(deps: ApiDeps, node: JoinedNode) {
+    this.#deps = deps;
+    this.node = node;
+    this.#headers = { authorization: `Bearer ${node.credential}` };
+  }
+
+  async sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReply> {
+    return SyncReply.parse(
+      JSON.parse(await this.#ask(RUNNER_PATHS.sync, request, signal, SYNC_PARK_MS + SLACK_MS)),
+    );
+  }
+
+  /** The reply is the api's own and comes thousands of calls at a time: it is trusted, not checked. */
+  async exchange(request: ExchangeRequest, signal: AbortSignal): Promise<Exchanged> {
+    const text = await this.#ask(RUNNER_PATHS.exchange, request, signal, request.waitMs + SLACK_MS);
+    return { reply: JSON.parse(text) as ExchangeReply, characters: text.length };
+  }
+
+  async bundle(digest: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    const response = await this.#fetch(this.#path(RUNNER_PATHS.bundle).replace(":digest", digest), {
+      signal,
+    });
+    return await readBytes(response);
+  }
+
+  /** Stores a checkpoint of a running call. */
+  async saveCheckpoint(
+    of: CheckpointOf,
+    body: ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const response = await this.#fetch(this.#checkpoint(of), { method: "PUT", body, signal });
+    await response.body?.cancel();
+  }
+
+  /** The last committed checkpoint, or null when there is none. */
+  async loadCheckpoint(of: CheckpointOf, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
+    const response = await this.#fetch(this.#checkpoint(of), { signal });
+    if (response.status !== 204) return response.body;
+    await response.body?.cancel();
+    return null;
+  }
+
+  /** A request to the public routes, made by a function in `container`; any status is an answer. */
+  async actAs(container: string, path: string, init: RequestInit): Promise<Response> {
+    const prefix = this.#path(RUNNER_PATHS.actAs).replace(":container", container);
+    const headers = { ...init.headers as Record<string, string>, ...this.#headers };
+    return await send(this.#deps, prefix + path, { ...init, headers });
+  }
+
+  #ask(path: string, body: unknown, signal: AbortSignal, timeoutMs: number): Promise<string> {
+    return postJson(this.#deps, this.#path(path), this.#headers, body, signal, timeoutMs);
+  }
+
+  async #fetch(path: string, init: RequestInit): Promise<Response> {
+    return await accepted(await send(this.#deps, path, { ...init, headers: this.#headers }));
+  }
+
+  #path(path: string): string {
+    return path.replace(":node", encodeURIComponent(this.node.id));
+  }
+
+  #checkpoint({ by, name }: CheckpointOf): string {
+    const query = new URLSearchParams(
+      "container" in by ? { ...by } : { lease: `${by.lease}`, index: `${by.index}` },
+    );
+    if (name !== undefined) query.set("name", name);
+    return `${this.#path(RUNNER_PATHS.checkpoints)}?${query}`;
+  }
+}
+
+/** Which checkpoint: that of a call, or one shared by name; and who asks, a call under its lease or a container. */
+export interface CheckpointOf {
+  readonly by: { readonly lease: number; readonly index: number } | { readonly container: string };
+  readonly name?: string | undefined;
+}
+
+async function postJson(
+  deps: ApiDeps,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  body: unknown,
+  signal: AbortSignal,
+  timeoutMs: number,
+): Promise<string> {
+  const limit = new AbortController();
+  const answered = new AbortController();
+  const abort = () => limit.abort();
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
+  deps.clock.sleep(timeoutMs, answered.signal).then(abort);
+  try {
+    const init = {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: JSON.stringify(body),
+      signal: limit.signal,
+    };
+    return new TextDecoder().decode(await readBytes(await accepted(await send(deps, path, init))));
+  } finally {
+    signal.removeEventListener("abort", abort);
+    answered.abort();
+  }
+}
+
+async function send({ address, fetch }: ApiDeps, path: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(
+      address.origin + path,
+      address.client === undefined ? init : { ...init, client: address.client },
+    );
+  } catch (cause) {
+    throw new ApiAway("Cannot reach the api", { cause });
+  }
+}
+
+async function readBytes(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await response.arrayBuffer());
+  } catch (cause) {
+    throw new ApiAway("Cannot read the api's answer: it broke off", { cause });
+  }
+}
+
+/** Answers of 2xx; the others are thrown as what they mean. */
+async function accepted(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const text = await response.text().catch(() => "");
+  const message = messageOf(text) ?? `the api answered ${response.status}`;
+  if (response.status >= 500 || response.status === 429) throw new ApiAway(message);
+  throw new ApiRefused(response.status, message);
+}
+
+function messageOf(body: string): string | undefined {
+  try {
+    return JSON.parse(body).error.message;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Repeats `attempt` until the api is there, with growing pauses; refusals and an aborted `signal` end it. */
+export async function persist<T>(clock: Clock, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 0;; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof ApiAway) || signal.aborted) throw error;
+      await clock.sleep(backoffMs(tries), signal);
+    }
+  }
+}
+
+/** Pause after the `tries`th failure in a row. */
+export function backoffMs(tries: number): number {
+  return Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** Math.min(tries, 10));
+}

@@ -1,0 +1,88 @@
+/** How a runner is set up: flags, and variables for what must not be seen in a process list. Every default and its reason is here. */
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { Name } from "../sdk/protocol.ts";
+import { parseSimulatedGpus } from "./gpu.ts";
+
+const SimulatedGpus = z.string().transform((text, ctx) => {
+  try {
+    return parseSimulatedGpus(text);
+  } catch (error) {
+    ctx.addIssue({ code: "custom", message: (error as Error).message });
+    return z.NEVER;
+  }
+});
+
+export const RunnerConfig = z.object({
+  /** Where the api listens: `http://HOST:PORT` or `unix:/PATH`. */
+  api: z.string(),
+  /** The join token; not needed where the runner has joined before. */
+  token: z.string().optional(),
+  /** Everything the runner keeps: its credential, bundles, environments, slots. */
+  data: z.string().default(".berth/runner"),
+  /** @default the machine's name */
+  name: z.string().min(1).max(128).optional(),
+  /** Pool of nodes to join. */
+  pool: Name.default("default"),
+  /** GPUs to count and give away though there are none. */
+  simulateGpus: SimulatedGpus.optional(),
+  /** Prestarted guests: two serve a function and its endpoint, and cost some 20 MiB each. */
+  poolSize: z.coerce.number().int().min(0).max(64).default(2),
+  /** Cores and MiB to offer. @default all there are */
+  cpu: z.coerce.number().min(0.1).max(4_096).optional(),
+  memory: z.coerce.number().int().min(64).optional(),
+  /** The process to outlive no longer than the api, when it is gone. */
+  parentPid: z.coerce.number().int().min(2).optional(),
+  /** From the notice to the kill. Long enough to save a checkpoint. */
+  graceMs: z.coerce.number().int().min(0).default(5_000),
+  /** From SIGTERM to the notice. */
+  drainMs: z.coerce.number().int().min(0).default(5_000),
+  /** One line of JSON on stdout when joined. */
+  json: z.boolean().default(false),
+  denoDir: z.string(),
+  tmp: z.string(),
+});
+export type RunnerConfig = z.infer<typeof RunnerConfig>;
+
+const OPTIONS = {
+  api: { type: "string" },
+  token: { type: "string" },
+  data: { type: "string" },
+  name: { type: "string" },
+  pool: { type: "string" },
+  "simulate-gpus": { type: "string" },
+  "pool-size": { type: "string" },
+  cpu: { type: "string" },
+  memory: { type: "string" },
+  "parent-pid": { type: "string" },
+  "grace-ms": { type: "string" },
+  "drain-ms": { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+/** Reads the command line and the environment. Throws a sentence that names the option. */
+export function readConfig(args: readonly string[], env: Readonly<Record<string, string>>): RunnerConfig {
+  const { values } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: false });
+  const named = Object.fromEntries(Object.entries(values).map(([name, value]) => [camel(name), value]));
+  const parsed = RunnerConfig.safeParse({
+    api: env.BERTH_API,
+    token: env.BERTH_JOIN_TOKEN,
+    denoDir: env.DENO_DIR ?? `${env.XDG_CACHE_HOME ?? `${env.HOME ?? "/root"}/.cache`}/deno`,
+    tmp: env.TMPDIR ?? "/tmp",
+    ...named,
+  });
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const option = String(issue!.path[0]).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new TypeError(`Cannot start the runner: option --${option}: ${issue!.message}`);
+}
+
+const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+/** The configuration as it may be printed. */
+export const withoutSecrets = (
+  { token: _token, simulateGpus, ...rest }: RunnerConfig,
+): Record<string, unknown> => ({
+  ...rest,
+  ...(simulateGpus === undefined ? {} : { simulatedGpus: simulateGpus.length }),
+});

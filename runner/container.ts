@@ -1,0 +1,369 @@
+/**
+ * One container from its start to its exit.
+ *
+ * - `starting`: the engine brings up a guest, which connects, loads the code and says `ready`; bounded by `startTimeout`.
+ * - `ready`: it is given calls.
+ * - `draining`: it takes no more; it ends what runs, then leaves.
+ * - `stopping`: what runs was told to end; it is killed after a grace time.
+ * - `exited`: its guest is gone, every call it had has its report, its cause of exit is known.
+ */
+import type { Assignment, Exit, ObservedContainer } from "../sdk/protocol.ts";
+import { parseDuration } from "../sdk/duration.ts";
+import type { Clock, Log } from "../sdk/ports.ts";
+import { type NodeApi, persist } from "./api.ts";
+import { within } from "./bell.ts";
+import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
+import { Dialogue } from "./dialogue.ts";
+import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
+import { causeOf, type Verdict } from "./exits.ts";
+import type { LoadFrame } from "./frames.ts";
+import { Link } from "./link.ts";
+import { MemoryWatch } from "./memory.ts";
+import type { Outbox } from "./outbox.ts";
+import { Output } from "./output.ts";
+import type { Known } from "./reconcile.ts";
+import { Services } from "./services.ts";
+import { type LogStream, Work } from "./work.ts";
+
+export interface ContainerDeps {
+  readonly api: NodeApi;
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly outbox: Outbox;
+  /** From the notice to the kill: of a call that must end, of a container that must. */
+  readonly graceMs: number;
+  /** What is observed of it has changed. */
+  changed(): void;
+  /** It could do with calls. */
+  hungry(): void;
+}
+
+/** Time for the last bytes of a guest that has ended, or for the end of one that closed its channel. */
+const LAST_WORDS_MS = 1_000;
+/** Time for requests to a drained container's endpoints to end, beyond the grace time. */
+const REQUESTS_MS = 30_000;
+/** Lines said outside a call that are kept for the next one. */
+const ASIDES_MAX = 64;
+const STOPPED: Verdict = { kind: "stopped", message: "It was no longer wanted" };
+/** CPU time is counted by the kernel in steps of this length. */
+const CPU_STEP_MS = 10;
+
+export class Container {
+  readonly id: string;
+  readonly #assignment: Assignment;
+  readonly #deps: ContainerDeps;
+  readonly #work: Work;
+  readonly #output: Output;
+  readonly #memory: MemoryWatch;
+  readonly #abort = new AbortController();
+  readonly #startBy: number;
+  readonly #serves: boolean;
+  #state: Known["state"] = "starting";
+  #wasReady = false;
+  #phase = "the process did not connect";
+  #guest: Guest | null = null;
+  #link: Link | null = null;
+  #verdict: Verdict | null = null;
+  #exit: Exit | null = null;
+  /** When it is killed if it has not left by itself. */
+  #leaveBy = Infinity;
+  #asides: { readonly stream: LogStream; readonly text: string }[] = [];
+  #cpu = { us: 0, at: 0 };
+  /** What the start took, which no call is charged for. */
+  #startUs = 0;
+
+  constructor(assignment: Assignment, deps: ContainerDeps) {
+    const { id, spec } = assignment;
+    this.id = id;
+    this.#assignment = assignment;
+    this.#deps = deps;
+    this.#startBy = deps.clock.now() + parseDuration(spec.startTimeout);
+    this.#serves = spec.methods.some(({ kind }) => kind === "endpoint");
+    this.#memory = new MemoryWatch(spec.memory);
+    this.#output = new Output({
+      clock: deps.clock,
+      tell: (stream, text) => this.#tell(stream, text),
+      roomy: () => !deps.outbox.full,
+    });
+    this.#work = new Work({
+      container: id,
+      concurrency: spec.concurrency,
+      timeoutMs: parseDuration(spec.timeout),
+      timeout: spec.timeout,
+      graceMs: deps.graceMs,
+      outbox: deps.outbox,
+      now: () => deps.clock.now(),
+      send: (frame) => this.#link?.send(frame),
+      backlog: () => this.#link?.backlog ?? 0,
+      cpuUs: () => this.#cpuUs(),
+      kill: (why) => this.#killFor(why),
+      printing: () => this.#output.printing,
+      quiet: () => this.#output.quiet(),
+      hungry: () => deps.hungry(),
+    });
+  }
+
+  get state(): Known["state"] {
+    return this.#state;
+  }
+
+  /** True when it holds no call. */
+  get idle(): boolean {
+    return this.#work.idle;
+  }
+
+  get observed(): ObservedContainer {
+    if (this.#exit !== null) return { id: this.id, observed: "exited", exit: this.#exit };
+    if (!this.#wasReady) return { id: this.id, observed: "starting" };
+    return { id: this.id, observed: "ready", ...(this.#serves ? { address: this.#guest!.address } : {}) };
+  }
+
+  /** How many more calls it can be given, when it may hold `share` beyond those that run. */
+  free(share: number): number {
+    return this.#state === "ready" ? this.#work.free(share) : 0;
+  }
+
+  give(lease: HeldLease): void {
+    this.#work.give(lease);
+    this.#tellAsides();
+  }
+
+  cancel(call: HeldCall): void {
+    this.#work.cancel(call);
+  }
+
+  /** Lives it through; resolves when it has exited. Never rejects. */
+  async run(): Promise<void> {
+    try {
+      const { api, clock, engine } = this.#deps;
+      const { signal } = this.#abort;
+      this.#guest = await engine.start(this.#assignment, {
+        signal,
+        bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
+        say: (text) => this.#say(text),
+      });
+    } catch (error) {
+      return this.#exited(this.#notStarted(error));
+    }
+    await this.#live(this.#guest);
+  }
+
+  /** Ends what it has, then leaves. */
+  drain(): void {
+    if (this.#state === "starting") return this.stop();
+    if (this.#state !== "ready") return;
+    this.#state = "draining";
+    this.#work.close();
+    this.#link?.send('{"t":"drain"}\n');
+  }
+
+  /** Tells all that runs to end, and kills what is left after the grace time. */
+  stop(): void {
+    if (this.#state === "exited" || this.#state === "stopping") return;
+    if (!this.#wasReady) return this.kill();
+    const told = this.#state === "draining";
+    this.#state = "stopping";
+    this.#leaveBy = this.#deps.clock.now() + this.#deps.graceMs;
+    this.#work.stop();
+    if (!told) this.#link?.send('{"t":"drain"}\n');
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    this.#condemn(STOPPED);
+  }
+
+  /** What must happen because time has passed. */
+  tick(now: number): void {
+    if (this.#state === "exited") return;
+    if (!this.#wasReady && now > this.#startBy) return this.#condemn(this.#startTimeout());
+    this.#work.tick(now);
+    this.#watchMemory(now);
+    this.#watchLeaving(now);
+  }
+
+  // ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #live(guest: Guest): Promise<void> {
+    if (this.#verdict !== null) guest.kill();
+    this.#phase = "the process connected, but its code was not loaded";
+    const link = this.#link = new Link(guest.channel);
+    const { api, clock } = this.#deps;
+    const services = new Services({ api, clock, link, container: this.id, spool: guest.spool });
+    const printed = this.#output.read(guest.stdout, guest.stderr);
+    const read = link.read(this.#dialogue(services)).then(() => this.#hungUp(guest));
+    const exit = await guest.exited;
+    guest.kill(); // what it has started
+    await this.#readOut(Promise.all([read, printed]));
+    link.close();
+    services.close();
+    this.#exited(this.#cause(exit));
+    await guest.release();
+  }
+
+  /** What it said before it ended still counts. Somebody else may hold its pipes open, so there is an end to waiting. */
+  async #readOut(read: Promise<unknown>): Promise<void> {
+    const { clock, outbox } = this.#deps;
+    while (!await within(clock, LAST_WORDS_MS, read) && outbox.full);
+  }
+
+  #dialogue(services: Services): Dialogue {
+    return new Dialogue({
+      container: this.id,
+      work: this.#work,
+      services,
+      outbox: this.#deps.outbox,
+      hello: () => this.#link!.send(`${JSON.stringify(loadFrame(this.#assignment, this.#guest!.path))}\n`),
+      ready: () => this.#ready(),
+      broken: (message) => this.#condemn({ kind: "start_failed", message }),
+      aside: (stream, text) => this.#tell(stream, text),
+      violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
+      endOfTurn: () => this.#work.endOfTurn(),
+    });
+  }
+
+  #ready(): void {
+    this.#wasReady = true;
+    this.#startUs = this.#cpuUs();
+    if (this.#state !== "starting") return;
+    this.#state = "ready";
+    this.#deps.engine.settled();
+    this.#deps.changed();
+    this.#deps.hungry();
+  }
+
+  /** The guest closed its end: it is about to exit, or it must be made to. */
+  async #hungUp(guest: Guest): Promise<void> {
+    if (this.#state === "draining" || this.#state === "stopping") return;
+    if (await within(this.#deps.clock, LAST_WORDS_MS, guest.exited)) return;
+    this.#condemn(this.#spokeOutside("it closed its channel"));
+  }
+
+  #exited(exit: Exit): void {
+    this.#exit = exit;
+    this.#state = "exited";
+    this.#work.end(exit);
+    this.#deps.log("container.exited", { container: this.id, function: this.#assignment.spec.name, ...exit });
+    this.#deps.engine.settled();
+    this.#deps.changed();
+    this.#deps.hungry();
+  }
+
+  // ── how it ends ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Kills it, and notes why; the first reason stands. */
+  #condemn(verdict: Verdict): void {
+    if (this.#state === "exited") return;
+    this.#verdict ??= verdict;
+    this.#abort.abort();
+    this.#guest?.kill();
+  }
+
+  #killFor(why: DoomReason): void {
+    if (why === "stopped") return this.kill();
+    const message = why === "timeout"
+      ? `A call ran longer than ${this.#assignment.spec.timeout} and did not end when it was told to`
+      : "A cancelled call did not end when it was told to";
+    this.#condemn({ kind: why, message });
+  }
+
+  #notStarted(error: unknown): Exit {
+    if (this.#verdict !== null) return this.#verdict;
+    if (!(error instanceof StartError)) {
+      this.#deps.log("container.start_error", { container: this.id, error: String(error) });
+    }
+    return { kind: "start_failed", message: error instanceof Error ? error.message : String(error) };
+  }
+
+  #cause(exit: GuestExit): Exit {
+    const left = this.#state === "stopping" ||
+      this.#state === "draining" && (exit.code === 0 || this.#work.idle);
+    return causeOf({
+      exit,
+      verdict: this.#verdict ?? (left ? STOPPED : null),
+      wasReady: this.#wasReady,
+      stderr: this.#output.tail,
+      memoryMiB: this.#assignment.spec.memory,
+      seenMemoryMiB: this.#memory.seenMiB,
+    });
+  }
+
+  #startTimeout(): Verdict {
+    const { startTimeout } = this.#assignment.spec;
+    return { kind: "start_failed", message: `It was not ready within ${startTimeout}: ${this.#phase}` };
+  }
+
+  #spokeOutside(reason: string): Verdict {
+    const message = `The function spoke outside the guest protocol: ${reason}`;
+    return { kind: this.#wasReady ? "user_error" : "start_failed", message };
+  }
+
+  #watchMemory(now: number): void {
+    if (this.#guest === null || !this.#memory.due(now)) return;
+    const usage = this.#guest.usage();
+    if (usage !== null && this.#memory.exceeded(usage.memoryMiB, now)) {
+      const { memory } = this.#assignment.spec;
+      this.#condemn({
+        kind: "out_of_memory",
+        message: `It used ${usage.memoryMiB} MiB of memory and may use ${memory} MiB`,
+      });
+    }
+  }
+
+  /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
+  #watchLeaving(now: number): void {
+    if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
+      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? REQUESTS_MS : 0);
+    }
+    if (now >= this.#leaveBy) this.kill();
+  }
+
+  // ── what it prints and uses ─────────────────────────────────────────────────────────────────────────────────────────
+
+  #say(text: string): void {
+    this.#phase = text;
+    this.#tell("system", text);
+  }
+
+  /** A line goes to the call that has run longest; when none runs it is kept for the next. */
+  #tell(stream: LogStream, text: string): void {
+    const call = this.#work.speaker;
+    if (call !== undefined) this.#work.say(call, stream, text);
+    else if (this.#asides.push({ stream, text }) > ASIDES_MAX) this.#asides.shift();
+  }
+
+  #tellAsides(): void {
+    const call = this.#work.speaker;
+    if (call === undefined || this.#asides.length === 0) return;
+    for (const { stream, text } of this.#asides.splice(0)) this.#work.say(call, stream, text);
+  }
+
+  /** CPU time since it was ready. */
+  #cpuUs(): number {
+    const now = this.#deps.clock.now();
+    if (now - this.#cpu.at >= CPU_STEP_MS) {
+      this.#cpu = { us: this.#guest?.usage()?.cpuUs ?? this.#cpu.us, at: now };
+    }
+    return this.#cpu.us - this.#startUs;
+  }
+}
+
+function loadFrame({ id, app, spec }: Assignment, path: string): LoadFrame {
+  return {
+    t: "load",
+    path,
+    entry: spec.entry,
+    kind: spec.kind,
+    app,
+    function: spec.name,
+    container: id,
+    concurrency: spec.concurrency,
+    methods: Object.fromEntries(
+      spec.methods.map(({ name, member, kind, stream }) => [name, { member: member ?? null, kind, stream }]),
+    ),
+    endpoints: Object.fromEntries(
+      spec.methods.flatMap(({ name, endpoint }) => endpoint === undefined ? [] : [[endpoint.name, name]]),
+    ),
+  };
+}

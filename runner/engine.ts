@@ -1,0 +1,91 @@
+/**
+ * What an engine is to the rest of the runner: it turns an assignment into a *guest*, a running program with a channel to
+ * speak the guest protocol over. Interfaces only, so that tests and the simulation can bring engines of their own.
+ */
+import type { Assignment } from "../sdk/protocol.ts";
+
+/** Starts programs of the machine. */
+export interface Spawn {
+  /** Starts a program in a process group of its own. */
+  start(command: Command): Child;
+  /** Runs one to its end and collects what it printed. */
+  output(command: Command): Promise<{ code: number; stdout: string; stderr: string }>;
+}
+
+export interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd?: string;
+  /** The whole environment; that of the runner when absent. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface Child {
+  readonly pid: number;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  readonly exited: Promise<GuestExit>;
+  /** Kills the whole process group at once; no error when it is gone. */
+  kill(): void;
+}
+
+export interface GuestExit {
+  readonly code: number;
+  readonly signal: string | null;
+}
+
+/** A two-way stream of bytes; a `Deno.Conn` is one. */
+export interface Channel {
+  read(into: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  close(): void;
+}
+
+export interface Usage {
+  /** CPU time since the guest started, microseconds. */
+  readonly cpuUs: number;
+  readonly memoryMiB: number;
+}
+
+/** A program that has connected and waits for its `load`. */
+export interface Guest {
+  readonly channel: Channel;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  readonly exited: Promise<GuestExit>;
+  /** For the `load` frame: the file to import, or the folder of the bundle. */
+  readonly path: string;
+  /** Unix socket where its endpoints will listen. */
+  readonly address: string;
+  /** A folder for large bodies on their way. */
+  readonly spool: string;
+  /** What it uses now; null when that cannot be told. */
+  usage(): Usage | null;
+  /** Kills it and all it started. */
+  kill(): void;
+  /** Removes what is left of it. */
+  release(): Promise<void>;
+}
+
+/** What a start may need of the container it is for. */
+export interface StartContext {
+  readonly signal: AbortSignal;
+  /** The bytes of a bundle, from the api. */
+  bundle(digest: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Tells the container's log what takes time, such as an installation. */
+  say(text: string): void;
+}
+
+export interface Engine {
+  /** Starts a guest for an assignment, or throws a {@link StartError}. */
+  start(assignment: Assignment, context: StartContext): Promise<Guest>;
+  /** Called when a start is over: the time to prepare for the next one. */
+  settled(): void;
+  /** Ends all that was prepared. */
+  close(): Promise<void>;
+}
+
+/** A container that could not be started, in a sentence for the owner of the function. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}

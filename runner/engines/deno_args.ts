@@ -1,0 +1,86 @@
+/** The command line of a Deno guest: exactly what its function declares, and what our own guest needs. Pure. */
+import type { FunctionSpec, Permissions } from "../../sdk/protocol.ts";
+
+/** Where things are on this machine. */
+export interface GuestPaths {
+  /** `guest.ts`. */
+  readonly guest: string;
+  /** Folder of the SDK, which the guest gives to the code as `berth`. */
+  readonly sdk: string;
+  /** Says where `berth` and what the SDK imports are. */
+  readonly importMap: string;
+}
+
+export interface SlotPaths {
+  readonly dir: string;
+  readonly control: string;
+  readonly http: string;
+}
+
+export interface DenoLimits {
+  readonly permissions: Permissions;
+  /** Names of variables it may read. */
+  readonly env: readonly string[];
+  /** MiB. */
+  readonly memory: number;
+  /** Whether it imports npm packages that are not in its bundle. */
+  readonly external: boolean;
+}
+
+export function denoArgs(paths: GuestPaths, slot: SlotPaths, limits: DenoLimits): string[] {
+  return [
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--no-config",
+    "--no-lock",
+    "--no-remote",
+    ...(limits.external ? ["--cached-only", "--node-modules-dir=none"] : ["--no-npm"]),
+    "--unstable-no-legacy-abort",
+    `--import-map=${paths.importMap}`,
+    // V8 ends the process before the memory watch would, with a reason; buffers outside its heap are for the watch.
+    `--v8-flags=--max-old-space-size=${limits.memory}`,
+    ...permissionFlags(paths, slot, limits),
+    paths.guest,
+  ];
+}
+
+/** True when a function declares no permission: then any prestarted guest will do. */
+export const declaresNothing = (permissions: Permissions): boolean =>
+  Object.values(permissions).every((value) =>
+    value === undefined || value === false || (Array.isArray(value) && value.length === 0)
+  );
+
+function permissionFlags(paths: GuestPaths, slot: SlotPaths, { permissions, env }: DenoLimits): string[] {
+  const own = {
+    read: [slot.dir, paths.sdk],
+    write: [slot.control, slot.http],
+    net: [`unix:${slot.control}`, `unix:${slot.http}`],
+    env: ["BERTH_SLOT", ...env],
+    run: [],
+    ffi: [],
+    sys: [],
+  } satisfies Record<keyof Permissions, string[]>;
+  return (Object.keys(own) as (keyof Permissions)[]).flatMap((kind) =>
+    flag(kind, own[kind], permissions[kind])
+  );
+}
+
+function flag(
+  kind: string,
+  own: readonly string[],
+  declared: boolean | readonly string[] | undefined,
+): string[] {
+  if (declared === true) return [`--allow-${kind}`];
+  const all = [...own, ...(declared || [])];
+  // A comma separates; doubled it is itself.
+  return all.length === 0 ? [] : [`--allow-${kind}=${all.map((one) => one.replaceAll(",", ",,")).join(",")}`];
+}
+
+/** What the guest of a function may do. */
+export const limitsOf = ({ permissions, env, memory }: FunctionSpec, external: boolean): DenoLimits => ({
+  permissions,
+  external,
+  env: [...Object.keys(env), "CUDA_VISIBLE_DEVICES", "BERTH_GPUS_SIMULATED"],
+  memory,
+});

@@ -1,0 +1,66 @@
+/** The environments of what a runner starts: nothing is inherited but what is named here. Pure. */
+import type { Gpu, GpuShare } from "../../sdk/protocol.ts";
+
+type Env = Readonly<Record<string, string>>;
+
+/** What every program needs to find libraries, certificates and proxies. */
+const SHARED = [
+  "PATH",
+  "LANG",
+  "LC_ALL",
+  "TZ",
+  "LD_LIBRARY_PATH",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "DENO_CERT",
+  "DENO_TLS_CA_STORE",
+  "NODE_EXTRA_CA_CERTS",
+  "REQUESTS_CA_BUNDLE",
+  "CURL_CA_BUNDLE",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
+];
+/** What tools that install packages need besides: where from, where to. */
+const TOOLS = /^(HOME|XDG_CACHE_HOME|DENO_\w+|PIP_\w+|npm_config_\w+|NPM_CONFIG_\w+)$/;
+
+/** For programs of ours that install packages. */
+export const toolEnv = (own: Env): Env =>
+  Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name) || TOOLS.test(name)));
+
+export interface GuestEnv {
+  readonly slot: string;
+  readonly denoDir: string;
+  /** As the function declares it. */
+  readonly declared: Env;
+  readonly gpus: Env;
+}
+
+export const guestEnv = (own: Env, { slot, denoDir, declared, gpus }: GuestEnv): Env => ({
+  ...Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name))),
+  HOME: slot,
+  NO_COLOR: "1",
+  PYTHONUNBUFFERED: "1",
+  DENO_NO_UPDATE_CHECK: "1",
+  ...gpus,
+  ...declared,
+  DENO_DIR: denoDir,
+  BERTH_SLOT: slot,
+});
+
+/** Shows a process the GPUs it was given, and no others. */
+export function gpuEnv(shares: readonly GpuShare[], gpus: readonly Gpu[]): Env {
+  const given = shares.map(({ index }) => gpus.find((gpu) => gpu.index === index)).filter((gpu) =>
+    gpu !== undefined
+  );
+  const simulated = given.some((gpu) => gpu.simulated);
+  return {
+    CUDA_VISIBLE_DEVICES: given.map(({ uuid, index }) => uuid ?? String(index)).join(","),
+    // Numbers as nvidia-smi counts, not as CUDA ranks.
+    CUDA_DEVICE_ORDER: "PCI_BUS_ID",
+    ...(simulated ? { BERTH_GPUS_SIMULATED: "1" } : {}),
+  };
+}

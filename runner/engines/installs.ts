@@ -1,0 +1,90 @@
+/** Packages beside a bundle: npm packages that are not in it, and virtual environments for Python. Installed once, then shared. */
+import { type Command, type Spawn, StartError } from "../engine.ts";
+
+export interface InstallsDeps {
+  readonly spawn: Spawn;
+  /** Folder of the virtual environments. */
+  readonly venvs: string;
+  readonly deno: string;
+  /** Environment of the tools that install. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+type Say = (text: string) => void;
+
+const OUTPUT_MAX = 4_000;
+
+export class Installs {
+  readonly #deps: InstallsDeps;
+  readonly #done = new Map<string, Promise<string>>();
+
+  constructor(deps: InstallsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Has npm packages (`npm:name@version`) in Deno's cache, where `--cached-only` finds them. */
+  async external(packages: readonly string[], say: Say): Promise<void> {
+    if (packages.length === 0) return;
+    const { deno, env } = this.#deps;
+    const names = packages.join(", ");
+    await this.#once(`external ${names}`, async () => {
+      say(`Installing ${names}`);
+      const args = ["cache", "--no-config", "--no-lock", "--node-modules-dir=none", ...packages];
+      await this.#run(`install ${names}`, { command: deno, args, env, cwd: this.#deps.venvs });
+      return "";
+    });
+  }
+
+  /** The Python to run with these requirements: that of the machine when there are none. */
+  async python(requirements: readonly string[], say: Say): Promise<string> {
+    if (requirements.length === 0) return "python3";
+    const text = `${requirements.join("\n")}\n`;
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)))
+      .toHex();
+    const folder = `${this.#deps.venvs}/${digest.slice(0, 32)}`;
+    return await this.#once(folder, async () => {
+      if (!await isComplete(folder)) await this.#createVenv(folder, text, say);
+      return `${folder}/bin/python3`;
+    });
+  }
+
+  async #createVenv(folder: string, requirements: string, say: Say): Promise<void> {
+    const { env } = this.#deps;
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
+    say("Creating the virtual environment");
+    await this.#run("create the virtual environment", {
+      command: "python3",
+      args: ["-m", "venv", folder],
+      env,
+    });
+    const list = `${folder}/requirements.txt`;
+    await Deno.writeTextFile(list, requirements);
+    say(`Installing ${requirements.trim().split("\n").length} requirements`);
+    const args = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-r", list];
+    await this.#run("install the requirements", { command: `${folder}/bin/python3`, args, env });
+    await Deno.writeTextFile(complete(folder), "");
+  }
+
+  #once(key: string, install: () => Promise<string>): Promise<string> {
+    const known = this.#done.get(key);
+    if (known !== undefined) return known;
+    const installing = install();
+    this.#done.set(key, installing);
+    installing.catch(() => this.#done.delete(key));
+    return installing;
+  }
+
+  async #run(what: string, command: Command): Promise<void> {
+    const { code, stdout, stderr } = await this.#deps.spawn.output(command).catch((cause) => {
+      throw new StartError(`Cannot ${what}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    });
+    if (code === 0) return;
+    throw new StartError(`Cannot ${what}: ${(stderr.trim() || stdout.trim()).slice(-OUTPUT_MAX)}`);
+  }
+}
+
+/** Written last: an environment without it was interrupted. */
+const complete = (folder: string): string => `${folder}/.complete`;
+
+const isComplete = (folder: string): Promise<boolean> =>
+  Deno.stat(complete(folder)).then(() => true, () => false);

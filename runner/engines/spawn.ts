@@ -1,0 +1,31 @@
+/** Starting programs, for real. */
+import type { Command, Spawn } from "../engine.ts";
+import { killGroup } from "../proc.ts";
+
+export const realSpawn: Spawn = {
+  start: (command) => {
+    // Detached: a session of its own, so that the whole group can be killed.
+    const child = new Deno.Command(command.command, { ...options(command), detached: true }).spawn();
+    return {
+      pid: child.pid,
+      stdout: child.stdout,
+      stderr: child.stderr,
+      exited: child.status,
+      kill: () => killGroup(child.pid),
+    };
+  },
+  output: async (command) => {
+    const { code, stdout, stderr } = await new Deno.Command(command.command, options(command)).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return { code, stdout: text(stdout), stderr: text(stderr) };
+  },
+};
+
+const options = ({ args, cwd, env }: Command) => ({
+  args: [...args],
+  stdin: "null" as const,
+  stdout: "piped" as const,
+  stderr: "piped" as const,
+  ...(cwd === undefined ? {} : { cwd }),
+  ...(env === undefined ? {} : { env: { ...env }, clearEnv: true }),
+});

@@ -1,0 +1,1 @@
+"""What guest.py is made of."""

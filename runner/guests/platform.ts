@@ -1,0 +1,134 @@
+/** What a guest asks of its host and awaits: checkpoints, and requests to the platform's API. */
+import type { Bytes, Outlet } from "../../sdk/context.ts";
+import { LIMITS } from "../../sdk/protocol/limits.ts";
+import type { Json } from "../../sdk/protocol/primitives.ts";
+import type { Transport, WireRequest } from "../../sdk/transport.ts";
+import type { ChunkFrame, ReplyFrame } from "../frames.ts";
+import type { Channel } from "./channel.ts";
+
+/** Who waits for the reply of that number. */
+interface Waiting {
+  readonly reply: (frame: ReplyFrame, body: Bytes | undefined) => void;
+  readonly chunk?: (frame: ChunkFrame, body: Bytes | undefined) => void;
+}
+
+/** Statuses whose answers have no body. */
+const EMPTY = [101, 204, 205, 304];
+
+export class Platform implements Outlet, Transport {
+  readonly target = "this container's host";
+  readonly #channel: Channel;
+  /** What a call says after its end is dropped: the host no longer knows it. */
+  readonly #runs: (call: number) => boolean;
+  readonly #waiting = new Map<number, Waiting>();
+  #last = 0;
+
+  constructor(channel: Channel, runs: (call: number) => boolean) {
+    this.#channel = channel;
+    this.#runs = runs;
+  }
+
+  log(call: number, text: string): void {
+    if (this.#runs(call)) this.#channel.send({ t: "log", c: call, text: text.slice(0, LIMITS.logLineBytes) });
+  }
+
+  event(call: number, kind: "report" | "progress", data: Readonly<Record<string, Json>>): void {
+    if (this.#runs(call)) this.#channel.send({ t: "event", c: call, kind, data });
+  }
+
+  async save(call: number, bytes: Uint8Array, name: string | undefined): Promise<void> {
+    if (!this.#runs(call)) throw new Error("Cannot save a checkpoint: the call has ended");
+    if (bytes.length > LIMITS.checkpointBytes) {
+      throw new RangeError(
+        `Cannot save a checkpoint of ${bytes.length} bytes: the limit is ${LIMITS.checkpointBytes}`,
+      );
+    }
+    const n = ++this.#last;
+    const reply = this.#reply(n, "save the checkpoint");
+    this.#channel.send({
+      t: "checkpoint-save",
+      n,
+      c: call,
+      bytes: bytes.length,
+      ...(name !== undefined && { name }),
+    }, bytes);
+    await reply;
+  }
+
+  load(call: number | undefined, name: string | undefined): Promise<Bytes | undefined> {
+    const n = ++this.#last;
+    const reply = this.#reply(n, "load the checkpoint");
+    const c = call === undefined ? {} : { c: call };
+    this.#channel.send({ t: "checkpoint-load", n, ...c, ...(name !== undefined && { name }) });
+    return reply;
+  }
+
+  fetch({ method, path, headers = {}, body, signal }: WireRequest): Promise<Response> {
+    if (method === "PUT") {
+      throw new TypeError("Cannot send this from inside a function: PUT is not for functions");
+    }
+    const n = ++this.#last;
+    const answer = this.#answer(n, signal ?? undefined);
+    const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
+    this.#channel.send(
+      { t: "fetch", n, method, path, headers, ...(bytes !== undefined && { bytes: bytes.length }) },
+      bytes,
+    );
+    return answer;
+  }
+
+  /** Hands a reply, or a piece of one, to whom it is for. */
+  receive(frame: ReplyFrame | ChunkFrame, body: Bytes | undefined): void {
+    const waiting = this.#waiting.get(frame.n);
+    if (frame.t === "reply") waiting?.reply(frame, body);
+    else waiting?.chunk?.(frame, body);
+  }
+
+  #reply(n: number, deed: string): Promise<Bytes | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(n, {
+        reply: ({ ok, message }, body) => {
+          this.#waiting.delete(n);
+          if (ok) resolve(body);
+          else reject(new Error(`Cannot ${deed}: ${message ?? "the host refused"}`));
+        },
+      });
+    });
+  }
+
+  #answer(n: number, signal: AbortSignal | undefined): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      let body: ReadableStreamDefaultController<Uint8Array> | undefined;
+      const end = () => {
+        signal?.removeEventListener("abort", abort);
+        return this.#waiting.delete(n);
+      };
+      const abort = () => {
+        if (end()) this.#channel.send({ t: "fetch-abort", n });
+        reject(signal?.reason);
+        body?.error(signal?.reason);
+      };
+      signal?.addEventListener("abort", abort);
+      const cancel = () => {
+        if (end()) this.#channel.send({ t: "fetch-abort", n });
+      };
+      this.#waiting.set(n, {
+        reply: ({ ok, status = 200, message }) => {
+          if (!ok) {
+            end();
+            return reject(new Error(message ?? "the host could not pass the request on"));
+          }
+          const stream = new ReadableStream<Uint8Array>({
+            start: (controller) => void (body = controller),
+            cancel,
+          });
+          resolve(new Response(EMPTY.includes(status) ? null : stream, { status }));
+        },
+        chunk: ({ end: last }, bytes) => {
+          if (bytes !== undefined && bytes.length > 0) body?.enqueue(bytes);
+          if (last && end()) body?.close();
+        },
+      });
+    });
+  }
+}

@@ -1,0 +1,183 @@
+/** The calls of one guest: first in first out, at most `concurrency` at once. */
+import { CallContext, type ContainerIdentity, type Outlet } from "../../sdk/context.ts";
+import type { Invoke } from "../../sdk/invoke.ts";
+import type { Clock } from "../../sdk/ports.ts";
+import type { CallFrame, CancelFrame } from "../frames.ts";
+import type { Channel } from "./channel.ts";
+import { errorFrame, resultFrame, yieldFrame } from "./outcome.ts";
+import type { Turn } from "./turn.ts";
+
+/** How long calls may follow each other before the socket gets a turn: cancels must come in, results must go out. */
+const TURN_MS = 5;
+/** A generator waits while this much has not been written. */
+const BACKLOG_MAX = 256 * 1024;
+/** Started calls that the queue may still hold before it is cut. */
+const QUEUE_SLACK = 4_096;
+
+export interface WorkOptions {
+  readonly identity: ContainerIdentity;
+  readonly methods: ReadonlyMap<string, Invoke>;
+  readonly concurrency: number;
+  readonly channel: Channel;
+  readonly outlet: Outlet;
+  readonly clock: Clock;
+  readonly turn: Turn;
+}
+
+interface Running {
+  readonly call: number;
+  readonly ctx: CallContext;
+}
+
+export class Work {
+  readonly #options: WorkOptions;
+  #queue: CallFrame[] = [];
+  #head = 0;
+  readonly #running = new Map<number, Running>();
+  #turnEndsAt = 0;
+  #round: Promise<void> | undefined;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(options: WorkOptions) {
+    this.#options = options;
+  }
+
+  push(frame: CallFrame): void {
+    this.#queue.push(frame);
+  }
+
+  /** A new turn: starts what may start. */
+  turn(): void {
+    this.#turnEndsAt = this.#options.clock.now() + TURN_MS;
+    this.#pump();
+  }
+
+  /** Ends a call: one that runs is told, one that waits never starts. */
+  cancel({ c, reason }: CancelFrame): void {
+    const [name, message] = reason === "timeout"
+      ? ["TimeoutError", "The call ran out of time"]
+      : ["AbortError", "The call was cancelled"];
+    const error = new DOMException(message, name);
+    const running = this.#running.get(c);
+    if (running !== undefined) return running.ctx.abort(error);
+    const waiting = this.#waiting().filter((frame) => frame.c === c);
+    this.#queue = this.#waiting().filter((frame) => frame.c !== c);
+    this.#head = 0;
+    for (const frame of waiting) this.#options.channel.sendText(errorFrame(frame.c, error));
+  }
+
+  /** Gives back what has not started. */
+  recall(): void {
+    const calls = this.#waiting().map(({ c }) => c);
+    this.#queue = [];
+    this.#head = 0;
+    this.#options.channel.send({ t: "recalled", calls });
+  }
+
+  /** Fails all that runs, for an error that nobody caught. False when nothing runs. */
+  failRunning(error: unknown): boolean {
+    const running = [...this.#running.values()];
+    for (const one of running) this.#fail(one, error);
+    this.#pump();
+    return running.length > 0;
+  }
+
+  /** True while a call has started and not ended: only then may it say anything. */
+  runs(call: number): boolean {
+    return this.#running.has(call);
+  }
+
+  /** Resolves when nothing runs or waits. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0 || this.#head < this.#queue.length) {
+      await new Promise<void>((resolve) => this.#whenIdle = resolve);
+    }
+  }
+
+  #waiting(): CallFrame[] {
+    return this.#queue.slice(this.#head);
+  }
+
+  #pump(): void {
+    const { clock, concurrency } = this.#options;
+    while (this.#head < this.#queue.length && this.#running.size < concurrency) {
+      if (clock.now() >= this.#turnEndsAt) return void (this.#round ??= this.#yield());
+      this.#start(this.#queue[this.#head++]!);
+    }
+    if (this.#head > QUEUE_SLACK) this.#compact();
+    if (this.#running.size === 0 && this.#head === this.#queue.length) this.#whenIdle?.();
+  }
+
+  /** Lets the event loop go round once, then goes on. */
+  async #yield(): Promise<void> {
+    await this.#options.channel.drained();
+    await this.#options.turn.next();
+    this.#round = undefined;
+    this.turn();
+  }
+
+  #compact(): void {
+    this.#queue = this.#waiting();
+    this.#head = 0;
+  }
+
+  #start({ c, id, attempt, method, input }: CallFrame): void {
+    const { identity, methods, outlet } = this.#options;
+    const running = { call: c, ctx: new CallContext(identity, { number: c, id, attempt }, outlet) };
+    this.#running.set(c, running);
+    try {
+      const invoke = methods.get(method);
+      if (invoke === undefined) {
+        throw new TypeError(`Cannot run ${method}: ${identity.function} has no such method`);
+      }
+      const value = invoke(input, running.ctx);
+      if (isThenable(value)) this.#follow(running, value);
+      else if (isStream(value)) this.#follow(running, this.#drain(running, value));
+      else this.#succeed(running, value);
+    } catch (error) {
+      this.#fail(running, error);
+    }
+  }
+
+  #follow(running: Running, promise: PromiseLike<unknown>): void {
+    Promise.resolve(promise)
+      .then((value) => isStream(value) ? this.#drain(running, value) : value)
+      .then((value) => this.#succeed(running, value), (error) => this.#fail(running, error))
+      .then(() => this.#pump());
+  }
+
+  /** Sends what a generator yields, and returns what it returns. */
+  async #drain({ call, ctx }: Running, stream: AsyncIterator<unknown> | Iterator<unknown>): Promise<unknown> {
+    const { channel, clock } = this.#options;
+    for (;;) {
+      const step = await stream.next();
+      if (step.done) return step.value;
+      channel.sendText(yieldFrame(call, await step.value));
+      if (channel.backlog > BACKLOG_MAX) await channel.drained();
+      if (clock.now() >= this.#turnEndsAt) await (this.#round ??= this.#yield());
+      if (!ctx.signal.aborted) continue;
+      await stream.return?.();
+      throw ctx.signal.reason;
+    }
+  }
+
+  #succeed({ call }: Running, value: unknown): void {
+    if (this.#running.delete(call)) this.#options.channel.sendText(resultFrame(call, value));
+  }
+
+  #fail({ call }: Running, error: unknown): void {
+    if (this.#running.delete(call)) this.#options.channel.sendText(errorFrame(call, error));
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Generators, and whatever else can be read asynchronously. Arrays and other collections are values. */
+function isStream(value: unknown): value is AsyncIterator<unknown> | Iterator<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { next?: unknown }).next === "function" &&
+    (Symbol.asyncIterator in value || Symbol.iterator in value);
+}

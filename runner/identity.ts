@@ -1,0 +1,22 @@
+/** Which node this data folder belongs to: its id and credential, kept from the first join on, readable by nobody else. */
+import { z } from "zod";
+import { JoinedNode } from "../sdk/protocol.ts";
+
+const Identity = JoinedNode.extend({ api: z.string() });
+
+/** The node that was joined from this folder at that api; null when there is none. */
+export async function loadIdentity(file: string, api: string): Promise<JoinedNode | null> {
+  try {
+    const known = Identity.parse(JSON.parse(await Deno.readTextFile(file)));
+    return known.api === api ? { id: known.id, credential: known.credential } : null;
+  } catch {
+    // Missing or damaged: join anew.
+    return null;
+  }
+}
+
+export async function saveIdentity(file: string, api: string, node: JoinedNode): Promise<void> {
+  const temporary = `${file}.new`;
+  await Deno.writeTextFile(temporary, JSON.stringify({ ...node, api }), { mode: 0o600 });
+  await Deno.rename(temporary, file);
+}

@@ -1,0 +1,246 @@
+/**
+ * What a guest may ask of the platform while it runs: checkpoints, and requests to the public api in the name of its
+ * container. Every request is answered with `reply`; large bodies lie in files on their way, so that nothing else waits for
+ * them and they can be sent again after the api was away.
+ */
+import { LIMITS } from "../sdk/protocol.ts";
+import type { Clock } from "../sdk/ports.ts";
+import { ApiRefused, type CheckpointOf, type NodeApi, persist } from "./api.ts";
+import type { GuestFrame } from "./frames.ts";
+import type { Link } from "./link.ts";
+
+export interface ServicesDeps {
+  readonly api: NodeApi;
+  readonly clock: Clock;
+  readonly link: Link;
+  readonly container: string;
+  /** Folder for bodies on their way. */
+  readonly spool: string;
+}
+
+/** Takes the body of one frame, piece by piece. */
+export interface BodySink {
+  piece(bytes: Uint8Array): void;
+  end(): void;
+}
+
+export type FetchFrame = Extract<GuestFrame, { t: "fetch" }>;
+
+/** Requests of one guest at a time; more are refused. */
+const REQUESTS_MAX = 64;
+/** Bytes of request bodies held in memory before the guest is not read any more. */
+const HELD_BYTES_MAX = LIMITS.bodyBytes;
+const CHUNK_BYTES = 64 * 1024;
+/** Headers that functions may set; the rest is ours to say. */
+const HEADERS = ["accept", "content-type", "idempotency-key", "last-event-id", "prefer"];
+
+const NOTHING: BodySink = { piece: () => {}, end: () => {} };
+
+export class Services {
+  readonly #deps: ServicesDeps;
+  readonly #over = new AbortController();
+  readonly #fetches = new Map<number, AbortController>();
+  #requests = 0;
+  #files = 0;
+  #heldBytes = 0;
+  #roomWaiters: (() => void)[] = [];
+
+  constructor(deps: ServicesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Resolves when there is room for bodies; null when there is. */
+  room(): Promise<void> | null {
+    return this.#heldBytes > HELD_BYTES_MAX
+      ? new Promise((resolve) => this.#roomWaiters.push(resolve))
+      : null;
+  }
+
+  /** Ends all that is under way. */
+  close(): void {
+    this.#over.abort();
+    for (const fetch of this.#fetches.values()) fetch.abort();
+  }
+
+  /** Takes the bytes of a checkpoint and stores them. */
+  save(n: number, of: CheckpointOf | null): BodySink {
+    if (of === null) return this.#refuse(n, "Cannot save a checkpoint: the call has ended");
+    if (this.#requests >= REQUESTS_MAX) return this.#refuse(n, TOO_MANY);
+    const path = this.#newFile();
+    // Written at once, not queued: a piece is valid only until the next read, and the page cache takes it in microseconds.
+    const file = Deno.openSync(path, { write: true, createNew: true });
+    return {
+      piece: (bytes) => {
+        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+      },
+      end: () => {
+        file.close();
+        this.#answer(n, () => this.#store(of, path, n));
+      },
+    };
+  }
+
+  load(n: number, of: CheckpointOf | null): void {
+    if (of === null) this.#refuse(n, "Cannot load a checkpoint: the call has ended, or no name was given");
+    else if (this.#requests >= REQUESTS_MAX) this.#refuse(n, TOO_MANY);
+    else this.#answer(n, () => this.#fetchCheckpoint(of, n));
+  }
+
+  /** Takes the body of a request, if it has one, and makes the request. */
+  fetch(frame: FetchFrame): BodySink {
+    const path = publicPath(frame.path);
+    if (path === null) {
+      return this.#refuse(frame.n, `Cannot fetch "${frame.path}": the path must stay below /v1/`);
+    }
+    if (this.#requests >= REQUESTS_MAX) return this.#refuse(frame.n, TOO_MANY);
+    const parts: Uint8Array<ArrayBuffer>[] = [];
+    return {
+      piece: (bytes) => {
+        parts.push(bytes.slice());
+        this.#heldBytes += bytes.length;
+      },
+      end: () => this.#answer(frame.n, () => this.#request(frame, path, parts)),
+    };
+  }
+
+  abortFetch(n: number): void {
+    this.#fetches.get(n)?.abort();
+  }
+
+  async #answer(n: number, act: () => Promise<void>): Promise<void> {
+    this.#requests++;
+    try {
+      await act();
+    } catch (error) {
+      if (!this.#over.signal.aborted) this.#refuse(n, sentence(error));
+    }
+    this.#requests--;
+  }
+
+  async #store(of: CheckpointOf, path: string, n: number): Promise<void> {
+    const { api, clock } = this.#deps;
+    const { signal } = this.#over;
+    try {
+      await persist(
+        clock,
+        signal,
+        async () => api.saveCheckpoint(of, (await Deno.open(path)).readable, signal),
+      );
+      this.#reply({ n, ok: true });
+    } finally {
+      await removeQuietly(path);
+    }
+  }
+
+  async #fetchCheckpoint(of: CheckpointOf, n: number): Promise<void> {
+    const { api, clock, link } = this.#deps;
+    const { signal } = this.#over;
+    const path = this.#newFile();
+    try {
+      const found = await persist(clock, signal, () => download(api, of, path, signal));
+      if (!found) return this.#reply({ n, ok: true });
+      const { size } = await Deno.stat(path);
+      link.sendWithFile(frame({ n, ok: true, bytes: size }), path);
+      await link.flushed();
+    } finally {
+      await removeQuietly(path);
+    }
+  }
+
+  async #request(
+    { n, method, headers }: FetchFrame,
+    path: string,
+    parts: Uint8Array<ArrayBuffer>[],
+  ): Promise<void> {
+    const abort = new AbortController();
+    this.#fetches.set(n, abort);
+    try {
+      const response = await this.#deps.api.actAs(this.#deps.container, path, {
+        method,
+        headers: allowed(headers),
+        body: parts.length === 0 ? null : new Blob(parts),
+        signal: abort.signal,
+      });
+      this.#reply({ n, ok: true, status: response.status });
+      await this.#stream(n, response);
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+    } finally {
+      this.#fetches.delete(n);
+      this.#letGo(parts);
+    }
+  }
+
+  /** Passes an answer on as it comes, no faster than the guest reads. */
+  async #stream(n: number, response: Response): Promise<void> {
+    const { link } = this.#deps;
+    for await (const part of response.body ?? []) {
+      for (let at = 0; at < part.length; at += CHUNK_BYTES) {
+        const bytes = part.subarray(at, at + CHUNK_BYTES);
+        link.sendWithBody(`${JSON.stringify({ t: "chunk", n, end: false, bytes: bytes.length })}\n`, bytes);
+      }
+      await link.flushed();
+    }
+    link.send(`${JSON.stringify({ t: "chunk", n, end: true })}\n`);
+  }
+
+  #refuse(n: number, message: string): BodySink {
+    this.#reply({ n, ok: false, message });
+    return NOTHING;
+  }
+
+  #reply(reply: Reply): void {
+    this.#deps.link.send(frame(reply));
+  }
+
+  #newFile(): string {
+    return `${this.#deps.spool}/body-${this.#files++}`;
+  }
+
+  #letGo(parts: readonly Uint8Array[]): void {
+    for (const part of parts) this.#heldBytes -= part.length;
+    if (this.#heldBytes <= HELD_BYTES_MAX) { for (const resume of this.#roomWaiters.splice(0)) resume(); }
+  }
+}
+
+interface Reply {
+  readonly n: number;
+  readonly ok: boolean;
+  readonly status?: number;
+  readonly message?: string;
+  readonly bytes?: number;
+}
+
+const TOO_MANY = `Cannot go on: more than ${REQUESTS_MAX} requests are under way`;
+
+const frame = (reply: Reply): string => `${JSON.stringify({ t: "reply", ...reply })}\n`;
+
+async function download(api: NodeApi, of: CheckpointOf, path: string, signal: AbortSignal): Promise<boolean> {
+  const body = await api.loadCheckpoint(of, signal);
+  if (body === null) return false;
+  await Deno.writeFile(path, body);
+  return true;
+}
+
+/**
+ * The path as every reader will see it, or null when that leads elsewhere: `/v1/../nodes` would use the node's credential for
+ * what the container may not do.
+ */
+export function publicPath(path: string): string | null {
+  if (!URL.canParse(path, ORIGIN)) return null;
+  const { origin, pathname, search } = new URL(path, ORIGIN);
+  return origin === ORIGIN && pathname.startsWith("/v1/") ? pathname + search : null;
+}
+const ORIGIN = "http://guest.invalid";
+
+function allowed(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const named = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
+  return Object.fromEntries(named.filter(([name]) => HEADERS.includes(name)));
+}
+
+function sentence(error: unknown): string {
+  if (error instanceof ApiRefused) return error.message;
+  return `Cannot ask the platform: ${error instanceof Error ? error.message : error}`;
+}
+
+const removeQuietly = (path: string): Promise<void> => Deno.remove(path).catch(() => {});

@@ -1,0 +1,250 @@
+/**
+ * One session of a joined node: observe → sync → reconcile → act, level-triggered, beside the call loop. Whatever was missed
+ * comes up again with the next sync.
+ */
+import type { Assignment, ObservedContainer, SyncReply } from "../sdk/protocol.ts";
+import type { Clock, Log } from "../sdk/ports.ts";
+import { ApiAway, ApiRefused, backoffMs, type NodeApi } from "./api.ts";
+import { Bell, within } from "./bell.ts";
+import { Container } from "./container.ts";
+import type { Engine } from "./engine.ts";
+import { Exchange } from "./exchange.ts";
+import { Leases } from "./leases.ts";
+import { Outbox } from "./outbox.ts";
+import { type Action, type Known, reconcile } from "./reconcile.ts";
+
+export interface SessionDeps {
+  readonly api: NodeApi;
+  readonly session: string;
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** From the notice to the kill of what must end. */
+  readonly graceMs: number;
+}
+
+const TICK_BUSY_MS = 25;
+const TICK_IDLE_MS = 200;
+/** Syncs on their way at a time: one parked, one that tells news. */
+const SYNCS_MAX = 2;
+/** Time for the last reports to arrive when the runner stops. */
+const FAREWELL_MS = 3_000;
+const FAREWELL_STEP_MS = 5;
+/** Exited containers that are remembered, so that an old reply does not start one again. */
+const ENDED_MAX = 4_096;
+
+export class Session {
+  readonly #deps: SessionDeps;
+  readonly #containers = new Map<string, Container>();
+  /** The lives of containers, until they are over and released. */
+  readonly #running = new Map<string, Promise<void>>();
+  /** Wanted, but never started. */
+  readonly #refused = new Map<string, ObservedContainer>();
+  readonly #ended = new Set<string>();
+  readonly #outbox = new Outbox();
+  readonly #leases = new Leases();
+  readonly #exchange: Exchange;
+  readonly #bell: Bell;
+  readonly #over = new AbortController();
+  #revision = 0;
+  #changed = true;
+  #leaving = false;
+  #syncs = 0;
+  #failures = 0;
+  #notBefore = 0;
+  /** When the api last answered. */
+  #heardAt: number;
+
+  constructor(deps: SessionDeps) {
+    this.#deps = deps;
+    this.#bell = new Bell(deps.clock);
+    this.#heardAt = deps.clock.now();
+    this.#exchange = new Exchange({
+      api: deps.api,
+      session: deps.session,
+      clock: deps.clock,
+      log: deps.log,
+      outbox: this.#outbox,
+      leases: this.#leases,
+      containers: this.#containers,
+      refused: (error) => this.#evicted(error),
+    });
+  }
+
+  /** When the api was last heard. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  /** Runs until it is left, or the api no longer knows it; then all its containers are gone. */
+  async run(): Promise<void> {
+    const { signal } = this.#over;
+    await Promise.all([this.#syncLoop(signal), this.#exchange.run(signal), this.#tickLoop(signal)]);
+    for (const container of this.#containers.values()) container.kill();
+    await Promise.all(this.#running.values());
+  }
+
+  /** Leaves in order: what runs may end within `drainMs`, the rest is told to, then killed; all of it is reported. */
+  async leave(drainMs: number): Promise<void> {
+    this.#leaving = true;
+    for (const container of this.#containers.values()) container.drain();
+    const { clock } = this.#deps;
+    if (!await within(clock, drainMs, this.#allExited())) {
+      for (const container of this.#containers.values()) container.stop();
+      await this.#allExited();
+    }
+    await within(clock, FAREWELL_MS, this.#farewell());
+    this.abandon();
+  }
+
+  /** Ends at once and kills everything. */
+  abandon(): void {
+    this.#over.abort();
+    this.#bell.ring();
+    this.#exchange.wake();
+  }
+
+  // ── sync ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #syncLoop(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const waitMs = this.#syncDueMs();
+      if (waitMs > 0) await this.#bell.wait(waitMs);
+      else this.#sync(signal);
+    }
+  }
+
+  /** Time until there is a reason to sync: news, or none under way. */
+  #syncDueMs(): number {
+    const due = this.#syncs === 0 || this.#changed && this.#syncs < SYNCS_MAX;
+    return due ? this.#notBefore - this.#deps.clock.now() : Infinity;
+  }
+
+  async #sync(signal: AbortSignal): Promise<void> {
+    const { api, session, clock, log } = this.#deps;
+    this.#changed = false;
+    this.#syncs++;
+    try {
+      const reply = await api.sync({
+        node: api.node.id,
+        session,
+        containers: this.#observed(),
+        leases: this.#leases.ids(),
+        revision: this.#revision,
+      }, signal);
+      this.#failures = 0;
+      this.#heardAt = clock.now();
+      if (!signal.aborted) this.#apply(reply);
+    } catch (error) {
+      this.#changed = true;
+      this.#notBefore = clock.now() + backoffMs(this.#failures++);
+      if (error instanceof ApiRefused) this.#evicted(error);
+      else if (!(error instanceof ApiAway)) log("sync.error", { error: String(error) });
+    }
+    this.#syncs--;
+    this.#bell.ring();
+  }
+
+  #observed(): ObservedContainer[] {
+    return [
+      ...[...this.#containers.values()].map((container) => container.observed),
+      ...this.#refused.values(),
+    ];
+  }
+
+  #apply({ revision, containers }: SyncReply): void {
+    if (revision < this.#revision) return;
+    this.#revision = revision;
+    const known: Known[] = [...this.#containers.values()].map(({ id, state }) => ({ id, state }));
+    for (const id of this.#refused.keys()) known.push({ id, state: "exited" });
+    for (const action of reconcile(containers, known)) this.#act(action);
+  }
+
+  #act(action: Action): void {
+    switch (action.do) {
+      case "start":
+        return this.#start(action.assignment);
+      case "drain":
+        return this.#containers.get(action.id)?.drain();
+      case "stop":
+        return this.#containers.get(action.id)?.stop();
+      case "refuse":
+        return this.#refuse(action.id);
+      case "forget":
+        return this.#forget(action.id);
+    }
+  }
+
+  #start(assignment: Assignment): void {
+    const { id, spec, app } = assignment;
+    if (this.#leaving || this.#ended.has(id)) return this.#refuse(id);
+    const { api, engine, clock, log, graceMs } = this.#deps;
+    log("container.start", { container: id, app, function: spec.name });
+    const container = new Container(assignment, {
+      api,
+      engine,
+      clock,
+      log,
+      graceMs,
+      outbox: this.#outbox,
+      changed: () => this.#news(),
+      hungry: () => this.#exchange.wake(),
+    });
+    this.#containers.set(id, container);
+    this.#running.set(id, container.run());
+    this.#news();
+  }
+
+  #refuse(id: string): void {
+    this.#refused.set(id, {
+      id,
+      observed: "exited",
+      exit: { kind: "stopped", message: "It was not started" },
+    });
+    this.#news();
+  }
+
+  #forget(id: string): void {
+    this.#containers.delete(id);
+    this.#refused.delete(id);
+    this.#running.delete(id);
+    this.#ended.add(id);
+    if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.values().next().value!);
+  }
+
+  #news(): void {
+    this.#changed = true;
+    this.#bell.ring();
+  }
+
+  #evicted(error: ApiRefused): void {
+    this.#deps.log("session.refused", { status: error.status, message: error.message });
+    this.abandon();
+  }
+
+  // ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #tickLoop(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    while (!signal.aborted) {
+      let busy = false;
+      for (const container of this.#containers.values()) {
+        container.tick(clock.now());
+        busy ||= container.state !== "exited" && (container.state !== "ready" || !container.idle);
+      }
+      await clock.sleep(busy ? TICK_BUSY_MS : TICK_IDLE_MS, signal);
+    }
+  }
+
+  async #allExited(): Promise<void> {
+    await Promise.all(this.#running.values());
+  }
+
+  /** All reports have arrived, and the scheduler has taken note of every exit. */
+  async #farewell(): Promise<void> {
+    this.#exchange.wake();
+    while (!this.#over.signal.aborted && !(this.#outbox.settled && this.#containers.size === 0)) {
+      await this.#deps.clock.sleep(FAREWELL_STEP_MS);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Slots: a folder for each guest, with the two sockets it meets the runner and the gateway at, its copy of the bundle, and
+ * the name of its process, so that a later runner can end what a killed one left behind.
+ */
+import type { Random } from "../sdk/ports.ts";
+import type { SlotPaths } from "./engines/deno_args.ts";
+import { killGroup, startedAt } from "./proc.ts";
+
+/** A unix socket's path has at most 107 bytes; keep a margin. */
+const SOCKET_PATH_MAX = 100;
+const LONGEST_NAME = "/00000000/control.sock";
+
+/** Folder for the slots of a data folder: inside it, or, when it lies too deep for sockets, in `tmp` under a name of its own. */
+export async function slotsFolder(data: string, tmp: string): Promise<string> {
+  const inside = `${data}/slots`;
+  const bytes = new TextEncoder();
+  if (bytes.encode(inside + LONGEST_NAME).length <= SOCKET_PATH_MAX) return inside;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.encode(data)));
+  return `${tmp}/berth-${digest.toHex().slice(0, 12)}`;
+}
+
+export class Slots {
+  readonly #folder: string;
+  readonly #random: Random;
+
+  constructor(folder: string, random: Random) {
+    this.#folder = folder;
+    this.#random = random;
+  }
+
+  /** Ends what an earlier runner left running, and removes its slots. */
+  async sweep(): Promise<number> {
+    await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await refuseForeign(this.#folder);
+    let killed = 0;
+    for await (const { name } of Deno.readDir(this.#folder)) {
+      if (killNamed(`${this.#folder}/${name}/pid`)) killed++;
+      await removeTree(`${this.#folder}/${name}`);
+    }
+    return killed;
+  }
+
+  async create(): Promise<SlotPaths> {
+    const dir = `${this.#folder}/${this.#random.bytes(4).toHex()}`;
+    await Deno.mkdir(dir, { mode: 0o700 });
+    return { dir, control: `${dir}/control.sock`, http: `${dir}/http.sock` };
+  }
+
+  async remove(slot: SlotPaths): Promise<void> {
+    await removeTree(slot.dir);
+  }
+}
+
+/** In a shared folder for temporary files somebody else may have been there first. */
+async function refuseForeign(folder: string): Promise<void> {
+  const { uid, mode } = await Deno.lstat(folder);
+  if (uid === Deno.uid() && (mode! & 0o022) === 0) return;
+  throw new Error(
+    `Cannot use "${folder}": it must belong to this user and be writable by nobody else, remove it`,
+  );
+}
+
+/** Writes the name of a process: its pid, and when it was started, since pids are used again. */
+export function nameProcess(file: string, pid: number): void {
+  Deno.writeTextFileSync(file, `${pid} ${startedAt(pid)}`);
+}
+
+/** Kills what a file names, if it still runs: the process alone, or the group that it leads. */
+export function killNamed(file: string, what: "group" | "process" = "group"): boolean {
+  const [pid, started] = readName(file);
+  if (pid === undefined || pid === Deno.pid || startedAt(pid) !== started) return false;
+  if (what === "group") killGroup(pid);
+  else Deno.kill(pid, "SIGKILL");
+  return true;
+}
+
+function readName(file: string): number[] {
+  try {
+    const numbers = Deno.readTextFileSync(file).split(" ").map(Number);
+    return numbers.length === 2 && numbers.every((n) => Number.isInteger(n) && n > 1) ? numbers : [];
+  } catch {
+    return [];
+  }
+}
+
+const removeTree = (path: string): Promise<void> => Deno.remove(path, { recursive: true }).catch(() => {});
