@@ -1,0 +1,70 @@
+/** Bundles: uploaded once per digest, checked while they stream in, handed to the nodes that run them. */
+import type { Context as HonoContext } from "hono";
+import { createHash } from "node:crypto";
+import { findBundle, insertBundle, nodeRunsBundle } from "../scheduler/store/bundles.ts";
+import { PlatformError } from "../sdk/errors.ts";
+import { Digest, LIMITS } from "../sdk/protocol.ts";
+import type { ApiDeps } from "./app.ts";
+import { announcedBytes, limited } from "./body.ts";
+import type { Authorize, Env } from "./serve.ts";
+
+/** Content decides the name, so that workspaces may share a blob; whether a workspace has it is a row. */
+const blobKey = (digest: string): string => `bundles/${digest}`;
+
+/** `PUT /v1/bundles/{sha256}`: 201, or 200 when it was there. */
+export function putBundleRoute(deps: ApiDeps, authorize: Authorize): (c: HonoContext<Env>) => Promise<Response> {
+  const { sql, clock, blobs } = deps;
+  return async (c) => {
+    const { workspace } = await authorize(c, "deploy");
+    const digest = parseDigest(c.req.param("digest"));
+    const request = c.req.raw;
+    announcedBytes(request, LIMITS.bundleBytes);
+    const known = await findBundle(sql, { workspace, digest });
+    if (known !== undefined) {
+      await request.body?.cancel();
+      return Response.json({ digest, size: known }, { status: 200 });
+    }
+    const checked = checkDigest(digest);
+    const body = (request.body ?? new Blob([]).stream()).pipeThrough(limited(LIMITS.bundleBytes)).pipeThrough(checked);
+    const { size } = await blobs.put(blobKey(digest), body, { ifAbsent: true });
+    await insertBundle(sql, new Date(clock.now()), { workspace, digest, size });
+    return Response.json({ digest, size }, { status: 201 });
+  };
+}
+
+/** Passes bytes on, and fails at their end when they are not those of the digest: what they were for is then given up. */
+function checkDigest(digest: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+  const hash = createHash("sha256");
+  return new TransformStream({
+    transform(chunk, controller) {
+      hash.update(chunk);
+      controller.enqueue(chunk);
+    },
+    flush() {
+      const actual = hash.digest("hex");
+      if (actual === digest) return;
+      const message = `Cannot accept \`digest\`: the bundle's SHA-256 is ${actual}, the address says ${digest}`;
+      throw new PlatformError("invalid_request", message, { field: "digest" });
+    },
+  });
+}
+
+/** `GET /v1/nodes/{node}/bundles/{digest}`: for the runner of a node that has a container to run it. */
+export function getBundleRoute({ sql, auth, blobs }: ApiDeps): (c: HonoContext<Env>) => Promise<Response> {
+  return async (c) => {
+    const node = c.req.param("node")!;
+    await auth.node(c.req.header("authorization"), node);
+    const digest = parseDigest(c.req.param("digest"));
+    const bytes = await nodeRunsBundle(sql, { node, digest }) ? await blobs.get(blobKey(digest)) : null;
+    if (bytes !== null) return new Response(bytes, { headers: { "content-type": "application/json" } });
+    const message = `Cannot find bundle ${digest}: no container of this node runs it`;
+    throw new PlatformError("not_found", message, { field: "digest" });
+  };
+}
+
+function parseDigest(text: string | undefined): string {
+  const digest = Digest.safeParse(text);
+  if (digest.success) return digest.data;
+  const message = `Cannot accept \`digest\`: ${digest.error.issues[0]!.message}`;
+  throw new PlatformError("invalid_request", message, { field: "digest" });
+}

@@ -1,0 +1,51 @@
+/** The environment of an api process: each variable, its default and why. Read once, by main.ts. */
+import { z } from "zod";
+import type { PlatformOptions } from "./main.ts";
+
+const PORT_MAX = 65_535;
+
+/** Too long to be guessed. */
+const Secret = (prefix: string) => z.string().startsWith(prefix).min(40);
+
+export const Config = z.object({
+  /** No default: an api of its own only makes sense beside a shared database. `berth up` brings both along. */
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: "must be the URL of a PostgreSQL database, postgres://…" }),
+  /** Loopback: whoever opens the platform to a network should mean it. */
+  BERTH_HOST: z.string().min(1).default("127.0.0.1"),
+  /** Any fixed one, so that clients find it again. */
+  BERTH_PORT: z.coerce.number().int().min(0).max(PORT_MAX).default(7878),
+  /** Folder of blobs, beside what `berth up` keeps. */
+  BERTH_BLOBS: z.string().min(1).default(".berth/blobs"),
+  /** Where users reach the api through a proxy; without it, what their requests say. */
+  BERTH_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL, https://…" }).optional(),
+  /** How the first key of a shared database comes about. */
+  BERTH_ADMIN_KEY: Secret("berth_").optional(),
+  /** How the first runners join. */
+  BERTH_JOIN_TOKEN: Secret("join_").optional(),
+});
+export type Config = z.infer<typeof Config>;
+
+/** @throws TypeError that names the variable to blame */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const config = Config.safeParse(env);
+  if (config.success) return config.data;
+  const [{ path, message }] = config.error.issues as [z.core.$ZodIssue];
+  throw new TypeError(`Cannot start the api: ${path.join(".")} ${message}`);
+}
+
+export const optionsOf = (config: Config): PlatformOptions => ({
+  databaseUrl: config.DATABASE_URL,
+  hostname: config.BERTH_HOST,
+  port: config.BERTH_PORT,
+  blobsDir: config.BERTH_BLOBS,
+  ...(config.BERTH_ADMIN_KEY === undefined ? {} : { adminKey: config.BERTH_ADMIN_KEY }),
+  ...(config.BERTH_JOIN_TOKEN === undefined ? {} : { joinToken: config.BERTH_JOIN_TOKEN }),
+  ...(config.BERTH_PUBLIC_URL === undefined ? {} : { publicUrl: config.BERTH_PUBLIC_URL.replace(/\/+$/, "") }),
+});
+
+/** As it may be printed. */
+export function printable({ BERTH_ADMIN_KEY: _key, BERTH_JOIN_TOKEN: _token, ...config }: Config): Record<string, unknown> {
+  const url = new URL(config.DATABASE_URL);
+  if (url.password !== "") url.password = "…";
+  return { ...config, DATABASE_URL: url.href };
+}

@@ -1,0 +1,66 @@
+/** What a manifest must keep beyond its schema: names that are unique, methods that exist, crons that mean something. Pure. */
+import { scheduleProblem } from "../scheduler/schedule.ts";
+import { PlatformError } from "../sdk/errors.ts";
+import type { FunctionSpec, Manifest, MethodSpec, ScheduleSpec } from "../sdk/protocol.ts";
+import { suggestion } from "./near.ts";
+
+/** Throws `invalid_request` with the first field that breaks a rule. */
+export function checkManifest({ functions }: Manifest, now: number): void {
+  const endpoints = new Set<string>();
+  functions.forEach((spec, i) => {
+    const field = `manifest.functions.${i}`;
+    if (functions.findIndex((other) => other.name === spec.name) < i) {
+      refuse(`${field}.name`, `two functions are named "${spec.name}"`);
+    }
+    checkMethods(spec, field, endpoints);
+    spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
+  });
+}
+
+function checkMethods({ name, kind, methods }: FunctionSpec, field: string, endpoints: Set<string>): void {
+  methods.forEach((method, k) => {
+    const at = `${field}.methods.${k}`;
+    if (kind === "function" && method.name !== name) {
+      refuse(`${at}.name`, `the method of function "${name}" must have its name, not "${method.name}"`);
+    }
+    if (kind === "class" && !isMethodName(method.name, name)) {
+      refuse(`${at}.name`, `"${method.name}" must be "${name}.METHOD", being a method of class "${name}"`);
+    }
+    if (methods.findIndex((other) => other.name === method.name && other.kind === method.kind) < k) {
+      refuse(`${at}.name`, `two methods are named "${method.name}"`);
+    }
+    checkEndpoint(method, at, endpoints);
+  });
+}
+
+const isMethodName = (name: string, of: string): boolean =>
+  name.startsWith(`${of}.`) && /^[A-Za-z_$][A-Za-z0-9_$]{0,62}$/.test(name.slice(of.length + 1));
+
+function checkEndpoint({ kind, endpoint }: MethodSpec, field: string, endpoints: Set<string>): void {
+  if ((kind === "endpoint") !== (endpoint !== undefined)) {
+    refuse(`${field}.endpoint`, "it must be given for methods of kind `endpoint`, and for no others");
+  }
+  if (endpoint === undefined) return;
+  if (endpoints.has(endpoint.name)) refuse(`${field}.endpoint.name`, `two endpoints of the app are named "${endpoint.name}"`);
+  endpoints.add(endpoint.name);
+}
+
+function checkSchedule(spec: FunctionSpec, k: number, field: string, now: number): void {
+  const { method, cron, timeZone } = spec.schedules[k]!;
+  const callables = spec.methods.filter(({ kind }) => kind === "call").map(({ name }) => name);
+  if (!callables.includes(method)) {
+    refuse(`${field}.method`, `"${spec.name}" has no method "${method}" to call${suggestion(method, callables)}`);
+  }
+  const problem = scheduleProblem(cron, timeZone, now);
+  if (problem !== null) refuse(`${field}.${problem.includes("time zone") ? "timeZone" : "cron"}`, problem.replace(/\.$/, ""));
+  if (spec.schedules.findIndex((other) => isSame(other, spec.schedules[k]!)) < k) {
+    refuse(field, `"${method}" has this schedule twice`);
+  }
+}
+
+const isSame = (a: ScheduleSpec, b: ScheduleSpec): boolean =>
+  a.method === b.method && a.cron === b.cron && a.timeZone === b.timeZone;
+
+function refuse(field: string, rule: string): never {
+  throw new PlatformError("invalid_request", `Cannot accept \`${field}\`: ${rule}`, { field });
+}

@@ -1,0 +1,144 @@
+/**
+ * The runner's verbs about containers: `join` begins a session, `sync` says what it observes and answers what is wanted, at
+ * once when that has changed, else when it changes or after a while.
+ */
+import type { Pool, Sql } from "../scheduler/store/connect.ts";
+import {
+  containersExited,
+  containersLost,
+  containersOfOtherSessions,
+} from "../scheduler/store/containers.ts";
+import { loseLeases, openLeasesNotHeld } from "../scheduler/store/calls.ts";
+import * as nodes from "../scheduler/store/nodes.ts";
+import { NOTHING, type Touched, union, wakeTouched } from "../scheduler/store/touched.ts";
+import type { Wakes } from "../scheduler/wakes.ts";
+import { PlatformError } from "../sdk/errors.ts";
+import { type Clock, newId, type Random } from "../sdk/ports.ts";
+import type { Exit, JoinedNode, JoinNode, SyncReply, SyncRequest } from "../sdk/protocol.ts";
+import { hashOf, secret } from "./auth.ts";
+import { Bell } from "./bell.ts";
+
+export interface SyncDeps {
+  readonly sql: Pool;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wakes: Wakes;
+}
+
+/** Longest time a sync is parked: a third of the node's lease, so that one lost sync does not lose the node. */
+const PARK_MS = 10_000;
+/** A parked sync looks by itself this often, should a wake have been lost. */
+const LOOK_MS = 1_000;
+/** A lease this old that its runner does not hold was lost on the way to it. */
+const LEASE_IN_FLIGHT_MS = 30_000;
+
+/** A session of the runner begins. */
+export async function join(deps: SyncDeps, request: JoinNode): Promise<JoinedNode> {
+  const { sql, clock, random, wakes } = deps;
+  const now = new Date(clock.now());
+  const tokenHash = hashOf(request.token);
+  const touched = await sql.begin(async (tx) => {
+    const known = await nodes.nodeOfCredential(tx, tokenHash);
+    const pool = known === null ? await nodes.poolOfToken(tx, now, tokenHash) : request.pool;
+    if (pool === null) {
+      throw new PlatformError(
+        "unauthorized",
+        "Cannot join: the token is unknown or has expired, ask for a new one",
+      );
+    }
+    const id = known ?? newId("node", deps);
+    const credential = known === null ? secret("node", random) : request.token;
+    const gone = await containersOfOtherSessions(tx, id, request.session);
+    const lost = await containersLost(tx, now, gone, "The runner of the node was started anew");
+    await nodes.join(tx, now, {
+      ...request,
+      id,
+      pool,
+      credentialHash: hashOf(credential),
+      cpuMilli: Math.round(request.cpu * 1000),
+      memoryMiB: Math.floor(request.memory),
+    });
+    return { lost, joined: { id, credential } };
+  });
+  wakeTouched(wakes, touched.lost);
+  wakes.wake("tick");
+  return touched.joined;
+}
+
+/** Parked syncs of this process, by node: a newer one releases the older. */
+export class Syncs {
+  readonly #deps: SyncDeps;
+  readonly #parked = new Map<string, Bell>();
+
+  constructor(deps: SyncDeps) {
+    this.#deps = deps;
+  }
+
+  async sync(nodeId: string, request: SyncRequest, signal: AbortSignal): Promise<SyncReply> {
+    const { sql, clock, wakes } = this.#deps;
+    await this.#observe(nodeId, request);
+    this.#parked.get(nodeId)?.ring();
+    using bell = new Bell(clock).on(wakes, "node", nodeId);
+    this.#parked.set(nodeId, bell);
+    const until = clock.now() + PARK_MS;
+    let reply = await nodes.wanted(sql, nodeId);
+    while (
+      reply.revision === request.revision && clock.now() < until && this.#parked.get(nodeId) === bell &&
+      !signal.aborted
+    ) {
+      await bell.rung(Math.min(LOOK_MS, until - clock.now()), signal);
+      reply = await nodes.wanted(sql, nodeId);
+    }
+    if (this.#parked.get(nodeId) === bell) this.#parked.delete(nodeId);
+    return reply;
+  }
+
+  /** Answers all that are parked. */
+  release(): void {
+    for (const bell of this.#parked.values()) bell.ring();
+    this.#parked.clear();
+  }
+
+  /** Writes down what the runner saw, in one transaction, and renews its lease. */
+  async #observe(nodeId: string, request: SyncRequest): Promise<void> {
+    const { sql, clock, wakes } = this.#deps;
+    const now = new Date(clock.now());
+    const touched = await sql.begin((tx) => observe(tx, now, nodeId, request));
+    if (touched === NOTHING) return;
+    wakeTouched(wakes, touched);
+    wakes.wake("tick");
+  }
+}
+
+async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest): Promise<Touched> {
+  const running = request.containers.filter((container) => container.observed !== "exited").map(({ id }) =>
+    id
+  );
+  const alive = running.length === 0 ? new Set() : await nodes.aliveAmong(tx, nodeId, running);
+  const clean = running.every((id) => alive.has(id));
+  const lease = await nodes.renew(tx, now, { nodeId, session: request.session, clean });
+  if (lease === null) {
+    throw new PlatformError("conflict", "Cannot sync: the node has joined anew since, this session is over");
+  }
+  const changed = await nodes.observeRunning(tx, now, nodeId, request.containers);
+  const exits = request.containers.flatMap(({ id, observed, exit }) =>
+    observed === "exited" ? [{ id, exit: storable(exit) }] : []
+  );
+  const ended = await containersExited(tx, now, { nodeId, exits, heldLeases: request.leases });
+  const before = new Date(now.getTime() - LEASE_IN_FLIGHT_MS);
+  const strays = await openLeasesNotHeld(tx, nodeId, request.leases, before);
+  const stray = await loseLeases(tx, now, strays, STRAY);
+  const quiet = !changed && ended.containers === 0 && strays.length === 0;
+  return quiet ? NOTHING : union(ended, { ...NOTHING, ...stray, containers: changed ? 1 : 0 });
+}
+
+const STRAY = {
+  kind: "node_lost",
+  message: "The call was lost on its way to the node",
+  retryable: true,
+} as const;
+
+const storable = (exit: Exit | undefined): Exit => ({
+  kind: exit?.kind ?? "stopped",
+  message: (exit?.message ?? "").replaceAll("\0", "\uFFFD"),
+});

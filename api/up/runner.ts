@@ -1,0 +1,77 @@
+/** The runner of this machine, as a child process. */
+import { fileURLToPath } from "node:url";
+import type { Clock, Log } from "../../sdk/ports.ts";
+import type { Running } from "./keep.ts";
+import { relayLog } from "./log.ts";
+
+export interface RunnerOptions {
+  /** Socket of the api. */
+  readonly socket: string;
+  readonly token: string;
+  readonly data: string;
+  readonly simulateGpus: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const MAIN = fileURLToPath(new URL("../../runner/main.ts", import.meta.url));
+/** Joining takes a second at most on an idle machine. */
+const JOIN_DEADLINE_MS = 30_000;
+/** What runs may end, is told to, and is killed: the runner takes about 10 s at most. */
+const STOP_DEADLINE_MS = 20_000;
+
+/** Starts the runner; resolves when it has joined. */
+export async function startRunner(options: RunnerOptions): Promise<Running> {
+  const { socket, token, data, simulateGpus, clock, log } = options;
+  const gpus = simulateGpus === undefined ? [] : ["--simulate-gpus", simulateGpus];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", MAIN, "--json", "--parent-pid", String(Deno.pid), "--data", data, ...gpus],
+    env: { BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    detached: true, // a Ctrl-C in the terminal is for us; we stop it in our own order
+  }).spawn();
+  relayLog(child.stderr, log);
+  const exited = child.status;
+  if (!await joined(child, clock)) {
+    kill(child.pid, "SIGKILL");
+    const { code } = await exited;
+    throw new Error(`Cannot start the runner: it did not join, and ended with exit code ${code}`);
+  }
+  return { pid: child.pid, exited, stop: () => stop(child, clock) };
+}
+
+/** The runner says one line when it has joined; what it says later is read and forgotten. */
+async function joined({ stdout }: Deno.ChildProcess, clock: Clock): Promise<boolean> {
+  const first = Promise.withResolvers<boolean>();
+  const reading = (async () => {
+    for await (const _ of stdout) first.resolve(true);
+    first.resolve(false);
+  })();
+  const waiting = new AbortController();
+  const late = clock.sleep(JOIN_DEADLINE_MS, waiting.signal).then(() => false);
+  const answer = await Promise.race([first.promise, late, reading.then(() => false)]);
+  waiting.abort();
+  return answer;
+}
+
+async function stop(child: Deno.ChildProcess, clock: Clock): Promise<void> {
+  kill(child.pid, "SIGTERM");
+  const waiting = new AbortController();
+  const late = clock.sleep(STOP_DEADLINE_MS, waiting.signal).then(() => {
+    if (!waiting.signal.aborted) kill(child.pid, "SIGKILL");
+  });
+  await child.status;
+  waiting.abort();
+  await late;
+}
+
+/** No error when it has ended. */
+export function kill(pid: number, signal: Deno.Signal): void {
+  try {
+    Deno.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
