@@ -1,0 +1,81 @@
+/**
+ * The gate: format, lint, types, then every test, in the order of what they cost. Prints what each stage did and ends with
+ * a line counted from the test reports.
+ *
+ * `deno task ok` runs it; `deno task ok unit types` runs the stages it names.
+ */
+import { startTestServer } from "./setup/postgres.ts";
+import { type Counts, countTests } from "./setup/report.ts";
+
+interface Stage {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Whether it writes a test report. */
+  readonly tests: boolean;
+}
+
+const SOURCES = ["sdk", "runner", "scheduler", "api", "migrations", "tests"];
+
+const check = (name: string, args: readonly string[]): Stage => ({ name, args, tests: false });
+const test = (name: string, args: readonly string[]): Stage => ({
+  name,
+  args: ["test", ...args],
+  tests: true,
+});
+
+const STAGES: readonly Stage[] = [
+  check("format", ["fmt", "--check"]),
+  check("lint", ["lint", "--quiet"]),
+  check("types", ["check", "--quiet", ...SOURCES]),
+  // Without a single permission: Deno itself proves these modules pure.
+  test("unit", ["--no-check", "--parallel", "--no-prompt", "tests/unit"]),
+  test("doc examples", ["--doc", "-A", "--no-prompt", "sdk"]),
+  test("integration", ["-A", "--no-check", "tests/integration"]),
+  test("end to end", ["-A", "--no-check", "tests/e2e"]),
+];
+
+async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: boolean; counts: Counts }> {
+  const started = performance.now();
+  console.log(`\n── ${name}`);
+  const all = tests ? [...args, `--junit-path=${report}`] : args;
+  const child = new Deno.Command(Deno.execPath(), { args: [...all], stdin: "null" }).spawn();
+  const { success } = await child.status;
+  const counts = tests
+    ? countTests(await Deno.readTextFile(report).catch(() => ""))
+    : { passed: 0, failed: 0, skipped: 0 };
+  console.log(
+    `── ${name}: ${success ? "ok" : "FAILED"} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
+  return { ok: success, counts };
+}
+
+async function main(asked: readonly string[]): Promise<number> {
+  const unknown = asked.filter((name) => !STAGES.some((stage) => stage.name === name));
+  if (unknown.length > 0) {
+    console.error(
+      `Cannot run stage "${unknown[0]}": there are ${STAGES.map((stage) => stage.name).join(", ")}`,
+    );
+    return 2;
+  }
+  const server = await startTestServer();
+  Deno.env.set("BERTH_TEST_POSTGRES", server.url);
+  const reports = await Deno.makeTempDir({ prefix: "berth-reports-" });
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  const broken: string[] = [];
+  try {
+    for (const [i, stage] of STAGES.entries()) {
+      if (asked.length > 0 && !asked.includes(stage.name)) continue;
+      const { ok, counts } = await run(stage, `${reports}/${i}.xml`);
+      if (!ok) broken.push(stage.name);
+      for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
+    }
+  } finally {
+    await server.stop();
+    await Deno.remove(reports, { recursive: true });
+  }
+  if (broken.length > 0) console.log(`\nFailed: ${broken.join(", ")}`);
+  console.log(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
+  return broken.length > 0 ? 1 : 0;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,215 @@
+/** A host for guests under test: the other end of their sockets, which checks every frame against the contract. */
+import assert from "node:assert/strict";
+import { GuestFrame, type HostFrame, type LoadFrame } from "../../runner/frames.ts";
+import { FrameDecoder } from "../../runner/guests/decode.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** The command of guest.ts, as its first comment has it. */
+export function denoGuest(slot: string): Deno.Command {
+  const args = ["run", "--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
+  args.push(
+    "--unstable-no-legacy-abort",
+    `--import-map=${ROOT}/runner/guests/import_map.json`,
+    "--allow-env=BERTH_SLOT",
+  );
+  args.push(`--allow-read=${slot},${ROOT}/sdk`, `--allow-write=${slot}/control.sock,${slot}/http.sock`);
+  args.push(`--allow-net=unix:${slot}/control.sock,unix:${slot}/http.sock`, `${ROOT}/runner/guests/guest.ts`);
+  return new Deno.Command(Deno.execPath(), {
+    args,
+    env: { BERTH_SLOT: slot, NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+/** The command of guest.py, as its first comment has it. */
+export function pythonGuest(slot: string): Deno.Command {
+  const args = ["-B", `${ROOT}/runner/guests/guest.py`];
+  return new Deno.Command("python3", { args, env: { BERTH_SLOT: slot }, stdout: "piped", stderr: "piped" });
+}
+
+export type Kind<T extends GuestFrame["t"]> = Extract<GuestFrame, { t: T }>;
+
+interface Seen {
+  readonly frame: GuestFrame;
+  readonly body: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** One guest process and all that it said. */
+export class Host implements AsyncDisposable {
+  readonly slot: string;
+  readonly process: Deno.ChildProcess;
+  readonly #conn: Deno.Conn;
+  readonly #seen: Seen[] = [];
+  #changed = Promise.withResolvers<void>();
+  #closed = false;
+  readonly #output: Promise<string>[];
+  #stdout = "";
+
+  private constructor(slot: string, process: Deno.ChildProcess, conn: Deno.Conn) {
+    this.slot = slot;
+    this.process = process;
+    this.#conn = conn;
+    this.#output = [this.#listen(process.stdout), new Response(process.stderr).text()];
+    this.#read();
+  }
+
+  /** Starts a guest and takes its connection. `files` are put where a bundle would be. */
+  static async start(command: (slot: string) => Deno.Command, files: Record<string, string>): Promise<Host> {
+    const slot = await Deno.makeTempDir({ prefix: "berth-guest-" });
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${slot}/${name}`, text);
+    using listener = Deno.listen({ transport: "unix", path: `${slot}/control.sock` });
+    const process = command(slot).spawn();
+    return new Host(slot, process, await listener.accept());
+  }
+
+  /** Waits for `hello`, sends `load` and waits for the answer. */
+  async load(load: Partial<LoadFrame> & Pick<LoadFrame, "path" | "entry" | "methods">): Promise<GuestFrame> {
+    await this.next("hello");
+    const rest = {
+      kind: "function",
+      app: "digits",
+      function: "train",
+      container: "ctr_1",
+      concurrency: 1,
+      endpoints: {},
+    } as const;
+    this.send({ t: "load", ...rest, ...load });
+    return (await this.seen(({ frame }) => frame.t === "ready" || frame.t === "broken")).frame;
+  }
+
+  send(frame: HostFrame, body?: Uint8Array): void {
+    const head = new TextEncoder().encode(
+      JSON.stringify(body === undefined ? frame : { ...frame, bytes: body.length }) + "\n",
+    );
+    const bytes = new Uint8Array(head.length + (body?.length ?? 0));
+    bytes.set(head);
+    if (body !== undefined) bytes.set(body, head.length);
+    this.write(bytes);
+  }
+
+  /** Bytes of one or more frames, in one piece. */
+  write(bytes: Uint8Array): void {
+    this.#writes = this.#writes.then(async () => {
+      for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
+    });
+  }
+  #writes: Promise<void> = Promise.resolve();
+
+  /** Sends a call of the method `train`, if nothing else is said. */
+  call(c: number, input: unknown, { method = "train", attempt = 1 } = {}): void {
+    this.send({
+      t: "call",
+      c,
+      id: `call_0000000001_${c.toString(36)}`,
+      method,
+      attempt,
+      input: input as null,
+    });
+  }
+
+  /** How a call ended. */
+  async end(c: number): Promise<Kind<"result"> | Kind<"error">> {
+    const { frame } = await this.seen(({ frame }) =>
+      (frame.t === "result" || frame.t === "error") && frame.c === c
+    );
+    return frame as Kind<"result">;
+  }
+
+  async error(c: number): Promise<Kind<"error">> {
+    const end = await this.end(c);
+    assert.equal(end.t, "error", JSON.stringify(end));
+    return end as unknown as Kind<"error">;
+  }
+
+  async value(c: number): Promise<unknown> {
+    const end = await this.end(c);
+    assert.equal(end.t, "result", JSON.stringify(end));
+    return (end as Kind<"result">).v;
+  }
+
+  /** The first frame of a kind, when it has come. */
+  async next<T extends GuestFrame["t"]>(t: T): Promise<Kind<T>> {
+    return (await this.seen(({ frame }) => frame.t === t)).frame as Kind<T>;
+  }
+
+  /** The first thing seen that is as wanted, when it has come. */
+  async seen(wanted: (seen: Seen) => boolean): Promise<Seen> {
+    for (;;) {
+      const found = this.#seen.find(wanted);
+      if (found !== undefined) return found;
+      if (this.#closed) throw new Error(`The guest closed: ${(await Promise.all(this.#output)).join("\n")}`);
+      await this.#changed.promise;
+    }
+  }
+
+  /** All frames of a kind so far. */
+  all<T extends GuestFrame["t"]>(t: T): Kind<T>[] {
+    return this.#seen.map(({ frame }) => frame).filter((frame) => frame.t === t) as Kind<T>[];
+  }
+
+  /** Waits until the process has written this to stdout. */
+  async printed(text: string): Promise<void> {
+    while (!this.#stdout.includes(text)) await this.#changed.promise;
+  }
+
+  async #listen(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+    for await (const text of stdout.pipeThrough(new TextDecoderStream())) {
+      this.#stdout += text;
+      this.#notify();
+    }
+    return this.#stdout;
+  }
+
+  /** Ends the guest's connection, as a host that dies does. */
+  async hangUp(): Promise<void> {
+    await this.#writes;
+    this.#conn.close();
+  }
+
+  /** What the process wrote to stdout and stderr, once it has ended. */
+  async output(): Promise<{ stdout: string; stderr: string; code: number }> {
+    const { code } = await this.process.status;
+    const [stdout, stderr] = await Promise.all(this.#output) as [string, string];
+    return { stdout, stderr, code };
+  }
+
+  async #read(): Promise<void> {
+    const decoder = new FrameDecoder();
+    const bytes = new Uint8Array(64 * 1024);
+    try {
+      for (let n = await this.#conn.read(bytes); n !== null; n = await this.#conn.read(bytes)) {
+        for (const { frame, body } of decoder.push(bytes.subarray(0, n))) {
+          this.#seen.push({ frame: GuestFrame.parse(frame), body });
+        }
+        this.#notify();
+      }
+    } catch {
+      // Closed by the test
+    }
+    this.#closed = true;
+    this.#notify();
+  }
+
+  #notify(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.process.kill("SIGKILL");
+    } catch {
+      // It has ended by itself
+    }
+    await this.process.status;
+    await Promise.all(this.#output);
+    try {
+      this.#conn.close();
+    } catch {
+      // Hung up by the test
+    }
+    await Deno.remove(this.slot, { recursive: true });
+  }
+}

@@ -1,0 +1,134 @@
+/** A runner in this process, with real guests, in a folder of its own, joined to a fake api. */
+import { Agent } from "../../runner/agent.ts";
+import { apiAddress, RunnerApi } from "../../runner/api.ts";
+import { BundleCache } from "../../runner/cache.ts";
+import { Installs } from "../../runner/engines/installs.ts";
+import { ProcessEngine } from "../../runner/engines/process.ts";
+import { realSpawn } from "../../runner/engines/spawn.ts";
+import { Slots } from "../../runner/slots.ts";
+import { type Log, realClock, realFetch, realRandom, silentLog } from "../../sdk/ports.ts";
+import { type Assignment, FunctionSpec } from "../../sdk/protocol.ts";
+import type { z } from "zod";
+import { FakeApi } from "./fake_api.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+
+export interface RunnerOptions {
+  readonly poolSize?: number;
+  readonly graceMs?: number;
+  readonly drainMs?: number;
+  readonly log?: Log;
+}
+
+export class TestRunner implements AsyncDisposable {
+  #containers = 0;
+
+  private constructor(
+    readonly api: FakeApi,
+    readonly agent: Agent,
+    readonly dir: string,
+    readonly ran: Promise<void>,
+  ) {}
+
+  static async start(
+    { poolSize = 0, graceMs = 300, drainMs = 300, log = silentLog }: RunnerOptions = {},
+  ): Promise<TestRunner> {
+    const dir = await Deno.makeTempDir({ prefix: "berth-runner-" });
+    for (const folder of ["bundles", "venvs"]) await Deno.mkdir(`${dir}/${folder}`);
+    const slots = new Slots(`${dir}/slots`, realRandom);
+    await slots.sweep();
+    const api = FakeApi.start();
+    const env = Deno.env.toObject();
+    const deno = Deno.execPath();
+    const engine = new ProcessEngine({
+      spawn: realSpawn,
+      slots,
+      cache: new BundleCache(`${dir}/bundles`),
+      installs: new Installs({ spawn: realSpawn, venvs: `${dir}/venvs`, deno, env }),
+      clock: realClock,
+      log,
+      gpus: [{ index: 0, model: "L4", vramMiB: 24_576, simulated: true }],
+      paths: {
+        guest: `${ROOT}/runner/guests/guest.ts`,
+        sdk: `${ROOT}/sdk`,
+        importMap: `${ROOT}/runner/guests/import_map.json`,
+      },
+      pythonGuest: `${ROOT}/runner/guests/guest.py`,
+      deno,
+      denoDir: env.DENO_DIR ?? `${env.HOME}/.cache/deno`,
+      env,
+      poolSize,
+    });
+    const agent = new Agent({
+      api: new RunnerApi({ address: apiAddress(api.origin), fetch: realFetch, clock: realClock }),
+      engine,
+      machine: { name: "test", pool: "default", host: "here", cpu: 4, memory: 4_096, gpus: [] },
+      clock: realClock,
+      random: realRandom,
+      log,
+      tokens: () => Promise.resolve(["token"]),
+      joined: () => {
+        engine.settled();
+        return Promise.resolve();
+      },
+      orphaned: () => false,
+      graceMs,
+      drainMs,
+    });
+    return new TestRunner(api, agent, dir, agent.run());
+  }
+
+  /** An assignment of a function whose module has this source. */
+  async assign(source: string, spec: Partial<z.input<typeof FunctionSpec>> = {}): Promise<Assignment> {
+    const body = spec.body ?? "ts";
+    const file = body === "ts" ? "app.js" : "app.py";
+    const bundle = await this.bundle({ [file]: source });
+    return {
+      id: `ctr_${++this.#containers}`,
+      desired: "run",
+      app: "test",
+      deployment: "dep_1",
+      bundle,
+      external: [],
+      gpus: [],
+      spec: FunctionSpec.parse({
+        name: "fn",
+        kind: "function",
+        body,
+        entry: body === "ts" ? "fn" : "app.py:fn",
+        methods: [{ name: "fn", kind: "call" }],
+        ...spec,
+      }),
+    };
+  }
+
+  async bundle(files: Record<string, string>): Promise<string> {
+    const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, files }));
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    this.api.bundles.set(digest, bytes);
+    return digest;
+  }
+
+  /** The pids of guests that run now. */
+  guests(): number[] {
+    return [...Deno.readDirSync(`${this.dir}/slots`)].flatMap(({ name }) => {
+      try {
+        const pid = Number(Deno.readTextFileSync(`${this.dir}/slots/${name}/pid`).split(" ")[0]);
+        return Deno.readTextFileSync(`/proc/${pid}/cmdline`) === "" ? [] : [pid];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.agent.stop();
+    await this.ran;
+    await this.api[Symbol.asyncDispose]();
+    await Deno.remove(this.dir, { recursive: true });
+  }
+}
+
+/** A module that exports one function. */
+export const tsFunction = (handler: string, options = "{}"): string =>
+  `import { App } from "berth";\nconst app = new App("test");\nexport const fn = app.function(${options}, ${handler});\n`;
