@@ -51,8 +51,11 @@ export interface ApiDeps {
 
 /** What this api needs of the gateway. */
 export interface Endpoints {
-  /** Answers a request to `/e/…`. */
-  handle(request: Request, from: { readonly peer: string | null }): Promise<Response>;
+  /** Answers a request to `/e/…`, with the request's id in `x-request-id`. */
+  handle(
+    request: Request,
+    from: { readonly requestId: string; readonly peer: string | null },
+  ): Promise<Response>;
   /** Resolves when what was committed before is known to it. */
   refresh(): Promise<void>;
 }
@@ -73,10 +76,7 @@ async function answerEndpoint(deps: ApiDeps, request: Request, peer: string | nu
   const requestId = requestIdOf(request, deps);
   try {
     checkHeaders(request.headers);
-    const response = await deps.endpoints.handle(request, { peer });
-    // The answer that opens a WebSocket is the server's own, and has no room for headers of ours.
-    if (response.status !== 101 && !response.headers.has("x-request-id")) response.headers.set("x-request-id", requestId);
-    return response;
+    return await deps.endpoints.handle(request, { requestId, peer });
   } catch (error) {
     return answerError(error, requestId, deps.log);
   }

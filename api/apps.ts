@@ -62,7 +62,8 @@ async function tellChanged({ wakes, endpoints }: ApiDeps, { batchIds, nodeIds }:
 
 async function needBundle({ sql }: ApiDeps, workspace: string, digest: string): Promise<void> {
   if (await findBundle(sql, { workspace, digest }) !== undefined) return;
-  const message = `Cannot accept \`bundle\`: no bundle ${digest} was uploaded to this workspace, PUT it to /v1/bundles/${digest} first`;
+  const message =
+    `Cannot accept \`bundle\`: no bundle ${digest} was uploaded to this workspace, PUT it to /v1/bundles/${digest} first`;
   throw new PlatformError("invalid_request", message, { field: "bundle" });
 }
 
@@ -76,10 +77,19 @@ function newSchedules(deps: ApiDeps, { functions }: Manifest): NewSchedule[] {
   );
 }
 
-const endpointUrl = ({ publicUrl }: ApiDeps, { origin }: Context, app: string) => (endpoint: string): string =>
-  `${publicUrl ?? origin}/e/${app}/${endpoint}`;
+const endpointUrl =
+  ({ publicUrl }: ApiDeps, { origin }: Context, app: string) => (endpoint: string): string =>
+    `${publicUrl ?? origin}/e/${app}/${endpoint}`;
 
-export async function noSuchApp({ sql }: Pick<ApiDeps, "sql">, workspace: string, app: string): Promise<PlatformError> {
+export async function noSuchApp(
+  { sql }: Pick<ApiDeps, "sql">,
+  workspace: string,
+  app: string,
+): Promise<PlatformError> {
   const hint = suggestion(app, await appNames(sql, workspace));
-  return new PlatformError("not_found", `Cannot find app "${app}": nothing is deployed under this name${hint}`, { field: "app" });
+  return new PlatformError(
+    "not_found",
+    `Cannot find app "${app}": nothing is deployed under this name${hint}`,
+    { field: "app" },
+  );
 }

@@ -34,7 +34,10 @@ export class Auth {
   async caller(header: string | undefined): Promise<Caller> {
     const caller = await this.#keys.get(bearer(header));
     if (caller !== undefined) return caller;
-    throw new PlatformError("unauthorized", "Cannot accept the key: it is unknown or was revoked, ask an admin for a new one");
+    throw new PlatformError(
+      "unauthorized",
+      "Cannot accept the key: it is unknown or was revoked, ask an admin for a new one",
+    );
   }
 
   /** Lets only the runner of `node` pass. */
@@ -44,7 +47,10 @@ export class Auth {
       throw new PlatformError("unauthorized", "Cannot accept the credential: no node has it, join again");
     }
     if (known !== node) {
-      throw new PlatformError("forbidden", `Cannot act for node "${node}": this credential is that of another node`);
+      throw new PlatformError(
+        "forbidden",
+        `Cannot act for node "${node}": this credential is that of another node`,
+      );
     }
   }
 }
@@ -75,7 +81,10 @@ export const hashOf = (text: string): string => createHash("sha256").update(text
 
 function bearer(header: string | undefined): string {
   if (header === undefined) {
-    throw new PlatformError("unauthorized", "Cannot tell who calls: send the header `Authorization: Bearer <key>`");
+    throw new PlatformError(
+      "unauthorized",
+      "Cannot tell who calls: send the header `Authorization: Bearer <key>`",
+    );
   }
   const key = /^Bearer +(\S+)$/i.exec(header)?.[1];
   if (key !== undefined) return key;

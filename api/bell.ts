@@ -2,6 +2,9 @@
 import type { Key, Topic, Wakes } from "../scheduler/wakes.ts";
 import type { Clock } from "../sdk/ports.ts";
 
+/** A reason of our own: without one, each abort makes an error with a stack. */
+const RUNG = "rung";
+
 export class Bell {
   readonly #clock: Clock;
   readonly #stops: (() => void)[] = [];
@@ -19,14 +22,16 @@ export class Bell {
 
   ring(): void {
     this.#rung = true;
-    this.#waiting?.abort();
+    this.#waiting?.abort(RUNG);
   }
 
   /** Resolves when it has rung since the last time, after `ms`, or when `signal` aborts. True when it had rung. */
   async rung(ms: number, signal?: AbortSignal): Promise<boolean> {
     if (!this.#rung && !signal?.aborted) {
       this.#waiting = new AbortController();
-      const either = signal === undefined ? this.#waiting.signal : AbortSignal.any([signal, this.#waiting.signal]);
+      const either = signal === undefined
+        ? this.#waiting.signal
+        : AbortSignal.any([signal, this.#waiting.signal]);
       await this.#clock.sleep(ms, either);
       this.#waiting = undefined;
     }

@@ -7,7 +7,8 @@ export function checkHeaders(headers: Headers): void {
   let bytes = 0;
   for (const [name, value] of headers) bytes += name.length + value.length;
   if (bytes > LIMITS.headerBytes) {
-    const message = `Cannot accept the headers: they have ${bytes} bytes, at most ${LIMITS.headerBytes} are allowed`;
+    const message =
+      `Cannot accept the headers: they have ${bytes} bytes, at most ${LIMITS.headerBytes} are allowed`;
     throw new PlatformError("headers_too_large", message);
   }
 }
@@ -46,7 +47,9 @@ export function announcedBytes(request: Request, limit: number): number | null {
 export function parseObject(text: string, contentType: string | undefined): Record<string, unknown> {
   if (text.trim() === "") return {};
   const value = parseJson(text, contentType);
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
   const got = value === null ? "null" : Array.isArray(value) ? "an array" : `a ${typeof value}`;
   throw new PlatformError("invalid_request", `Cannot read the body: expected a JSON object, got ${got}`);
 }
@@ -55,7 +58,9 @@ function parseJson(text: string, contentType: string | undefined): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const said = contentType === undefined || contentType.includes("json") ? "" : ` (it is sent as ${contentType})`;
+    const said = contentType === undefined || contentType.includes("json")
+      ? ""
+      : ` (it is sent as ${contentType})`;
     const message = `Cannot read the body: it is not valid JSON${said}: ${(cause as Error).message}`;
     throw new PlatformError("invalid_request", message, { cause });
   }

@@ -12,7 +12,10 @@ import type { Authorize, Env } from "./serve.ts";
 const blobKey = (digest: string): string => `bundles/${digest}`;
 
 /** `PUT /v1/bundles/{sha256}`: 201, or 200 when it was there. */
-export function putBundleRoute(deps: ApiDeps, authorize: Authorize): (c: HonoContext<Env>) => Promise<Response> {
+export function putBundleRoute(
+  deps: ApiDeps,
+  authorize: Authorize,
+): (c: HonoContext<Env>) => Promise<Response> {
   const { sql, clock, blobs } = deps;
   return async (c) => {
     const { workspace } = await authorize(c, "deploy");
@@ -25,7 +28,9 @@ export function putBundleRoute(deps: ApiDeps, authorize: Authorize): (c: HonoCon
       return Response.json({ digest, size: known }, { status: 200 });
     }
     const checked = checkDigest(digest);
-    const body = (request.body ?? new Blob([]).stream()).pipeThrough(limited(LIMITS.bundleBytes)).pipeThrough(checked);
+    const body = (request.body ?? new Blob([]).stream()).pipeThrough(limited(LIMITS.bundleBytes)).pipeThrough(
+      checked,
+    );
     const { size } = await blobs.put(blobKey(digest), body, { ifAbsent: true });
     await insertBundle(sql, new Date(clock.now()), { workspace, digest, size });
     return Response.json({ digest, size }, { status: 201 });
@@ -43,7 +48,8 @@ function checkDigest(digest: string): TransformStream<Uint8Array<ArrayBuffer>, U
     flush() {
       const actual = hash.digest("hex");
       if (actual === digest) return;
-      const message = `Cannot accept \`digest\`: the bundle's SHA-256 is ${actual}, the address says ${digest}`;
+      const message =
+        `Cannot accept \`digest\`: the bundle's SHA-256 is ${actual}, the address says ${digest}`;
       throw new PlatformError("invalid_request", message, { field: "digest" });
     },
   });

@@ -49,7 +49,9 @@ export class Callables {
   async find(wanted: Wanted): Promise<number> {
     const name = `${wanted.workspace}/${wanted.app}`;
     const known = this.#apps.get(name);
-    const id = known !== undefined && this.#deps.clock.now() < known.until ? known.ids.get(wanted.method) : undefined;
+    const id = known !== undefined && this.#deps.clock.now() < known.until
+      ? known.ids.get(wanted.method)
+      : undefined;
     return id ?? await this.#look(name, wanted);
   }
 
@@ -60,7 +62,9 @@ export class Callables {
     this.#apps.set(name, { ids, until: this.#deps.clock.now() + BELIEVED_MS });
     const id = ids.get(method);
     if (id !== undefined) return id;
-    const message = `Cannot find function "${method}": app "${app}" has none of this name${suggestion(method, [...ids.keys()])}`;
+    const message = `Cannot find function "${method}": app "${app}" has none of this name${
+      suggestion(method, [...ids.keys()])
+    }`;
     throw new PlatformError("not_found", message, { field: "function" });
   }
 
@@ -68,7 +72,8 @@ export class Callables {
   async reserve(functionId: number, calls: number): Promise<void> {
     const queue = await this.#queue(functionId, calls);
     if (queue.taken + calls > queue.room) {
-      const message = `Cannot queue ${calls} more calls: at most ${LIMITS.queuedCallsPerFunction} of a function may wait, ` +
+      const message =
+        `Cannot queue ${calls} more calls: at most ${LIMITS.queuedCallsPerFunction} of a function may wait, ` +
         "try again when some have run";
       throw new PlatformError("quota_exceeded", message, { retryAfterMs: COUNTED_MS });
     }
@@ -78,7 +83,9 @@ export class Callables {
   async #queue(functionId: number, calls: number): Promise<Counted> {
     const counted = this.#queues.get(functionId);
     const now = this.#deps.clock.now();
-    if (counted !== undefined && now < counted.until && counted.taken + calls <= counted.room / 8) return counted;
+    if (counted !== undefined && now < counted.until && counted.taken + calls <= counted.room / 8) {
+      return counted;
+    }
     const room = LIMITS.queuedCallsPerFunction - await countQueued(this.#deps.sql, functionId);
     const fresh = { room, until: now + COUNTED_MS, taken: 0 };
     this.#queues.set(functionId, fresh);

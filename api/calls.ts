@@ -51,7 +51,11 @@ export function callHandlers(deps: ApiDeps): Handlers<CallRoutes> {
     async listAttempts({ id, limit, cursor }, { workspace }) {
       const key = await knownCall(deps, workspace, id);
       const after = decodeCursor(cursor, AttemptPlace)?.[0];
-      return pageFrom(await listAttempts(sql, key, { after, limit: limit + 1 }), limit, (last) => [last.attempt]);
+      return pageFrom(
+        await listAttempts(sql, key, { after, limit: limit + 1 }),
+        limit,
+        (last) => [last.attempt],
+      );
     },
 
     async listLogs({ id, limit, cursor }, { workspace }) {
@@ -76,7 +80,9 @@ export function callHandlers(deps: ApiDeps): Handlers<CallRoutes> {
 
     async cancelBatch({ batch }, { workspace }) {
       const id = await knownBatch(deps, workspace, batch);
-      const { calls, batchIds, nodeIds } = await sql.begin((tx) => cancelAll(tx, now(), { batchId: id.batch }, null));
+      const { calls, batchIds, nodeIds } = await sql.begin((tx) =>
+        cancelAll(tx, now(), { batchId: id.batch }, null)
+      );
       wakeTouched(wakes, { ...NOTHING, batchIds, nodeIds });
       return { batch, cancelled: calls };
     },
@@ -90,11 +96,17 @@ export async function knownCall({ sql }: ApiDeps, workspace: string, id: string)
   throw noSuchCall(parseCallId(id));
 }
 
-export async function knownBatch({ sql }: ApiDeps, workspace: string, id: string): Promise<{ batch: number; size: number }> {
+export async function knownBatch(
+  { sql }: ApiDeps,
+  workspace: string,
+  id: string,
+): Promise<{ batch: number; size: number }> {
   const batch = parseBatchId(id);
   const found = await findBatch(sql, workspace, batch);
   if (found !== undefined) return { batch, size: found.size };
-  throw new PlatformError("not_found", `Cannot find batch "${id}": there is none in this workspace`, { field: "batch" });
+  throw new PlatformError("not_found", `Cannot find batch "${id}": there is none in this workspace`, {
+    field: "batch",
+  });
 }
 
 /** `key` or `key:value`. */

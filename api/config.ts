@@ -9,7 +9,10 @@ const Secret = (prefix: string) => z.string().startsWith(prefix).min(40);
 
 export const Config = z.object({
   /** No default: an api of its own only makes sense beside a shared database. `berth up` brings both along. */
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: "must be the URL of a PostgreSQL database, postgres://…" }),
+  DATABASE_URL: z.url({
+    protocol: /^postgres(ql)?$/,
+    error: "must be the URL of a PostgreSQL database, postgres://…",
+  }),
   /** Loopback: whoever opens the platform to a network should mean it. */
   BERTH_HOST: z.string().min(1).default("127.0.0.1"),
   /** Any fixed one, so that clients find it again. */
@@ -40,11 +43,15 @@ export const optionsOf = (config: Config): PlatformOptions => ({
   blobsDir: config.BERTH_BLOBS,
   ...(config.BERTH_ADMIN_KEY === undefined ? {} : { adminKey: config.BERTH_ADMIN_KEY }),
   ...(config.BERTH_JOIN_TOKEN === undefined ? {} : { joinToken: config.BERTH_JOIN_TOKEN }),
-  ...(config.BERTH_PUBLIC_URL === undefined ? {} : { publicUrl: config.BERTH_PUBLIC_URL.replace(/\/+$/, "") }),
+  ...(config.BERTH_PUBLIC_URL === undefined
+    ? {}
+    : { publicUrl: config.BERTH_PUBLIC_URL.replace(/\/+$/, "") }),
 });
 
 /** As it may be printed. */
-export function printable({ BERTH_ADMIN_KEY: _key, BERTH_JOIN_TOKEN: _token, ...config }: Config): Record<string, unknown> {
+export function printable(
+  { BERTH_ADMIN_KEY: _key, BERTH_JOIN_TOKEN: _token, ...config }: Config,
+): Record<string, unknown> {
   const url = new URL(config.DATABASE_URL);
   if (url.password !== "") url.password = "…";
   return { ...config, DATABASE_URL: url.href };

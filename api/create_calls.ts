@@ -2,15 +2,26 @@
 import { findByIdempotencyKey, type Submission } from "../scheduler/store/calls.ts";
 import { parseDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
-import { type CallKey, type CreateCalls, type CreatedCalls, formatBatchId, formatCallId, LIMITS } from "../sdk/protocol.ts";
+import {
+  type CallKey,
+  type CreateCalls,
+  type CreatedCalls,
+  formatBatchId,
+  formatCallId,
+  LIMITS,
+} from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
 import { hashOf } from "./auth.ts";
 import { type Context, Reply } from "./serve.ts";
-import { readCall, waitForEnd } from "./wait.ts";
+import { finishedCall } from "./wait.ts";
 
 const KEY_LENGTH_MAX = 255;
 
-export async function createCalls(deps: ApiDeps, body: CreateCalls, context: Context): Promise<CreatedCalls | Reply> {
+export async function createCalls(
+  deps: ApiDeps,
+  body: CreateCalls,
+  context: Context,
+): Promise<CreatedCalls | Reply> {
   const { callables, enqueue } = deps;
   const idempotencyKey = idempotencyKeyOf(context);
   const wanted = { workspace: context.workspace, app: body.app, method: body.function };
@@ -25,7 +36,10 @@ export async function createCalls(deps: ApiDeps, body: CreateCalls, context: Con
 
 /** The calls of a batch, as they are when it has just been made: a repeated request gets the same answer. */
 export function created(batch: number, size: number): CreatedCalls {
-  const calls = Array.from({ length: size }, (_, index) => ({ id: formatCallId({ batch, index }), state: "queued" as const }));
+  const calls = Array.from(
+    { length: size },
+    (_, index) => ({ id: formatCallId({ batch, index }), state: "queued" as const }),
+  );
   return { batch: formatBatchId(batch), calls };
 }
 
@@ -34,10 +48,11 @@ async function answerOne(deps: ApiDeps, key: CallKey, context: Context): Promise
   const seconds = preferredWait(context.header("prefer"));
   if (seconds === null) return created(key.batch, 1);
   const headers = { "preference-applied": `wait=${seconds}` };
-  const ended = await waitForEnd(deps, key, seconds * 1_000, context.signal);
-  return ended
-    ? new Reply(await readCall(deps, context.workspace, key), { status: 200, headers })
-    : new Reply(created(key.batch, 1), { headers });
+  const { workspace, signal: gone } = context;
+  const call = await finishedCall(deps, { workspace, key, ms: seconds * 1_000, gone });
+  return call === null
+    ? new Reply(created(key.batch, 1), { headers })
+    : new Reply(call, { status: 200, headers });
 }
 
 /** Seconds of `Prefer: wait=N`, at most what is allowed; a preference that we can't read is ignored, as RFC 7240 asks. */
@@ -49,7 +64,8 @@ export function preferredWait(header: string | undefined): number | null {
 function idempotencyKeyOf(context: Context): string | undefined {
   const key = context.header("idempotency-key");
   if (key === undefined || (key.length > 0 && key.length <= KEY_LENGTH_MAX)) return key;
-  const message = `Cannot accept the header Idempotency-Key: it must have 1 to ${KEY_LENGTH_MAX} characters, not ${key.length}`;
+  const message =
+    `Cannot accept the header Idempotency-Key: it must have 1 to ${KEY_LENGTH_MAX} characters, not ${key.length}`;
   throw new PlatformError("invalid_request", message, { field: "idempotency-key" });
 }
 
@@ -77,14 +93,18 @@ function submissionOf({ clock }: ApiDeps, body: CreateCalls, target: Target): Su
     tags: body.tags,
     dueAt: after(body.delay),
     expiresAt: after(body.ttl),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey, requestHash: hashOf(`${app}/${method}\n${text}`) }),
+    ...(idempotencyKey === undefined
+      ? {}
+      : { idempotencyKey, requestHash: hashOf(`${app}/${method}\n${text}`) }),
   };
 }
 
 /** Inputs as the text of one JSON array. Only of a body that is longer than an input may be, each input is measured. */
 function inputsOf({ input, inputs }: CreateCalls, bodyLength: number): { inputs: string; size: number } {
   const all = inputs ?? [input!];
-  if (bodyLength * UTF8_BYTES_MAX <= LIMITS.inputBytes) return { inputs: JSON.stringify(all), size: all.length };
+  if (bodyLength * UTF8_BYTES_MAX <= LIMITS.inputBytes) {
+    return { inputs: JSON.stringify(all), size: all.length };
+  }
   const texts = all.map((one) => JSON.stringify(one));
   texts.forEach((text, i) => checkSize(text, inputs === undefined ? "input" : `inputs.${i}`));
   return { inputs: `[${texts.join(",")}]`, size: all.length };
@@ -97,14 +117,19 @@ function checkSize(text: string, field: string): void {
   if (text.length * UTF8_BYTES_MAX <= LIMITS.inputBytes) return;
   const bytes = new TextEncoder().encode(text).byteLength;
   if (bytes <= LIMITS.inputBytes) return;
-  const message = `Cannot accept \`${field}\`: it has ${bytes} bytes, at most ${LIMITS.inputBytes} are allowed`;
+  const message =
+    `Cannot accept \`${field}\`: it has ${bytes} bytes, at most ${LIMITS.inputBytes} are allowed`;
   throw new PlatformError("too_large", message, { field });
 }
 
 /** The batch that this request made when it came before; another request under the same key is refused. */
-async function repeated({ sql }: ApiDeps, { workspaceId, idempotencyKey, requestHash }: Submission): Promise<number> {
+async function repeated(
+  { sql }: ApiDeps,
+  { workspaceId, idempotencyKey, requestHash }: Submission,
+): Promise<number> {
   const before = await findByIdempotencyKey(sql, workspaceId, idempotencyKey!);
   if (before?.requestHash === requestHash) return before!.id;
-  const message = `Cannot use Idempotency-Key "${idempotencyKey}": another request was made under it, take a new key`;
+  const message =
+    `Cannot use Idempotency-Key "${idempotencyKey}": another request was made under it, take a new key`;
   throw new PlatformError("idempotency_mismatch", message, { field: "idempotency-key" });
 }

@@ -7,12 +7,16 @@ export function encodeCursor(place: readonly (string | number)[]): string {
 }
 
 /** The place that a cursor holds, or undefined without one. A cursor that we did not make is refused. */
-export function decodeCursor<T extends z.ZodType>(cursor: string | undefined, place: T): z.output<T> | undefined {
+export function decodeCursor<T extends z.ZodType>(
+  cursor: string | undefined,
+  place: T,
+): z.output<T> | undefined {
   if (cursor === undefined) return undefined;
   try {
     return place.parse(JSON.parse(atob(cursor.replaceAll("-", "+").replaceAll("_", "/"))));
   } catch (cause) {
-    const message = "Cannot read the page: the cursor is not the `nextCursor` of a page before, leave it out to start over";
+    const message =
+      "Cannot read the page: the cursor is not the `nextCursor` of a page before, leave it out to start over";
     throw new PlatformError("invalid_request", message, { field: "cursor", cause });
   }
 }

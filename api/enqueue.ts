@@ -11,6 +11,8 @@ export interface EnqueueDeps {
   readonly sql: Pool;
   readonly clock: Clock;
   readonly wakes: Wakes;
+  /** Whether containers wait for this many calls of a function already. */
+  wouldTake(functionId: number, calls: number): boolean;
 }
 
 /** Inputs of one statement, unless a single submission has more. */
@@ -46,7 +48,9 @@ export class EnqueueGroup {
 
   #takeGroup(): Entry[] {
     let inputs = 0;
-    const beyond = this.#waiting.findIndex(({ submission }, i) => (inputs += submission.size) > GROUP_INPUTS && i > 0);
+    const beyond = this.#waiting.findIndex(({ submission }, i) =>
+      (inputs += submission.size) > GROUP_INPUTS && i > 0
+    );
     return this.#waiting.splice(0, beyond === -1 ? this.#waiting.length : beyond);
   }
 
@@ -63,8 +67,18 @@ export class EnqueueGroup {
     }
   }
 
+  /** The scheduler is woken unless all that came is taken by containers that wait for it: most lone calls are. */
   #wake(group: readonly Entry[]): void {
-    for (const id of new Set(group.map((entry) => entry.submission.functionId))) this.#deps.wakes.wake("ready", id);
-    this.#deps.wakes.wake("tick");
+    const { wakes, wouldTake } = this.#deps;
+    const calls = new Map<number, number>();
+    for (const { submission: { functionId, size } } of group) {
+      calls.set(functionId, (calls.get(functionId) ?? 0) + size);
+    }
+    const timed = group.some(({ submission }) =>
+      submission.dueAt !== undefined || submission.expiresAt !== undefined
+    );
+    const taken = !timed && [...calls].every(([functionId, size]) => wouldTake(functionId, size));
+    for (const functionId of calls.keys()) wakes.wake("ready", functionId);
+    if (!taken) wakes.wake("tick");
   }
 }

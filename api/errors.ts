@@ -29,18 +29,22 @@ function platformError(error: unknown): PlatformError {
     const message = "Cannot reach the database: it is away or starting, try again shortly";
     return new PlatformError("unavailable", message, { retryAfterMs: AWAY_RETRY_MS, cause: error });
   }
-  if (error instanceof Error && holdsUnstorableText(error)) {
-    const message = "Cannot store the request: a text in it holds a NUL character or half of a surrogate pair";
-    return new PlatformError("invalid_request", message, { cause: error });
+  const unstorable = unstorableText(error);
+  if (unstorable !== null) {
+    return new PlatformError("invalid_request", `Cannot store the request: ${unstorable}`, { cause: error });
   }
-  const message = "Cannot answer the request: something inside went wrong, the log has it under this requestId";
+  const message =
+    "Cannot answer the request: something inside went wrong, the log has it under this requestId";
   return new PlatformError("internal", message, { cause: error });
 }
 
-/** JSON can say what PostgreSQL's text can't hold: `"\\u0000"`, and `"\\ud800"` alone. */
-function holdsUnstorableText(error: Error): boolean {
-  const { code, message } = error as Error & { code?: unknown };
-  return code === "22P05" || code === "22021" || (code === "22P02" && message.includes("json"));
+/** What JSON can say and PostgreSQL can't hold: `"\\u0000"` and `"\\ud800"` in a text, and more levels than its stack has. */
+function unstorableText(error: unknown): string | null {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (code === "54001") return "its JSON is nested too deep, keep it below some 10,000 levels";
+  const broken = code === "22P05" || code === "22021" ||
+    (code === "22P02" && String(message).includes("json"));
+  return broken ? "a text in it holds a NUL character or half of a surrogate pair" : null;
 }
 
 /** The first rule that was broken, and the dotted path of the field that broke it. */
@@ -70,7 +74,11 @@ function deepest(issue: Issue): Issue {
 /** An error and what caused it, outermost first. */
 function causes(error: unknown): string[] {
   const chain: string[] = [];
-  for (let at = error; at !== undefined && at !== null && chain.length < 8; at = (at as { cause?: unknown }).cause) {
+  for (
+    let at = error;
+    at !== undefined && at !== null && chain.length < 8;
+    at = (at as { cause?: unknown }).cause
+  ) {
     chain.push(at instanceof Error ? at.stack ?? `${at.name}: ${at.message}` : String(at));
   }
   return chain;

@@ -7,6 +7,7 @@ import {
   attemptsOf,
   cancellationsOf,
   claim,
+  type Claimed,
   type ClaimedRange,
   claimsOfExchanges,
   complete,
@@ -24,6 +25,7 @@ import type { Clock } from "../sdk/ports.ts";
 import type { ExchangeRequest, Failure, Retries } from "../sdk/protocol.ts";
 import { retryDelayMs, type RetryPolicy } from "../sdk/retry.ts";
 import { Bell } from "./bell.ts";
+import { Emptiness } from "./emptiness.ts";
 
 export interface ExchangeDeps {
   readonly sql: Pool;
@@ -37,18 +39,27 @@ const LOOK_MS = 1_000;
 /** A node that was told to cancel a call, and has not reported it yet, is told again after this long. */
 const RETELL_MS = 1_000;
 
+const NO_CALLS: Claimed = { ranges: [], exhausted: true };
+
 type GivenRange = ClaimedRange & { readonly containerId: string };
 
 export class Exchanges {
   readonly #deps: ExchangeDeps;
   readonly #parked = new Map<string, Bell>();
+  /** Calls that parked exchanges would take at once, by function. */
+  readonly #hungry = new Map<number, number>();
   /** When each node was last told to cancel what. */
   readonly #told = new Map<string, Map<string, number>>();
   /** Which function a container runs never changes. */
   readonly #functions = new Map<string, number>();
+  /** Functions without waiting calls; nodes without calls to cancel. */
+  readonly #idle: Emptiness<number>;
+  readonly #calm: Emptiness<string>;
 
   constructor(deps: ExchangeDeps) {
     this.#deps = deps;
+    this.#idle = new Emptiness(deps, "ready");
+    this.#calm = new Emptiness(deps, "node");
   }
 
   /** Answers with the text of an `ExchangeReply`. */
@@ -68,6 +79,11 @@ export class Exchanges {
     return replyText([...again, ...claims], cancels);
   }
 
+  /** Whether containers wait for `calls` calls of a function, so that no scheduler need look after them. */
+  wouldTake(functionId: number, calls: number): boolean {
+    return calls <= (this.#hungry.get(functionId) ?? 0);
+  }
+
   /** Answers all that are parked. */
   release(): void {
     for (const nodeId of [...this.#parked.keys()]) this.#release(nodeId);
@@ -82,7 +98,11 @@ export class Exchanges {
   async #park(nodeId: string, request: ExchangeRequest, signal: AbortSignal): Promise<string> {
     const { clock, wakes } = this.#deps;
     using bell = new Bell(clock).on(wakes, "node", nodeId);
-    for (const id of await this.#functionIds(nodeId, request)) bell.on(wakes, "ready", id);
+    await this.#learnFunctions(nodeId, request);
+    const functionIds = new Set(
+      request.free.flatMap(({ container }) => this.#functions.get(container) ?? []),
+    );
+    for (const id of functionIds) bell.on(wakes, "ready", id);
     this.#parked.set(nodeId, bell);
     const until = clock.now() + request.waitMs;
     // Looking comes after the bell is hung up: what comes in between rings it.
@@ -101,10 +121,28 @@ export class Exchanges {
     }
   }
 
+  /** Counts what a parked exchange would take, until it is disposed of. */
+  #hunger({ free }: ExchangeRequest, each: (functionId: number) => void): Disposable {
+    const add = (sign: 1 | -1) => {
+      for (const { container, calls } of free) {
+        const id = this.#functions.get(container);
+        if (id !== undefined) this.#hungry.set(id, (this.#hungry.get(id) ?? 0) + sign * calls);
+      }
+    };
+    add(1);
+    for (const id of new Set(free.flatMap(({ container }) => this.#functions.get(container) ?? []))) each(id);
+    return { [Symbol.dispose]: () => add(-1) };
+  }
+
   /** Calls of a node to cancel, those it was not told of just now. */
   async #cancels(nodeId: string): Promise<(readonly [number, number])[]> {
     const { sql, clock } = this.#deps;
-    const wanted = await cancellationsOf(sql, nodeId);
+    const wanted = await this.#calm.look(
+      nodeId,
+      [],
+      () => cancellationsOf(sql, nodeId),
+      (found) => found.length === 0,
+    );
     const told = this.#told.get(nodeId);
     if (wanted.length === 0) {
       if (told !== undefined) this.#told.delete(nodeId);
@@ -119,24 +157,28 @@ export class Exchanges {
     return due;
   }
 
-  async #functionIds(nodeId: string, { free }: ExchangeRequest): Promise<Set<number>> {
+  async #learnFunctions(nodeId: string, { free }: ExchangeRequest): Promise<void> {
     const unknown = free.map(({ container }) => container).filter((id) => !this.#functions.has(id));
-    if (unknown.length > 0) {
-      for (const [id, functionId] of await functionsOf(this.#deps.sql, nodeId, unknown)) {
-        this.#functions.set(id, functionId);
-      }
+    if (unknown.length === 0) return;
+    for (const [id, functionId] of await functionsOf(this.#deps.sql, nodeId, unknown)) {
+      this.#functions.set(id, functionId);
     }
-    return new Set(free.flatMap(({ container }) => this.#functions.get(container) ?? []));
   }
 
-  async #claim(nodeId: string, { free, seq }: ExchangeRequest): Promise<GivenRange[]> {
+  async #claim(nodeId: string, request: ExchangeRequest): Promise<GivenRange[]> {
+    await this.#learnFunctions(nodeId, request);
     const { sql, clock } = this.#deps;
     const now = new Date(clock.now());
-    const ranges = await Promise.all(free.map(async ({ container, calls }) => {
-      const claimed = await claim(sql, now, { containerId: container, nodeId, exchange: seq, calls });
-      return claimed.map((range) => ({ ...range, containerId: container }));
+    const claimed = await Promise.all(request.free.map(async ({ container, calls }) => {
+      const functionId = this.#functions.get(container);
+      if (functionId === undefined) return { container, ranges: [] };
+      const look = () => claim(sql, now, { containerId: container, nodeId, exchange: request.seq, calls });
+      const { ranges } = await this.#idle.look(functionId, NO_CALLS, look, ({ exhausted }) => exhausted);
+      return { container, ranges };
     }));
-    return ranges.flat();
+    return claimed.flatMap(({ container, ranges }) =>
+      ranges.map((range) => ({ ...range, containerId: container }))
+    );
   }
 
   async #resend(nodeId: string, { missed }: ExchangeRequest): Promise<GivenRange[]> {

@@ -3,9 +3,10 @@ import type { Log } from "../sdk/ports.ts";
 import type { Answer } from "./app.ts";
 
 export interface ListenOptions {
-  readonly hostname: string;
-  /** 0 for any free one. */
-  readonly port: number;
+  /** @default "127.0.0.1" */
+  readonly hostname?: string;
+  /** @default 0, any free one */
+  readonly port?: number;
   readonly unixSocket?: string | undefined;
   readonly log: Log;
 }
@@ -17,24 +18,32 @@ export interface Listening {
   shutdown(): Promise<void>;
 }
 
-export async function listen(answer: Answer, { hostname, port, unixSocket, log }: ListenOptions): Promise<Listening> {
+export async function listen(
+  answer: Answer,
+  { hostname = "127.0.0.1", port = 0, unixSocket, log }: ListenOptions,
+): Promise<Listening> {
   const onError = (error: unknown) => {
     log("api.broken", { message: String(error), stack: (error as Error).stack });
     return new Response("Internal error\n", { status: 500 });
   };
   const quiet = { onListen: () => {}, onError };
-  const tcp = Deno.serve({ ...quiet, hostname, port }, (request, info) => answer(request, info.remoteAddr.hostname));
+  // First the port: when another process has it, its socket is not to be touched.
+  const tcp = Deno.serve(
+    { ...quiet, hostname, port },
+    (request, info) => answer(request, info.remoteAddr.hostname),
+  );
   const servers: { shutdown(): Promise<void> }[] = [tcp];
-  if (unixSocket !== undefined) {
-    await removeLeftover(unixSocket);
-    servers.push(Deno.serve({ ...quiet, path: unixSocket }, (request) => answer(request, null)));
+  const shutdown = async () => void await Promise.all(servers.map((server) => server.shutdown()));
+  try {
+    if (unixSocket !== undefined) {
+      await removeLeftover(unixSocket);
+      servers.push(Deno.serve({ ...quiet, path: unixSocket }, (request) => answer(request, null)));
+    }
+  } catch (error) {
+    await shutdown();
+    throw error;
   }
-  return {
-    url: `http://${reachable(hostname)}:${tcp.addr.port}`,
-    shutdown: async () => {
-      await Promise.all(servers.map((server) => server.shutdown()));
-    },
-  };
+  return { url: `http://${reachable(hostname)}:${tcp.addr.port}`, shutdown };
 }
 
 /** A socket file outlives the process that was killed. */

@@ -30,7 +30,9 @@ export function liveRoute(deps: ApiDeps, authorize: Authorize, kind: "logs" | "e
     const key = await knownCall(deps, workspace, id);
     const after = lastEventId(c.req.header("last-event-id")) ?? decodeCursor(cursor, SeqPlace)?.[0];
     const body = streamOf(deps.closing, (signal) => story(deps, { workspace, key, list, after }, signal));
-    return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
+    return new Response(body, {
+      headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
+    });
   };
 }
 
@@ -41,7 +43,11 @@ interface Telling {
   readonly after: number | undefined;
 }
 
-async function* story(deps: ApiDeps, { workspace, key, list, after }: Telling, signal: AbortSignal): AsyncGenerator<string> {
+async function* story(
+  deps: ApiDeps,
+  { workspace, key, list, after }: Telling,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
   const { sql, clock, wakes } = deps;
   using bell = new Bell(clock).on(wakes, "call", key.batch).on(wakes, "done", key.batch);
   let saidAt = clock.now();

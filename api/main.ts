@@ -2,7 +2,7 @@
 import { migrate } from "../migrations/migrate.ts";
 import { createScheduler } from "../scheduler/loop.ts";
 import { connect, type Pool } from "../scheduler/store/connect.ts";
-import { reportDemand } from "../scheduler/store/demand.ts";
+import { forgetDemand, reportDemand } from "../scheduler/store/demand.ts";
 import { ensureWorkspace, insertJoinToken, insertKey, revokeKeys } from "../scheduler/store/keys.ts";
 import { waitingReason } from "../scheduler/store/apps.ts";
 import { loadRoutes } from "../scheduler/store/routes.ts";
@@ -65,15 +65,26 @@ export const DEFAULT_WORKSPACE = "default";
 /** Time that requests under way have to end. */
 const GRACE_MS = 10_000;
 
+/** A gateway that has said nothing for this long is gone for good. */
+const GATEWAY_DEAD_MS = 24 * 3_600_000;
+
+type Pools = ReturnType<typeof openPools>;
+type World = Pick<ApiDeps, "clock" | "random" | "log" | "wakes">;
+
 /** Brings the database up to date, begins to schedule, and serves. */
 export async function createPlatform(options: PlatformOptions): Promise<Platform> {
-  const { clock = realClock, random = realRandom, log = realLog } = options;
   const pools = openPools(options);
-  const now = () => new Date(clock.now());
-  await migrate(pools.api, now());
-  await ensureWorkspace(pools.api, now(), DEFAULT_WORKSPACE);
-  await acceptGiven(pools.api, now(), options, newId("key", { clock, random }));
+  try {
+    return await start(options, pools);
+  } catch (error) {
+    await closePools(pools);
+    throw error;
+  }
+}
 
+async function start(options: PlatformOptions, pools: Pools): Promise<Platform> {
+  const { clock = realClock, random = realRandom, log = realLog } = options;
+  await prepare(pools.api, new Date(clock.now()), options, newId("key", { clock, random }));
   const wakes = await wakesOf(options, pools, newId("api", { clock, random }));
   const world = { clock, random, log, wakes };
   const auth = new Auth({ sql: pools.api, clock });
@@ -81,46 +92,74 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
   await gateway.start();
 
   const closing = new AbortController();
-  let url = "";
+  const place = { url: "" };
   const deps: ApiDeps = {
     ...world,
-    sql: pools.api,
+    ...depsOf(pools, world),
     auth,
-    blobs: await FileBlobs.open({ folder: options.blobsDir, clock, random }),
-    callables: new Callables({ ...world, sql: pools.api }),
-    enqueue: new EnqueueGroup({ ...world, sql: pools.enqueue }),
-    exchanges: new Exchanges({ ...world, sql: pools.exchange }),
-    syncs: new Syncs({ ...world, sql: pools.api }),
+    blobs: await FileBlobs.open({ folder: options.blobsDir, clock }),
     endpoints: gateway,
     publicUrl: options.publicUrl,
-    ownUrl: () => url,
+    ownUrl: () => place.url,
     startedAt: clock.now(),
     closing: closing.signal,
   };
-  const listening = await listen(createApi(deps), {
-    hostname: options.hostname ?? "127.0.0.1",
-    port: options.port ?? 0,
-    unixSocket: options.unixSocket,
-    log,
+  const listening = await listen(createApi(deps), { ...options, log }).catch(async (error) => {
+    await gateway.drain(0);
+    throw error;
   });
-  url = listening.url;
+  place.url = listening.url;
   const scheduling = createScheduler({ ...world, sql: pools.scheduler }).run(closing.signal);
 
   const stop = async () => {
     closing.abort(); // long polls and streams end, the scheduler too
+    const grace = new AbortController();
     const ended = Promise.all([listening.shutdown(), gateway.drain(GRACE_MS), scheduling]);
-    await Promise.race([ended, clock.sleep(GRACE_MS)]);
-    await Promise.all(Object.values(pools).map((pool) => pool.end({ timeout: 1 })));
+    await Promise.race([ended, clock.sleep(GRACE_MS, grace.signal)]);
+    grace.abort();
+    await closePools(pools);
   };
   let stopped: Promise<void> | undefined;
-  return { url, ...issuer(deps), stop: () => stopped ??= stop() };
+  return { url: place.url, ...issuer(deps), stop: () => stopped ??= stop() };
+}
+
+/** What must be in the database before anything asks it. */
+async function prepare(sql: Pool, now: Date, options: PlatformOptions, keyId: string): Promise<void> {
+  await migrate(sql, now);
+  await ensureWorkspace(sql, now, DEFAULT_WORKSPACE);
+  await acceptGiven(sql, now, options, keyId);
+  await forgetDemand(sql, new Date(now.getTime() - GATEWAY_DEAD_MS));
+}
+
+/** What the handlers work with, each on the pool that is its own. */
+function depsOf(pools: Pools, world: World) {
+  const exchanges = new Exchanges({ ...world, sql: pools.exchange });
+  const wouldTake = (functionId: number, calls: number) => exchanges.wouldTake(functionId, calls);
+  return {
+    sql: pools.api,
+    callables: new Callables({ ...world, sql: pools.api }),
+    enqueue: new EnqueueGroup({ ...world, sql: pools.enqueue, wouldTake }),
+    exchanges,
+    syncs: new Syncs({ ...world, sql: pools.api }),
+  };
 }
 
 /** Keys and tokens that were made elsewhere. */
-async function acceptGiven(sql: Pool, now: Date, { adminKey, joinToken }: PlatformOptions, id: string): Promise<void> {
+async function acceptGiven(
+  sql: Pool,
+  now: Date,
+  { adminKey, joinToken }: PlatformOptions,
+  id: string,
+): Promise<void> {
   if (adminKey !== undefined) {
     const hash = hashOf(adminKey);
-    await insertKey(sql, now, { id, workspace: DEFAULT_WORKSPACE, name: "given at start", hash, scope: "admin" });
+    await insertKey(sql, now, {
+      id,
+      workspace: DEFAULT_WORKSPACE,
+      name: "given at start",
+      hash,
+      scope: "admin",
+    });
   }
   if (joinToken !== undefined) {
     await insertJoinToken(sql, now, { hash: hashOf(joinToken), pool: "default", expiresAt: null });
@@ -140,13 +179,19 @@ function openPools({ databaseUrl }: PlatformOptions) {
   };
 }
 
-const wakesOf = ({ alone = false }: PlatformOptions, pools: { wakes: Pool }, origin: string): Promise<Wakes> =>
-  alone ? Promise.resolve(new LocalWakes()) : SharedWakes.listen(pools.wakes, origin);
+const closePools = (pools: Pools): Promise<unknown> =>
+  Promise.all(Object.values(pools).map((pool) => pool.end({ timeout: 1 })));
+
+const wakesOf = (
+  { alone = false }: PlatformOptions,
+  pools: { wakes: Pool },
+  origin: string,
+): Promise<Wakes> => alone ? Promise.resolve(new LocalWakes()) : SharedWakes.listen(pools.wakes, origin);
 
 function gatewayOf(
   sql: Pool,
   auth: Auth,
-  world: { clock: Clock; random: Random; log: Log; wakes: Wakes },
+  world: World,
 ): Gateway {
   const gateway = newId("gw", world);
   return createGateway({

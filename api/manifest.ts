@@ -41,7 +41,9 @@ function checkEndpoint({ kind, endpoint }: MethodSpec, field: string, endpoints:
     refuse(`${field}.endpoint`, "it must be given for methods of kind `endpoint`, and for no others");
   }
   if (endpoint === undefined) return;
-  if (endpoints.has(endpoint.name)) refuse(`${field}.endpoint.name`, `two endpoints of the app are named "${endpoint.name}"`);
+  if (endpoints.has(endpoint.name)) {
+    refuse(`${field}.endpoint.name`, `two endpoints of the app are named "${endpoint.name}"`);
+  }
   endpoints.add(endpoint.name);
 }
 
@@ -49,10 +51,15 @@ function checkSchedule(spec: FunctionSpec, k: number, field: string, now: number
   const { method, cron, timeZone } = spec.schedules[k]!;
   const callables = spec.methods.filter(({ kind }) => kind === "call").map(({ name }) => name);
   if (!callables.includes(method)) {
-    refuse(`${field}.method`, `"${spec.name}" has no method "${method}" to call${suggestion(method, callables)}`);
+    refuse(
+      `${field}.method`,
+      `"${spec.name}" has no method "${method}" to call${suggestion(method, callables)}`,
+    );
   }
   const problem = scheduleProblem(cron, timeZone, now);
-  if (problem !== null) refuse(`${field}.${problem.includes("time zone") ? "timeZone" : "cron"}`, problem.replace(/\.$/, ""));
+  if (problem !== null) {
+    refuse(`${field}.${problem.includes("time zone") ? "timeZone" : "cron"}`, problem.replace(/\.$/, ""));
+  }
   if (spec.schedules.findIndex((other) => isSame(other, spec.schedules[k]!)) < k) {
     refuse(field, `"${method}" has this schedule twice`);
   }

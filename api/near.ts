@@ -17,7 +17,9 @@ export function nearest(name: string, names: readonly string[]): string | undefi
     .map((known) => ({ known, distance: distance(name.toLowerCase(), known.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(name.length / 3)) ? best.known : undefined;
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(name.length / 3))
+    ? best.known
+    : undefined;
 }
 
 /** Edits that turn one text into the other; two neighbours swapped are one edit (optimal string alignment). */
@@ -28,7 +30,9 @@ function distance(a: string, b: string): number {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? before[j - 2]! + 1 : Infinity;
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+        ? before[j - 2]! + 1
+        : Infinity;
       next.push(Math.min(replaced, swapped, row[j]! + 1, next[j - 1]! + 1));
     }
     [before, row] = [row, next];

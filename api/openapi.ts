@@ -2,7 +2,15 @@
 import type { Context as HonoContext } from "hono";
 import { z } from "zod";
 import { findApp } from "../scheduler/store/apps.ts";
-import { ErrorBody, type FunctionSpec, Name, type Route, routes, type Scope, STATUS_BY_CODE } from "../sdk/protocol.ts";
+import {
+  ErrorBody,
+  type FunctionSpec,
+  Name,
+  type Route,
+  routes,
+  type Scope,
+  STATUS_BY_CODE,
+} from "../sdk/protocol.ts";
 import { VERSION } from "../sdk/version.ts";
 import type { ApiDeps } from "./app.ts";
 import { noSuchApp } from "./apps.ts";
@@ -14,7 +22,10 @@ type Schema = Record<string, unknown>;
 type Paths = Record<string, Record<string, unknown>>;
 
 /** Without a key: what the platform can do. With `?app=` and a key: what can be called in the app, too. */
-export function openApiRoute(deps: ApiDeps, authorize: Authorize): (c: HonoContext<Env>) => Promise<Response> {
+export function openApiRoute(
+  deps: ApiDeps,
+  authorize: Authorize,
+): (c: HonoContext<Env>) => Promise<Response> {
   const platform = openApi(pathsOf(routes));
   return async (c) => {
     const asked = c.req.query("app");
@@ -71,7 +82,9 @@ function operationOf(name: string, route: Route): Schema {
     summary: route.summary,
     ...security(route.scope),
     parameters,
-    ...(route.method === "POST" && others.length > 0 ? { requestBody: { required: true, content: json(body) } } : {}),
+    ...(route.method === "POST" && others.length > 0
+      ? { requestBody: { required: true, content: json(body) } }
+      : {}),
     responses: {
       [route.status]: { description: route.summary, content: json(schemaOf(route.output, "output")) },
       ...errorResponses(),
@@ -80,7 +93,9 @@ function operationOf(name: string, route: Route): Schema {
 }
 
 const security = (scope: Scope | null): Schema =>
-  scope === null ? { security: [] } : { security: [{ key: [] }], description: `Needs a key of scope \`${scope}\`.` };
+  scope === null
+    ? { security: [] }
+    : { security: [{ key: [] }], description: `Needs a key of scope \`${scope}\`.` };
 
 /** One operation per callable, with the input that its author declared. */
 function pathsOfApp(app: string, functions: readonly FunctionSpec[]): Paths {
@@ -103,7 +118,9 @@ function pathsOfApp(app: string, functions: readonly FunctionSpec[]): Paths {
 
 const errorResponses = (): Schema => ({
   default: {
-    description: `An error: ${Object.entries(STATUS_BY_CODE).map(([code, status]) => `${code} (${status})`).join(", ")}`,
+    description: `An error: ${
+      Object.entries(STATUS_BY_CODE).map(([code, status]) => `${code} (${status})`).join(", ")
+    }`,
     content: json({ $ref: "#/components/schemas/Error" }),
   },
 });

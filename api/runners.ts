@@ -54,7 +54,10 @@ async function actAs(app: Hono<Env>, { sql, auth, ownUrl }: ApiDeps, c: HonoCont
   const { pathname, search } = new URL(c.req.url);
   const path = `/${pathname.split("/").slice(6).join("/")}`;
   if (!ACT_AS_PATHS.test(path)) {
-    throw new PlatformError("forbidden", `Cannot ask for ${path} from inside a function: only calls, batches and apps`);
+    throw new PlatformError(
+      "forbidden",
+      `Cannot ask for ${path} from inside a function: only calls, batches and apps`,
+    );
   }
   const headers = new Headers(c.req.raw.headers);
   headers.delete("authorization");

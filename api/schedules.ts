@@ -49,7 +49,9 @@ export function scheduleHandlers(deps: ApiDeps): Handlers<ScheduleRoutes> {
 async function known({ sql }: ApiDeps, workspace: string, id: string): Promise<ScheduleRow> {
   const row = await findSchedule(sql, workspace, id);
   if (row !== undefined) return row;
-  throw new PlatformError("not_found", `Cannot find schedule "${id}": there is none in this workspace`, { field: "id" });
+  throw new PlatformError("not_found", `Cannot find schedule "${id}": there is none in this workspace`, {
+    field: "id",
+  });
 }
 
 /** A fire by hand is a tick of its own: this instant, or the next free one when two people fire at once. */

@@ -61,7 +61,12 @@ export function serve<T extends Readonly<Record<string, Route>>>(
   }
 }
 
-async function answer(c: HonoContext<Env>, route: Route, handle: Handler<Route>, authorize: Authorize): Promise<Response> {
+async function answer(
+  c: HonoContext<Env>,
+  route: Route,
+  handle: Handler<Route>,
+  authorize: Authorize,
+): Promise<Response> {
   const caller = route.scope === null ? null : await authorize(c, route.scope);
   const text = route.method === "POST" ? await readText(c.req.raw, LIMITS.bodyBytes) : "";
   const asked = route.method === "POST" ? parseObject(text, c.req.header("content-type")) : c.req.query();

@@ -8,18 +8,25 @@ import { Bell } from "./bell.ts";
 /** A lost wake is made good by looking this often. */
 export const LOOK_MS = 1_000;
 
-/** True when the call has ended within `ms`; false when it has not, the caller has gone, or the platform closes. */
-export async function waitForEnd(deps: ApiDeps, key: CallKey, ms: number, gone: AbortSignal): Promise<boolean> {
+/** Nothing ends sooner without being heard of; looking at once would only be in the way of the call itself. */
+const FIRST_LOOK_MS = 20;
+
+/** The call when it has ended within `ms`; null when it has not, the caller has gone, or the platform closes. */
+export async function finishedCall(
+  deps: ApiDeps,
+  { workspace, key, ms, gone }: { workspace: string; key: CallKey; ms: number; gone: AbortSignal },
+): Promise<Call | null> {
   const { sql, clock, wakes, closing } = deps;
   const until = clock.now() + ms;
   const enough = AbortSignal.any([gone, closing]);
   using bell = new Bell(clock).on(wakes, "done", key.batch);
-  while (!await hasEnded(sql, key)) {
-    const left = until - clock.now();
-    if (left <= 0 || enough.aborted) return false;
-    await bell.rung(Math.min(left, LOOK_MS), enough);
+  for (let lookMs = FIRST_LOOK_MS;; lookMs = LOOK_MS) {
+    const leftMs = until - clock.now();
+    if (leftMs <= 0 || enough.aborted) return null;
+    const rung = await bell.rung(Math.min(leftMs, lookMs), enough);
+    const call = rung || await hasEnded(sql, key) ? await readCall(deps, workspace, key) : null;
+    if (call !== null && call.endedAt !== null) return call;
   }
-  return true;
 }
 
 /** One call of a workspace, or an error that says that there is none. */
@@ -37,4 +44,6 @@ export function callKey(id: string): CallKey {
 }
 
 export const noSuchCall = (key: CallKey): PlatformError =>
-  new PlatformError("not_found", `Cannot find call "${formatCallId(key)}": there is none in this workspace`, { field: "id" });
+  new PlatformError("not_found", `Cannot find call "${formatCallId(key)}": there is none in this workspace`, {
+    field: "id",
+  });

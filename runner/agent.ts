@@ -60,7 +60,7 @@ export class Agent {
     const { clock } = this.#deps;
     while (!this.#stopping.signal.aborted) {
       const session = await this.#join();
-      if (session === null) break;
+      if (session === null || this.#stopping.signal.aborted) break;
       this.#session = session;
       await session.run();
       this.#session = null;

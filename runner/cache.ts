@@ -20,8 +20,10 @@ export class BundleCache {
 
   /** The folder of an unpacked bundle; `fetch` brings its bytes when they are not here. */
   async get(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<string> {
-    const known = this.#unpacked.get(digest);
-    if (known !== undefined) return await known;
+    for (let others = this.#unpacked.get(digest); others !== undefined; others = this.#unpacked.get(digest)) {
+      const folder = await others.catch(() => null);
+      if (folder !== null) return folder; // else whoever fetched it failed, or was stopped
+    }
     const unpacking = this.#obtain(digest, fetch);
     this.#unpacked.set(digest, unpacking);
     unpacking.catch(() => this.#unpacked.delete(digest));

@@ -16,14 +16,15 @@ import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
 import { causeOf, type Verdict } from "./exits.ts";
-import type { LoadFrame } from "./frames.ts";
+import { loadFrame } from "./load_frame.ts";
 import { Link } from "./link.ts";
-import { MemoryWatch } from "./memory.ts";
+import { Meter } from "./meter.ts";
 import type { Outbox } from "./outbox.ts";
 import { Output } from "./output.ts";
 import type { Known } from "./reconcile.ts";
 import { Services } from "./services.ts";
-import { type LogStream, Work } from "./work.ts";
+import { Voice } from "./voice.ts";
+import { Work } from "./work.ts";
 
 export interface ContainerDeps {
   readonly api: NodeApi;
@@ -43,11 +44,7 @@ export interface ContainerDeps {
 const LAST_WORDS_MS = 1_000;
 /** Time for requests to a drained container's endpoints to end, beyond the grace time. */
 const REQUESTS_MS = 30_000;
-/** Lines said outside a call that are kept for the next one. */
-const ASIDES_MAX = 64;
 const STOPPED: Verdict = { kind: "stopped", message: "It was no longer wanted" };
-/** CPU time is counted by the kernel in steps of this length. */
-const CPU_STEP_MS = 10;
 
 export class Container {
   readonly id: string;
@@ -55,7 +52,8 @@ export class Container {
   readonly #deps: ContainerDeps;
   readonly #work: Work;
   readonly #output: Output;
-  readonly #memory: MemoryWatch;
+  readonly #voice: Voice;
+  readonly #meter: Meter;
   readonly #abort = new AbortController();
   readonly #startBy: number;
   readonly #serves: boolean;
@@ -68,10 +66,6 @@ export class Container {
   #exit: Exit | null = null;
   /** When it is killed if it has not left by itself. */
   #leaveBy = Infinity;
-  #asides: { readonly stream: LogStream; readonly text: string }[] = [];
-  #cpu = { us: 0, at: 0 };
-  /** What the start took, which no call is charged for. */
-  #startUs = 0;
 
   constructor(assignment: Assignment, deps: ContainerDeps) {
     const { id, spec } = assignment;
@@ -80,11 +74,12 @@ export class Container {
     this.#deps = deps;
     this.#startBy = deps.clock.now() + parseDuration(spec.startTimeout);
     this.#serves = spec.methods.some(({ kind }) => kind === "endpoint");
-    this.#memory = new MemoryWatch(spec.memory);
+    this.#meter = new Meter(spec.memory);
     this.#output = new Output({
       clock: deps.clock,
-      tell: (stream, text) => this.#tell(stream, text),
+      tell: (stream, text) => this.#voice.tell(stream, text),
       roomy: () => !deps.outbox.full,
+      settle: () => this.#guest!.settle(),
     });
     this.#work = new Work({
       container: id,
@@ -96,12 +91,13 @@ export class Container {
       now: () => deps.clock.now(),
       send: (frame) => this.#link?.send(frame),
       backlog: () => this.#link?.backlog ?? 0,
-      cpuUs: () => this.#cpuUs(),
+      cpuUs: () => this.#meter.cpuUs(this.#guest, deps.clock.now()),
       kill: (why) => this.#killFor(why),
       printing: () => this.#output.printing,
       quiet: () => this.#output.quiet(),
       hungry: () => deps.hungry(),
     });
+    this.#voice = new Voice(this.#work);
   }
 
   get state(): Known["state"] {
@@ -126,7 +122,7 @@ export class Container {
 
   give(lease: HeldLease): void {
     this.#work.give(lease);
-    this.#tellAsides();
+    this.#voice.tellAsides();
   }
 
   cancel(call: HeldCall): void {
@@ -135,15 +131,11 @@ export class Container {
 
   /** Lives it through; resolves when it has exited. Never rejects. */
   async run(): Promise<void> {
+    const starting = this.#start();
     try {
-      const { api, clock, engine } = this.#deps;
-      const { signal } = this.#abort;
-      this.#guest = await engine.start(this.#assignment, {
-        signal,
-        bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
-        say: (text) => this.#say(text),
-      });
+      this.#guest = await unlessAborted(this.#abort.signal, starting);
     } catch (error) {
+      starting.then(discard, () => {});
       return this.#exited(this.#notStarted(error));
     }
     await this.#live(this.#guest);
@@ -185,6 +177,16 @@ export class Container {
 
   // ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #start(): Promise<Guest> {
+    const { api, clock, engine } = this.#deps;
+    const { signal } = this.#abort;
+    return engine.start(this.#assignment, {
+      signal,
+      bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
+      say: (text) => this.#say(text),
+    });
+  }
+
   async #live(guest: Guest): Promise<void> {
     if (this.#verdict !== null) guest.kill();
     this.#phase = "the process connected, but its code was not loaded";
@@ -217,7 +219,7 @@ export class Container {
       hello: () => this.#link!.send(`${JSON.stringify(loadFrame(this.#assignment, this.#guest!.path))}\n`),
       ready: () => this.#ready(),
       broken: (message) => this.#condemn({ kind: "start_failed", message }),
-      aside: (stream, text) => this.#tell(stream, text),
+      aside: (stream, text) => this.#voice.tell(stream, text),
       violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
       endOfTurn: () => this.#work.endOfTurn(),
     });
@@ -225,7 +227,7 @@ export class Container {
 
   #ready(): void {
     this.#wasReady = true;
-    this.#startUs = this.#cpuUs();
+    this.#meter.begin(this.#guest, this.#deps.clock.now());
     if (this.#state !== "starting") return;
     this.#state = "ready";
     this.#deps.engine.settled();
@@ -285,7 +287,7 @@ export class Container {
       wasReady: this.#wasReady,
       stderr: this.#output.tail,
       memoryMiB: this.#assignment.spec.memory,
-      seenMemoryMiB: this.#memory.seenMiB,
+      seenMemoryMiB: this.#meter.seenMiB,
     });
   }
 
@@ -300,15 +302,10 @@ export class Container {
   }
 
   #watchMemory(now: number): void {
-    if (this.#guest === null || !this.#memory.due(now)) return;
-    const usage = this.#guest.usage();
-    if (usage !== null && this.#memory.exceeded(usage.memoryMiB, now)) {
-      const { memory } = this.#assignment.spec;
-      this.#condemn({
-        kind: "out_of_memory",
-        message: `It used ${usage.memoryMiB} MiB of memory and may use ${memory} MiB`,
-      });
-    }
+    if (!this.#meter.exceeds(this.#guest, now)) return;
+    const { memory } = this.#assignment.spec;
+    const message = `It used ${this.#meter.seenMiB} MiB of memory and may use ${memory} MiB`;
+    this.#condemn({ kind: "out_of_memory", message });
   }
 
   /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
@@ -319,51 +316,23 @@ export class Container {
     if (now >= this.#leaveBy) this.kill();
   }
 
-  // ── what it prints and uses ─────────────────────────────────────────────────────────────────────────────────────────
-
   #say(text: string): void {
     this.#phase = text;
-    this.#tell("system", text);
-  }
-
-  /** A line goes to the call that has run longest; when none runs it is kept for the next. */
-  #tell(stream: LogStream, text: string): void {
-    const call = this.#work.speaker;
-    if (call !== undefined) this.#work.say(call, stream, text);
-    else if (this.#asides.push({ stream, text }) > ASIDES_MAX) this.#asides.shift();
-  }
-
-  #tellAsides(): void {
-    const call = this.#work.speaker;
-    if (call === undefined || this.#asides.length === 0) return;
-    for (const { stream, text } of this.#asides.splice(0)) this.#work.say(call, stream, text);
-  }
-
-  /** CPU time since it was ready. */
-  #cpuUs(): number {
-    const now = this.#deps.clock.now();
-    if (now - this.#cpu.at >= CPU_STEP_MS) {
-      this.#cpu = { us: this.#guest?.usage()?.cpuUs ?? this.#cpu.us, at: now };
-    }
-    return this.#cpu.us - this.#startUs;
+    this.#voice.tell("system", text);
   }
 }
 
-function loadFrame({ id, app, spec }: Assignment, path: string): LoadFrame {
-  return {
-    t: "load",
-    path,
-    entry: spec.entry,
-    kind: spec.kind,
-    app,
-    function: spec.name,
-    container: id,
-    concurrency: spec.concurrency,
-    methods: Object.fromEntries(
-      spec.methods.map(({ name, member, kind, stream }) => [name, { member: member ?? null, kind, stream }]),
-    ),
-    endpoints: Object.fromEntries(
-      spec.methods.flatMap(({ name, endpoint }) => endpoint === undefined ? [] : [[endpoint.name, name]]),
-    ),
-  };
+/** What `starting` gives, unless `signal` aborts first: an installation may go on for minutes after nobody wants it. */
+function unlessAborted<T>(signal: AbortSignal, starting: Promise<T>): Promise<T> {
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(new StartError("It was stopped while it started")), {
+      once: true,
+    });
+  });
+  return Promise.race([aborted, starting]);
+}
+
+async function discard(guest: Guest): Promise<void> {
+  guest.kill();
+  await guest.release();
 }

@@ -59,6 +59,8 @@ export interface Guest {
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
+  /** Resolves once what it has written to stdout and stderr before now was handed on. */
+  settle(): Promise<void>;
   /** What it uses now; null when that cannot be told. */
   usage(): Usage | null;
   /** Kills it and all it started. */

@@ -95,6 +95,7 @@ export class Exchange {
   #waitMs(): number {
     const { clock, outbox } = this.#deps;
     const now = clock.now();
+    if (outbox.crowded) return 0;
     if (outbox.reports > 0) return this.#urgent ? 0 : this.#sentAt + COMPANY_MS - now;
     if (!outbox.empty) return this.#sentAt + RECORDS_MS - now;
     if (this.#parked === null) return this.#notBefore - now;

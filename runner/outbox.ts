@@ -38,6 +38,11 @@ export class Outbox {
     return this.#batches.length === 1 && isEmpty(this.#batches[0]!);
   }
 
+  /** True when there is more than one exchange can carry. */
+  get crowded(): boolean {
+    return this.#batches.length > 1;
+  }
+
   /** True when all that was put in has arrived. */
   get settled(): boolean {
     return this.#characters === 0;

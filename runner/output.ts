@@ -12,13 +12,15 @@ export interface OutputDeps {
   tell(stream: "stdout" | "stderr" | "system", text: string): void;
   /** Whether lines can be kept at the moment. */
   roomy(): boolean;
+  /** Resolves once what lies in the pipes now has been read. */
+  settle(): Promise<void>;
 }
 
 /** The end of stderr that is kept to explain an exit; a V8 crash prints some 4 KiB after its reason. */
 const TAIL_BYTES = 16 * 1024;
 /** A guest counts as printing until this many calls have ended without a sound. */
 const SILENT_CALLS = 3;
-const QUIET_MS = 1;
+/** One that never stops printing is not waited for. */
 const QUIET_TRIES = 20;
 
 export class Output {
@@ -58,7 +60,7 @@ export class Output {
     const before = this.#chunks;
     for (let seen = -1, tries = 0; seen !== this.#chunks && tries < QUIET_TRIES; tries++) {
       seen = this.#chunks;
-      await this.#deps.clock.sleep(QUIET_MS);
+      await this.#deps.settle();
     }
     this.#silent = this.#chunks === before ? this.#silent + 1 : 0;
     this.#flush();

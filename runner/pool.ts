@@ -12,14 +12,18 @@ export interface PoolDeps<T extends Prepared> {
   readonly size: number;
   readonly clock: Clock;
   readonly log: Log;
-  make(): Promise<T>;
+  /** Makes one; gives up when `signal` aborts. */
+  make(signal: AbortSignal): Promise<T>;
 }
+
+/** Failures that the first pause counts as: what cannot be made at once can wait. */
+const FIRST_PAUSE = 3;
 
 export class Pool<T extends Prepared> {
   readonly #deps: PoolDeps<T>;
   readonly #ready = new Set<T>();
   readonly #closed = new AbortController();
-  #filling = false;
+  #filling: Promise<void> | null = null;
 
   constructor(deps: PoolDeps<T>) {
     this.#deps = deps;
@@ -37,27 +41,30 @@ export class Pool<T extends Prepared> {
   }
 
   /** Makes what is missing, one at a time, with pauses when making fails. */
-  async fill(): Promise<void> {
-    if (this.#filling) return;
-    this.#filling = true;
-    const { size, clock, log } = this.#deps;
-    const { signal } = this.#closed;
-    for (let failures = 0; this.#ready.size < size && !signal.aborted;) {
-      try {
-        this.#add(await this.#deps.make());
-        failures = 0;
-      } catch (error) {
-        log("pool.make_failed", { error: String(error) });
-        await clock.sleep(backoffMs(failures++ + 3), signal);
-      }
-    }
-    this.#filling = false;
+  fill(): Promise<void> {
+    return this.#filling ??= this.#fill().finally(() => this.#filling = null);
   }
 
-  close(): void {
+  /** Discards all, also what is being made. */
+  async close(): Promise<void> {
     this.#closed.abort();
     for (const one of this.#ready) one.discard();
     this.#ready.clear();
+    await this.#filling;
+  }
+
+  async #fill(): Promise<void> {
+    const { size, clock, log, make } = this.#deps;
+    const { signal } = this.#closed;
+    for (let failures = 0; this.#ready.size < size && !signal.aborted;) {
+      try {
+        this.#add(await make(signal));
+        failures = 0;
+      } catch (error) {
+        if (!signal.aborted) log("pool.make_failed", { error: String(error) });
+        await clock.sleep(backoffMs(FIRST_PAUSE + failures++), signal);
+      }
+    }
   }
 
   #add(one: T): void {

@@ -42,30 +42,33 @@ function statFields(pid: number): string[] | null {
 }
 
 function childrenOf(pid: number): number[] {
-  try {
-    return [...Deno.readDirSync(`/proc/${pid}/task`)].flatMap(({ name }) =>
-      (read(`/proc/${pid}/task/${name}/children`) ?? "").split(" ").filter((child) => child !== "").map(
-        Number,
-      )
-    );
-  } catch {
-    return [];
-  }
+  const threads = safely(() => [...Deno.readDirSync(`/proc/${pid}/task`)]) ?? [];
+  return threads.flatMap(({ name }) =>
+    (read(`/proc/${pid}/task/${name}/children`) ?? "").split(" ").filter((child) => child !== "").map(Number)
+  );
 }
 
-function read(path: string): string | null {
+const read = (path: string): string | null => safely(() => Deno.readTextFileSync(path));
+
+/** Processes end while one looks at them. */
+function safely<T>(look: () => T): T | null {
   try {
-    return Deno.readTextFileSync(path);
+    return look();
   } catch {
     return null;
   }
 }
 
-/** Kills a process group; no error when it is gone. */
-export function killGroup(pid: number): void {
-  try {
-    Deno.kill(-pid, "SIGKILL");
-  } catch {
-    // It has ended.
-  }
+/** Processes whose environment holds this text: those that were started with it, and what they started in turn. */
+export function processesWith(text: string): number[] {
+  const pids = safely(() => [...Deno.readDirSync("/proc")].map(({ name }) => Number(name))) ?? [];
+  return pids.filter((pid) => pid > 1 && pid !== Deno.pid && read(`/proc/${pid}/environ`)?.includes(text));
 }
+
+/** Kills a process; no error when it is gone. */
+export function kill(pid: number): void {
+  safely(() => Deno.kill(pid, "SIGKILL"));
+}
+
+/** Kills a process group; no error when it is gone. */
+export const killGroup = (pid: number): void => kill(-pid);

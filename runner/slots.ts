@@ -4,7 +4,7 @@
  */
 import type { Random } from "../sdk/ports.ts";
 import type { SlotPaths } from "./engines/deno_args.ts";
-import { killGroup, startedAt } from "./proc.ts";
+import { kill, killGroup, processesWith, startedAt } from "./proc.ts";
 
 /** A unix socket's path has at most 107 bytes; keep a margin. */
 const SOCKET_PATH_MAX = 100;
@@ -37,7 +37,10 @@ export class Slots {
       if (killNamed(`${this.#folder}/${name}/pid`)) killed++;
       await removeTree(`${this.#folder}/${name}`);
     }
-    return killed;
+    // What a guest had started outlives it; it knows its slot from its environment.
+    const strays = processesWith(`BERTH_SLOT=${this.#folder}/`);
+    for (const pid of strays) kill(pid);
+    return killed + strays.length;
   }
 
   async create(): Promise<SlotPaths> {
@@ -70,7 +73,7 @@ export function killNamed(file: string, what: "group" | "process" = "group"): bo
   const [pid, started] = readName(file);
   if (pid === undefined || pid === Deno.pid || startedAt(pid) !== started) return false;
   if (what === "group") killGroup(pid);
-  else Deno.kill(pid, "SIGKILL");
+  else kill(pid);
   return true;
 }
 

@@ -274,7 +274,7 @@ export class Work {
       this.#report(call, report, characters);
     }
     this.#pump();
-    this.#deps.hungry();
+    if (this.#line.waiting === 0) this.#deps.hungry();
   }
 
   #report(call: HeldCall, report: Report, characters: number): void {

@@ -8,21 +8,29 @@ export const DRAIN_GRACE_MS = 10_000;
 /** What a container has beyond its `startTimeout`: it is the runner's to keep, we only make sure. */
 export const START_GRACE_MS = 10_000;
 
+/**
+ * What nodes have to make themselves heard once somebody listens again: after a minute without a database or a scheduler every
+ * lease is over, yet every node may be well.
+ */
+export const HEARING_MS = 15_000;
+
 /** Nodes that were silent for too long, and containers that went with a node or a session. */
 export function losses(
-  { nodes, containers }: Snapshot,
+  { nodes, containers, hearingSince }: Snapshot,
   now: number,
 ): { nodes: string[]; containers: string[] } {
-  const silent = nodes.filter(({ state, leaseUntil }) =>
-    (state === "up" || state === "draining") && leaseUntil <= now
-  );
+  const silent = now - hearingSince < HEARING_MS
+    ? []
+    : nodes.filter((node) => isUp(node) && node.leaseUntil <= now);
   const present = new Map(nodes.map((node) => [node.id, silent.includes(node) ? null : node]));
   const gone = containers.filter(({ node, session }) => !hosts(present.get(node) ?? null, session));
   return { nodes: silent.map((node) => node.id), containers: gone.map((container) => container.id) };
 }
 
+const isUp = ({ state }: Node): boolean => state === "up" || state === "draining";
+
 const hosts = (node: Node | null, session: string): boolean =>
-  node !== null && (node.state === "up" || node.state === "draining") && node.session === session;
+  node !== null && isUp(node) && node.session === session;
 
 /** Why a running container is not wanted however much there is to do, or null when it is. */
 export function unwanted(container: Container, fn: Fn | undefined, node: Node | undefined): string | null {

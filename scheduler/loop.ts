@@ -10,7 +10,7 @@ import { plan } from "./plan.ts";
 import { commitPlan } from "./store/commit.ts";
 import { isAway, type Pool } from "./store/connect.ts";
 import { lead } from "./store/leader.ts";
-import { readSnapshot } from "./store/snapshot.ts";
+import { type Past, readSnapshot } from "./store/snapshot.ts";
 import { type Touched, wakeTouched } from "./store/touched.ts";
 import type { Wakes } from "./wakes.ts";
 
@@ -40,24 +40,35 @@ const TICK_MS_MAX = 1_000;
 /** Ticks take at most one part in this many of the time, however often they are woken. */
 const REST = 10;
 
+/** A longer time between two ticks is a gap, in which nobody listened to the nodes. */
+const GAP_MS = 5_000;
+
+/** What a scheduler remembers; losing it does no harm. */
+interface Memory extends Past {
+  /** When the last tick ended, leading or not. */
+  readonly at: number;
+}
+
 const IDLE: TickReport = { led: false, plan: null };
 
 export function createScheduler(deps: SchedulerDeps): Scheduler {
-  let lastLease: number | null = null;
+  const { sql: pool, clock, log, wakes } = deps;
+  let memory: Memory = { at: -Infinity, lastLease: null, hearingSince: -Infinity };
 
   const tick = async (): Promise<TickReport> => {
-    const led = await deps.sql.begin(async (sql) => {
+    const now = clock.now();
+    const hearingSince = now - memory.at > GAP_MS ? now : memory.hearingSince;
+    const led = await pool.begin(async (sql) => {
       if (!await lead(sql)) return null;
-      const now = deps.clock.now();
-      const snapshot = await readSnapshot(sql, new Date(now), lastLease);
+      const snapshot = await readSnapshot(sql, new Date(now), { ...memory, hearingSince });
       const made = plan(snapshot, now, () => newId("ctr", deps));
       assertSound(snapshot, made);
       return { snapshot, made, touched: await commitPlan(sql, new Date(now), made) };
     }) as { snapshot: Snapshot; made: Plan; touched: Touched } | null;
-    lastLease = led?.snapshot.lastLease ?? null;
+    memory = { at: clock.now(), hearingSince, lastLease: led?.snapshot.lastLease ?? null };
     if (led === null) return IDLE;
-    logPlan(deps.log, led.made);
-    wakeTouched(deps.wakes, led.touched);
+    logPlan(log, led.made);
+    wakeTouched(wakes, led.touched);
     return { led: true, plan: led.made };
   };
 
@@ -77,8 +88,8 @@ async function run(
     alarm.reset();
     const startedAt = clock.now();
     const { plan } = await tickSurely();
-    const endedAt = clock.now();
-    await clock.sleep(Math.min(TICK_MS_MAX, (endedAt - startedAt) * (REST - 1)), signal);
+    const restMs = Math.min(TICK_MS_MAX, (clock.now() - startedAt) * (REST - 1));
+    if (restMs > 0) await clock.sleep(restMs, signal);
     await alarm.until(Math.min(startedAt + TICK_MS_MAX, plan?.nextWakeAt ?? Infinity));
   }
   off();

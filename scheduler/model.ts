@@ -156,6 +156,8 @@ export interface Snapshot {
   readonly nextExpiryAt: number | null;
   /** The newest lease. */
   readonly lastLease: number;
+  /** Since when ticks have followed one another without a gap. Before, nobody listened, and the silence of nodes meant nothing. */
+  readonly hearingSince: number;
 }
 
 /** A container to start. */

@@ -181,13 +181,14 @@ export class App {
   }
 
   #handle<I, R>(declaration: Declaration, run: Invoke): FunctionHandle<I, R> {
-    const app = this.name;
-    const name = () => declaredName(declaration) ?? unnamed(app);
+    const { app } = declaration;
     const callee: Callee = {
-      app,
-      name,
+      get app() {
+        return app.name;
+      },
+      name: () => declaredName(declaration) ?? unnamed(app.name),
       run: (input, ctx) =>
-        run(input, ctx ?? localContext({ app, function: declaredName(declaration) ?? "" })),
+        run(input, ctx ?? localContext({ app: app.name, function: declaredName(declaration) ?? "" })),
     };
     return this.#declare(new FunctionHandle<I, R>(callee), declaration);
   }

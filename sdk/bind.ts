@@ -32,7 +32,8 @@ function betterName(declaration: Declaration, ...names: [string, string]): strin
 
 /**
  * Tells the functions of a module the names of their exports, and gives the module back. A program that calls deployed
- * functions by importing their module needs this once; inside a deployed function it has been done.
+ * functions by importing their module needs this once; inside a deployed function it has been done. `app` is the name that
+ * the module is deployed under, when it is another than it says.
  *
  * @example
  * ```ts
@@ -43,8 +44,9 @@ function betterName(declaration: Declaration, ...names: [string, string]): strin
  * export const { double } = bind(module);
  * ```
  */
-export function bind<M extends object>(module: M): M {
+export function bind<M extends object>(module: M, app?: string): M {
   for (const [name, declaration] of declarations(module as Module)) {
+    if (app !== undefined) declaration.app.name = app;
     if (name !== "default") declaration.exportName = name;
   }
   return module;

@@ -15,10 +15,16 @@ export interface WaitOptions {
  * A call by its id. As JSON it is `{"id": …}`, so that a function may return it.
  *
  * @example
- * ```ts ignore
- * const call = await train.spawn({ epochs: 10 });
- * for await (const { text } of call.logs()) console.log(text);
- * console.log(await call.result());
+ * ```ts
+ * import { App } from "berth";
+ *
+ * const train = new App("digits").function({}, (input: { epochs: number }) => ({ loss: 1 / input.epochs }));
+ *
+ * export async function watch() {
+ *   const call = await train.spawn({ epochs: 10 });
+ *   for await (const { text } of call.logs()) console.log(text);
+ *   return (await call.result()).loss;
+ * }
  * ```
  */
 export class CallHandle<Output = unknown> {

@@ -57,14 +57,16 @@ function memberHandle(
   member: string,
   options: HandleOptions,
 ): FunctionHandle<unknown, unknown> {
-  const app = declaration.app.name;
+  const { app } = declaration;
   const className = () => declaredName(declaration)!;
   return new FunctionHandle({
-    app,
+    get app() {
+      return app.name;
+    },
     name: () => `${className()}.${member}`,
     run: async (input, ctx) => {
       const { methods } = await localInstance(declaration, className());
-      return await methods.get(member)!(input, ctx ?? localContext({ app, function: className() }));
+      return await methods.get(member)!(input, ctx ?? localContext({ app: app.name, function: className() }));
     },
   }, options);
 }

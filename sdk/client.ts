@@ -28,10 +28,14 @@ export interface ClientOptions {
  * A connection to one platform.
  *
  * @example
- * ```ts ignore
- * const client = new Client({ url: "https://berth.example.com", key: "berth_…" });
- * const train = Function.fromName<(input: { epochs: number }) => { loss: number }>("digits", "train", { client });
- * console.log(await train.remote({ epochs: 3 }));
+ * ```ts
+ * import { Client, Function } from "berth";
+ *
+ * export async function train(epochs: number) {
+ *   const client = new Client({ url: "https://berth.example.com", key: "berth_…" });
+ *   const train = Function.fromName<(input: { epochs: number }) => { loss: number }>("digits", "train", { client });
+ *   return (await train.remote({ epochs })).loss;
+ * }
  * ```
  */
 export class Client {

@@ -11,7 +11,8 @@ export const DECLARATION = Symbol.for("berth.declaration");
 
 /** An app as its declarations know it. */
 export interface DeclaredApp {
-  readonly name: string;
+  /** As the module says, until a container knows under which name it was deployed. */
+  name: string;
   /** npm packages that are not bundled. */
   readonly external: readonly string[];
   /** All that was declared on it, exported or not. */

@@ -2,7 +2,24 @@
 import type { Failure } from "./protocol/calls.ts";
 import type { ErrorCode } from "./protocol/errors.ts";
 
-/** Berth refused or could not do what was asked. */
+/**
+ * Berth refused or could not do what was asked.
+ *
+ * @example
+ * ```ts
+ * import { Function, PlatformError } from "berth";
+ *
+ * export async function exists(app: string, name: string) {
+ *   try {
+ *     await Function.fromName(app, name).spawn();
+ *     return true;
+ *   } catch (error) {
+ *     if (error instanceof PlatformError && error.code === "not_found") return false;
+ *     throw error;
+ *   }
+ * }
+ * ```
+ */
 export class PlatformError extends Error {
   override readonly name = "PlatformError";
   readonly code: ErrorCode;
@@ -24,7 +41,23 @@ export class PlatformError extends Error {
   }
 }
 
-/** A call ended without a result; `failure` says whose fault it was. */
+/**
+ * A call ended without a result; `failure` says whose fault it was.
+ *
+ * @example
+ * ```ts
+ * import { CallFailedError, Function } from "berth";
+ *
+ * export async function lossOrTimeout(epochs: number) {
+ *   try {
+ *     return await Function.fromName<(input: { epochs: number }) => number>("digits", "train").remote({ epochs });
+ *   } catch (error) {
+ *     if (error instanceof CallFailedError && error.failure.kind === "timeout") return "timeout";
+ *     throw error;
+ *   }
+ * }
+ * ```
+ */
 export class CallFailedError extends Error {
   override readonly name = "CallFailedError";
   readonly callId: string;

@@ -38,11 +38,21 @@ declare const TYPES: unique symbol;
  * A function that can be called: `Input` as callers send it, `Returned` as its handler returns it.
  *
  * @example
- * ```ts ignore
- * const one = await double.remote(21);                  // waits for the result
- * const call = await double.spawn(21);                  // does not
- * for await (const n of double.map([1, 2, 3])) { … }    // many, in order
- * for await (const n of count.stream({ to: 3 })) { … }  // each yield of a generator
+ * ```ts
+ * import { App } from "berth";
+ *
+ * const app = new App("numbers");
+ * const double = app.function({}, (n: number) => 2 * n);
+ * const count = app.function({}, function* (to: number) {
+ *   for (let n = 1; n <= to; n++) yield n;
+ * });
+ *
+ * export async function use() {
+ *   const one = await double.remote(21); // waits for the result
+ *   const call = await double.spawn(21); // does not
+ *   for await (const n of double.map([1, 2, 3])) console.log(n, one, call.id); // many, in order
+ *   for await (const n of count.stream(3)) console.log(n); // each yield of a generator
+ * }
  * ```
  */
 export class FunctionHandle<Input, Returned> {
@@ -57,15 +67,16 @@ export class FunctionHandle<Input, Returned> {
 
   /** Calls, and waits for the result. Throws a CallFailedError when there is none. An abort of the signal cancels the call. */
   async remote(...[input, options = {}]: CallArgs<Input, SubmitOptions>): Promise<Output<Returned>> {
-    const { signal } = options;
-    return await createAndWait(this.#wire, this.#creation(input, options), signal) as Output<Returned>;
+    const creation = this.#creation(input, options);
+    return await createAndWait(this.#wire, creation, options.signal) as Output<Returned>;
   }
 
   /** Calls without waiting for the result. */
   async spawn(
     ...[input, options = {}]: CallArgs<Input, SubmitOptions>
   ): Promise<CallHandle<Output<Returned>>> {
-    const { calls } = await create(this.#wire, this.#creation(input, options), options.signal);
+    const creation = this.#creation(input, options);
+    const { calls } = await create(this.#wire, creation, options.signal);
     return new CallHandle(this.#wire, calls[0]!.id);
   }
 
@@ -82,7 +93,8 @@ export class FunctionHandle<Input, Returned> {
     inputs: Iterable<Input> | AsyncIterable<Input>,
     options: MapOptions = {},
   ): AsyncIterableIterator<unknown> {
-    return new MapIterator(this.#wire, this.#target(), inputs, { ...options, calls: this.#calls() });
+    const target = this.#target();
+    return new MapIterator(this.#wire, target, inputs, { ...options, calls: this.#calls() });
   }
 
   /**
@@ -127,8 +139,9 @@ export class FunctionHandle<Input, Returned> {
   }
 
   #creation(input: unknown, { idempotencyKey }: SubmitOptions): Creation {
+    const target = this.#target();
     const key = idempotencyKey ?? newKey(this.#wire.random);
-    return { target: this.#target(), inputs: `"input":${inputText(input)}`, options: this.#calls(), key };
+    return { target, inputs: `"input":${inputText(input)}`, options: this.#calls(), key };
   }
 }
 

@@ -10,6 +10,7 @@ import {
   valueOf,
 } from "./calls.ts";
 import type { CallFailedError } from "./errors.ts";
+import { type Batch, type End, Ends } from "./ends.ts";
 import { InputReader } from "./inputs.ts";
 import type { CallState, ResultLine } from "./protocol/calls.ts";
 import { formatCallId, parseBatchId } from "./protocol/ids.ts";
@@ -47,20 +48,6 @@ const PORTION = 1_000;
 /** Create requests in flight. */
 const CREATES = 3;
 
-/** One create request and the ends of its calls: missing (undefined), here, or delivered (null). */
-interface Batch {
-  readonly base: number;
-  readonly ends: (ResultLine | null | undefined)[];
-  left: number;
-  next: number;
-  id: string;
-}
-
-interface Delivery {
-  readonly batch: Batch;
-  readonly line: ResultLine;
-}
-
 const DONE = { done: true, value: undefined } as const;
 
 /** The iterator behind `map`. Nothing is read or sent before the first `next`. */
@@ -69,23 +56,18 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
   readonly #target: Target;
   readonly #callOptions: CallOptions;
   readonly #inputs: InputReader;
-  readonly #ordered: boolean;
+  readonly #ends: Ends;
   readonly #window: number;
   readonly #settles: boolean;
   readonly #caller: AbortSignal | undefined;
   readonly #stop = new AbortController();
   readonly #key: string;
 
-  /** In the order of the inputs; the first is the one being delivered. */
-  readonly #batches: Batch[] = [];
   /** Batches that may have calls which have not ended, and the promise of their creation. */
   readonly #live = new Map<Batch, Promise<unknown>>();
-  #arrived: Delivery[] = [];
-  #arrivedNext = 0;
   readonly #readers: ((step: Promise<IteratorResult<T>>) => void)[] = [];
 
   #started = false;
-  #submitted = 0;
   #submittedAll = false;
   /** Submitted and not yet delivered. */
   #open = 0;
@@ -106,7 +88,7 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
     this.#target = target;
     this.#callOptions = calls;
     this.#inputs = new InputReader(inputs, wire.clock);
-    this.#ordered = order === "input";
+    this.#ends = new Ends(order);
     this.#window = window;
     this.#settles = onError === "yield";
     this.#caller = signal;
@@ -144,8 +126,8 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
 
   /** What the next reader gets, or undefined while that is open. */
   #step(): Promise<IteratorResult<T>> | undefined {
-    const delivery = this.#closing === undefined ? this.#take() : undefined;
-    if (delivery !== undefined) return this.#deliver(delivery);
+    const end = this.#closing === undefined ? this.#ends.take() : undefined;
+    if (end !== undefined) return this.#deliver(end);
     if (this.#failure !== undefined) {
       const { error } = this.#failure;
       this.#failure = undefined;
@@ -155,27 +137,7 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
     return ended ? this.#close().then(() => DONE) : undefined;
   }
 
-  #take(): Delivery | undefined {
-    if (!this.#ordered) return this.#takeArrived();
-    const batch = this.#batches[0];
-    const line = batch?.ends[batch.next];
-    if (batch === undefined || !line) return undefined;
-    batch.ends[batch.next++] = null;
-    if (batch.next === batch.ends.length) this.#batches.shift();
-    return { batch, line };
-  }
-
-  #takeArrived(): Delivery | undefined {
-    const delivery = this.#arrived[this.#arrivedNext];
-    if (delivery === undefined) return undefined;
-    if (++this.#arrivedNext === this.#arrived.length) {
-      this.#arrived = [];
-      this.#arrivedNext = 0;
-    }
-    return delivery;
-  }
-
-  #deliver({ batch, line }: Delivery): Promise<IteratorResult<T>> {
+  #deliver({ batch, line }: End): Promise<IteratorResult<T>> {
     this.#open--;
     if (this.#hasRoom()) this.#wakeSubmitter?.();
     const [index, state, result, failure] = line;
@@ -222,17 +184,8 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
   }
 
   #submit(texts: string[]): void {
-    const base = this.#submitted;
-    const batch: Batch = {
-      base,
-      ends: new Array(texts.length).fill(undefined),
-      left: texts.length,
-      next: 0,
-      id: "",
-    };
-    this.#submitted += texts.length;
+    const batch = this.#ends.add(texts.length);
     this.#open += texts.length;
-    if (this.#ordered) this.#batches.push(batch);
     const creation = this.#create(batch, texts);
     this.#live.set(batch, creation);
     creation.then(() => this.#collect(batch)).catch((error) => this.#fail(error));
@@ -256,20 +209,11 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
   async #collect(batch: Batch): Promise<void> {
     const firstMissing = () => batch.ends.indexOf(undefined);
     for await (const lines of resultLines(this.#wire, batch.id, firstMissing, this.#stop.signal)) {
-      for (const line of lines) this.#accept(batch, line);
+      for (const line of lines) this.#ends.accept(batch, line);
       if (batch.left === 0) this.#live.delete(batch);
       this.#serve();
       if (batch.left === 0) return;
     }
-  }
-
-  /** Keeps the first line of each call: after a lost connection the platform may repeat some. */
-  #accept(batch: Batch, line: ResultLine): void {
-    const index = line[0];
-    if (batch.ends[index] !== undefined || index >= batch.ends.length) return;
-    batch.ends[index] = line;
-    batch.left--;
-    if (!this.#ordered) this.#arrived.push({ batch, line });
   }
 
   // ── ending ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -290,7 +234,6 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
     this.#caller?.removeEventListener("abort", this.#onAbort);
     this.#inputs.close();
     this.#wakeSubmitter?.();
-    this.#batches.length = 0;
     if (this.#live.size === 0) return;
     await briefly(this.#wire.clock, (signal) => {
       const cancelled = async ([batch, creation]: [Batch, Promise<unknown>]) => {

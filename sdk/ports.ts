@@ -27,18 +27,27 @@ export type Log = (event: string, fields?: Record<string, unknown>) => void;
 
 export const realClock: Clock = {
   now: () => Date.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
-      const done = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal?.addEventListener("abort", done);
-    }),
+  async sleep(ms, signal) {
+    let left = ms;
+    for (; left > TIMER_MS_MAX && !signal?.aborted; left -= TIMER_MS_MAX) await timer(TIMER_MS_MAX, signal);
+    await timer(left, signal);
+  },
 };
+
+/** A timer that is set for longer fires at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+const timer = (ms: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timeout);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timeout = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
 
 export const realRandom: Random = {
   next: () => Math.random(),

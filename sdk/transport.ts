@@ -171,7 +171,9 @@ export async function send<R extends Route>(
   if (answer.success) return answer.data;
   const [issue] = answer.error.issues;
   const what = `${issue?.path.join(".")}: ${issue?.message}`;
-  throw new PlatformError("internal", `Cannot understand the answer to ${route.method} ${path}: ${what}`, { cause: answer.error });
+  throw new PlatformError("internal", `Cannot understand the answer to ${route.method} ${path}: ${what}`, {
+    cause: answer.error,
+  });
 }
 
 function fillPath(

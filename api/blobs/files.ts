@@ -1,6 +1,6 @@
 /** Blobs as files in a folder, one each: the default on a single machine. Several processes may share the folder. */
 import { dirname, join } from "node:path";
-import type { Clock, Random } from "../../sdk/ports.ts";
+import type { Clock } from "../../sdk/ports.ts";
 import { type Blobs, type Bytes, checkKey, type PutOptions, type Stored } from "./blobs.ts";
 
 /** Files are written here, under names nobody asks for, and moved when they are whole. Begins with a dot, as no key does. */
@@ -11,31 +11,29 @@ const ABANDONED_MS = 24 * 3_600_000;
 export interface FileBlobsOptions {
   readonly folder: string;
   readonly clock: Clock;
-  readonly random: Random;
 }
 
 export class FileBlobs implements Blobs {
   readonly #folder: string;
-  readonly #random: Random;
   /** Folders that are there for good: made, and their names written to disk. */
   readonly #made = new Set<string>();
 
-  private constructor({ folder, random }: FileBlobsOptions) {
+  private constructor(folder: string) {
     this.#folder = folder;
-    this.#random = random;
   }
 
   /** Makes the folder when there is none, and clears away what processes left unfinished when they died. */
-  static async open(options: FileBlobsOptions): Promise<FileBlobs> {
-    const blobs = new FileBlobs(options);
-    const unfinished = join(options.folder, UNFINISHED);
+  static async open({ folder, clock }: FileBlobsOptions): Promise<FileBlobs> {
+    const unfinished = join(folder, UNFINISHED);
     await Deno.mkdir(unfinished, { recursive: true, mode: 0o700 });
     for await (const { name } of Deno.readDir(unfinished)) {
       const path = join(unfinished, name);
-      const { mtime } = await Deno.stat(path);
-      if (mtime !== null && options.clock.now() - mtime.getTime() > ABANDONED_MS) await Deno.remove(path);
+      const mtime = (await ignoreAbsent(Deno.stat(path)))?.mtime ?? null;
+      if (mtime !== null && clock.now() - mtime.getTime() > ABANDONED_MS) {
+        await ignoreAbsent(Deno.remove(path));
+      }
     }
-    return blobs;
+    return new FileBlobs(folder);
   }
 
   async put(
@@ -44,7 +42,7 @@ export class FileBlobs implements Blobs {
     { ifAbsent = false }: PutOptions = {},
   ): Promise<Stored> {
     const path = this.#pathOf(key);
-    const temporary = join(this.#folder, UNFINISHED, this.#random.bytes(16).toHex());
+    const temporary = await Deno.makeTempFile({ dir: join(this.#folder, UNFINISHED) }); // with mode 0600
     try {
       const size = await writeDurably(temporary, bytes);
       await this.#makeFolder(dirname(path));
@@ -57,7 +55,10 @@ export class FileBlobs implements Blobs {
   }
 
   async get(key: string): Promise<ReadableStream<Bytes> | null> {
-    return (await ignoreAbsent(Deno.open(this.#pathOf(key))))?.readable ?? null;
+    const file = await ignoreAbsent(Deno.open(this.#pathOf(key)));
+    if (file === undefined || (await file.stat()).isFile) return file?.readable ?? null;
+    file.close();
+    return null;
   }
 
   async head(key: string): Promise<{ size: number } | null> {
@@ -84,7 +85,7 @@ export class FileBlobs implements Blobs {
         else yield folder + name;
       }
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!isAbsence(error)) throw error;
     }
   }
 
@@ -101,9 +102,9 @@ export class FileBlobs implements Blobs {
   }
 }
 
-/** Writes a new file and returns its size, once the bytes are on the disk. */
+/** Writes a file and returns its size, once the bytes are on the disk. */
 async function writeDurably(path: string, bytes: Bytes | ReadableStream<Bytes>): Promise<number> {
-  using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+  using file = await Deno.open(path, { write: true });
   let size = 0;
   for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
     for (let written = 0; written < piece.length;) written += await file.write(piece.subarray(written));
@@ -139,7 +140,11 @@ async function ignoreAbsent<T>(doing: Promise<T>): Promise<T | undefined> {
   try {
     return await doing;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (isAbsence(error)) return undefined;
     throw error;
   }
 }
+
+/** There is no such file, or a file where its folder would be. */
+const isAbsence = (error: unknown): boolean =>
+  error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;

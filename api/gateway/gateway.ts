@@ -105,7 +105,6 @@ export class Gateway {
 
   /** Answers a request to `/e/…`; throws a PlatformError when no container does. */
   async handle(request: Request, from: From): Promise<Response> {
-    if (this.#draining) throw refusals.shuttingDown();
     this.#requests++;
     const target = parseTarget(request.url);
     if (target === null) throw refusals.noSuchPath();
@@ -192,6 +191,7 @@ export class Gateway {
 
   /** Null: the client has gone. */
   async #slot({ request, route }: Passage, until: number): Promise<Slot | null> {
+    if (this.#draining) throw refusals.shuttingDown();
     try {
       return await this.#slotsOf(route.function).acquire(until, request.signal);
     } catch (error) {

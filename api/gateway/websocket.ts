@@ -1,8 +1,11 @@
 /** WebSockets: one from the client, one to the container, and messages passed between them as they are. */
+import { PlatformError } from "../../sdk/errors.ts";
 import { UpstreamError } from "./upstream_error.ts";
 
-export const isWebSocket = (request: Request): boolean =>
-  request.headers.get("upgrade")?.toLowerCase() === "websocket";
+/** Whether a request asks for a WebSocket in the way that the server can grant. */
+export const isWebSocket = ({ method, headers }: Request): boolean =>
+  method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket" &&
+  headers.has("sec-websocket-key");
 
 export interface BridgeOptions {
   /** Unix socket of the container. */
@@ -42,10 +45,17 @@ export async function bridge(
   await opened(inner);
   request.signal.removeEventListener("abort", end); // it may also tell that the request went well
   inner.addEventListener("close", ended);
-  const accepted = inner.protocol === "" ? {} : { protocol: inner.protocol };
-  const { socket: outer, response } = Deno.upgradeWebSocket(request, accepted);
-  join(outer, inner, early);
-  return response;
+  try {
+    const accepted = inner.protocol === "" ? {} : { protocol: inner.protocol };
+    const { socket: outer, response } = Deno.upgradeWebSocket(request, accepted);
+    join(outer, inner, early);
+    return response;
+  } catch (cause) {
+    end();
+    throw new PlatformError("invalid_request", `Cannot open a WebSocket: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }
 
 const listed = (header: string | null): string[] => header?.split(",").map((name) => name.trim()) ?? [];

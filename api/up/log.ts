@@ -14,23 +14,27 @@ export function upLog(output: Output, clock: Clock): Log {
 
 const short = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value);
 
-/** Passes on the log lines of a child process. */
-export async function relayLog(stderr: ReadableStream<Uint8Array>, log: Log): Promise<void> {
+/** Passes on the log lines of a child process; `onText` gets what is no log line, such as an error that ended it. */
+export async function relayLog(
+  stderr: ReadableStream<Uint8Array>,
+  log: Log,
+  onText: (line: string) => void,
+): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of stderr) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop()!;
-    for (const line of lines) relayLine(line, log);
+    for (const line of lines) relayLine(line, log, onText);
   }
-  if (rest !== "") relayLine(rest, log);
+  if (rest !== "") relayLine(rest, log, onText);
 }
 
-function relayLine(line: string, log: Log): void {
+function relayLine(line: string, log: Log, onText: (line: string) => void): void {
   try {
     const { at: _at, event, ...fields } = JSON.parse(line);
     log(String(event), fields);
   } catch {
-    log("runner.said", { text: line });
+    onText(line);
   }
 }

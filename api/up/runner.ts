@@ -26,18 +26,22 @@ export async function startRunner(options: RunnerOptions): Promise<Running> {
   const gpus = simulateGpus === undefined ? [] : ["--simulate-gpus", simulateGpus];
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", MAIN, "--json", "--parent-pid", String(Deno.pid), "--data", data, ...gpus],
-    env: { BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token },
+    env: { BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token, NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
     detached: true, // a Ctrl-C in the terminal is for us; we stop it in our own order
   }).spawn();
-  relayLog(child.stderr, log);
+  const words: string[] = [];
+  const relayed = relayLog(child.stderr, log, (text) => {
+    words.push(text);
+    log("runner.said", { text });
+  });
   const exited = child.status;
   if (!await joined(child, clock)) {
     kill(child.pid, "SIGKILL");
-    const { code } = await exited;
-    throw new Error(`Cannot start the runner: it did not join, and ended with exit code ${code}`);
+    await relayed;
+    throw new Error(`Cannot start the runner: ${words.join("\n").trim() || "it did not join in time"}`);
   }
   return { pid: child.pid, exited, stop: () => stop(child, clock) };
 }
@@ -68,7 +72,7 @@ async function stop(child: Deno.ChildProcess, clock: Clock): Promise<void> {
 }
 
 /** No error when it has ended. */
-export function kill(pid: number, signal: Deno.Signal): void {
+function kill(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
   } catch {

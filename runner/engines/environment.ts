@@ -28,8 +28,10 @@ const SHARED = [
 const TOOLS = /^(HOME|XDG_CACHE_HOME|DENO_\w+|PIP_\w+|npm_config_\w+|NPM_CONFIG_\w+)$/;
 
 /** For programs of ours that install packages. */
-export const toolEnv = (own: Env): Env =>
-  Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name) || TOOLS.test(name)));
+export const toolEnv = (own: Env): Env => ({
+  ...Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name) || TOOLS.test(name))),
+  NO_COLOR: "1",
+});
 
 export interface GuestEnv {
   readonly slot: string;

@@ -13,6 +13,8 @@ export interface InstallsDeps {
 type Say = (text: string) => void;
 
 const OUTPUT_MAX = 4_000;
+/** Deno ends its errors with one of its own, of no use to anybody. */
+const BACKTRACE = /\n+Stack backtrace:[\s\S]*$/;
 
 export class Installs {
   readonly #deps: InstallsDeps;
@@ -79,7 +81,8 @@ export class Installs {
       throw new StartError(`Cannot ${what}: ${cause instanceof Error ? cause.message : cause}`, { cause });
     });
     if (code === 0) return;
-    throw new StartError(`Cannot ${what}: ${(stderr.trim() || stdout.trim()).slice(-OUTPUT_MAX)}`);
+    const said = (stderr.trim() || stdout.trim()).replace(BACKTRACE, "");
+    throw new StartError(`Cannot ${what}: ${said.slice(-OUTPUT_MAX)}`);
   }
 }
 

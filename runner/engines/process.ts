@@ -2,6 +2,7 @@
  * The process engine: guests are plain subprocesses of this machine. Deno guests have only the permissions that their function
  * declares; Python guests have those of the runner's user. For development and machines of one trusting team.
  */
+import { setImmediate } from "node:timers";
 import type { Assignment, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
 import type { Clock, Log } from "../../sdk/ports.ts";
 import { type BundleCache, copyTree } from "../cache.ts";
@@ -69,7 +70,7 @@ export class ProcessEngine implements Engine {
   constructor(deps: ProcessEngineDeps) {
     this.#deps = deps;
     const { poolSize: size, clock, log } = deps;
-    this.#pool = new Pool({ size, clock, log, make: () => this.#prestart() });
+    this.#pool = new Pool({ size, clock, log, make: (signal) => this.#prestart(signal) });
   }
 
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
@@ -85,9 +86,8 @@ export class ProcessEngine implements Engine {
     this.#pool.fill();
   }
 
-  close(): Promise<void> {
-    this.#pool.close();
-    return Promise.resolve();
+  async close(): Promise<void> {
+    await this.#pool.close();
   }
 
   /** Prestarted guests know nothing of the function: neither permissions nor variables nor GPUs can be added. */
@@ -138,7 +138,7 @@ export class ProcessEngine implements Engine {
     return { command: deno, args: denoArgs(paths, slot, limits), cwd: slot.dir, env };
   }
 
-  async #prestart(): Promise<Program> {
+  async #prestart(signal: AbortSignal): Promise<Program> {
     const { env: own, denoDir, slots } = this.#deps;
     const slot = await slots.create();
     const env = guestEnv(own, { slot: slot.dir, denoDir, declared: {}, gpus: gpuEnv([], []) });
@@ -149,7 +149,7 @@ export class ProcessEngine implements Engine {
       external: false,
     }, env);
     try {
-      return await this.#launch(slot, command, { mayFork: false, signal: new AbortController().signal });
+      return await this.#launch(slot, command, { mayFork: false, signal });
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -186,6 +186,7 @@ export class ProcessEngine implements Engine {
       path: spec.body === "ts" ? `${appFolder(slot)}/app.js` : appFolder(slot),
       address: slot.http,
       spool: slot.dir,
+      settle,
       usage: () => usageOf(child.pid, mayFork),
       kill: () => child.kill(),
       release: () => this.#deps.slots.remove(slot),
@@ -196,6 +197,11 @@ export class ProcessEngine implements Engine {
 interface LaunchOptions {
   readonly mayFork: boolean;
   readonly signal: AbortSignal;
+}
+
+/** Two rounds of the event loop: one polls the pipes, one hands on what was in them. A timer would take a hundred times longer. */
+async function settle(): Promise<void> {
+  for (let round = 0; round < 2; round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
 const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;

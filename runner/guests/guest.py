@@ -2,7 +2,7 @@
 
 A runner starts it, with SLOT a folder of this container's own, as
 
-    BERTH_SLOT=SLOT python3 -B ROOT/runner/guests/guest.py
+    BERTH_SLOT=SLOT python3 ROOT/runner/guests/guest.py
 
 where python3 is that of the function's virtual environment when it has one. It connects to SLOT/control.sock, says
 `hello` and waits for `load`, whose path is the folder of the bundle. It needs nothing but the standard library.
@@ -15,6 +15,8 @@ import importlib
 import os
 import sys
 import threading
+
+sys.dont_write_bytecode = True  # Bundles are kept by digest: nothing may be added to them
 
 from berth_guest.channel import Channel, Host
 from berth_guest.wire import describe

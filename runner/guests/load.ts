@@ -22,9 +22,9 @@ export interface Loaded {
 }
 
 /** Imports the module. Its top level runs here. */
-export async function importEntry({ path, entry }: LoadFrame): Promise<Declaration> {
+export async function importEntry({ path, entry, app }: LoadFrame): Promise<Declaration> {
   const url = `file://${path.split("/").map(encodeURIComponent).join("/")}`;
-  const module: Module = bind(await import(url));
+  const module: Module = bind(await import(url), app);
   const declaration = declarationOf(module[entry]);
   if (declaration === undefined) {
     throw new Error(`Cannot load ${entry}: the module exports no function of that name`);

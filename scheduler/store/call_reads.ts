@@ -93,10 +93,18 @@ const waitingRange = (sql: Sql) =>
   sql`
   select q.*, case when q.due_at is null then (
     select coalesce(sum(hi - lo), 0)::int from (
-      select hi, lo from ready
-      where function_id = q.function_id and due_at is null
-        and (-priority, batch_id, lo) < (-q.priority, q.batch_id, q.lo)
-      limit ${POSITION_RANGES}
+      (
+        select hi, lo from ready
+        where function_id = q.function_id and due_at is null and priority > q.priority
+        order by priority, batch_id desc, lo desc  -- ready_claim, backwards
+        limit ${POSITION_RANGES}
+      ) union all (
+        select hi, lo from ready
+        where function_id = q.function_id and due_at is null and priority = q.priority
+          and (batch_id, lo) < (q.batch_id, q.lo)
+        order by priority, batch_id desc, lo desc
+        limit ${POSITION_RANGES}
+      )
     ) earlier
   ) else 0 end as before
   from ready q

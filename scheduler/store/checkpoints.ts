@@ -60,6 +60,22 @@ export async function latestCheckpoint(
   return row ?? null;
 }
 
+/** The newest checkpoint that the app of a live container shares under a name; null when there is no such container. */
+export async function latestShared(
+  sql: Sql,
+  { node, container, name }: { readonly node: string; readonly container: string; readonly name: string },
+): Promise<{ blob: string | null; size: number | null } | null> {
+  const [row] = await sql<{ blob: string | null; size: number | null }[]>`
+    select c.blob, c.size
+    from container
+    join function f on f.id = container.function_id
+    left join lateral (
+      select blob, size from checkpoint where name = ${name} and app_id = f.app_id order by id desc limit 1 -- checkpoint_name
+    ) c on true
+    where container.id = ${container} and container.node_id = ${node} and container.exited_at is null`;
+  return row ?? null;
+}
+
 const openLease = (sql: Sql, { node, lease, index }: CheckpointOf) =>
   sql`
   select l.batch_id, l.attempt, f.app_id

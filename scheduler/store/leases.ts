@@ -10,6 +10,8 @@ export interface ClaimedRange {
   readonly lease: number;
   readonly batch: number;
   readonly lo: number;
+  /** Calls in it. */
+  readonly size: number;
   readonly attempt: number;
   readonly method: string;
   readonly inputs: string;
@@ -24,6 +26,12 @@ export interface ClaimRequest {
   readonly calls: number;
 }
 
+export interface Claimed {
+  readonly ranges: readonly ClaimedRange[];
+  /** The function has no more calls that wait; false when that is not known. */
+  readonly exhausted: boolean;
+}
+
 /** Statements tried again when another claimer took the same ranges first. */
 const CLAIM_TRIES = 4;
 
@@ -31,12 +39,24 @@ const CLAIM_TRIES = 4;
  * Gives a container the next calls of its function: highest priority first, then oldest. One that is to end, that has ended,
  * or that runs an older deployment gets none.
  */
-export async function claim(sql: Sql, now: Date, request: ClaimRequest): Promise<ClaimedRange[]> {
+export async function claim(sql: Sql, now: Date, request: ClaimRequest): Promise<Claimed> {
   for (let tries = 0; tries < CLAIM_TRIES; tries++) {
-    const { ranges, seen } = await claimOnce(sql, now, request);
-    if (ranges.length > 0 || !seen) return ranges;
+    const rows = await claimOnce(sql, now, request);
+    const [first] = rows;
+    if (first === undefined) return { ranges: [], exhausted: true };
+    if (first.nothing === "no such container") break;
+    if (first.nothing !== null) continue;
+    const ranges = rows.map(({ nothing: _nothing, waiting: _waiting, ...range }) => range);
+    return { ranges, exhausted: first.waiting < request.calls };
   }
-  return [];
+  return { ranges: [], exhausted: false };
+}
+
+interface ClaimRow extends ClaimedRange {
+  /** Why nothing was claimed although it is not known that nothing waits. */
+  readonly nothing: "no such container" | "taken by others" | null;
+  /** Calls that waited, counted up to what was asked for. */
+  readonly waiting: number;
 }
 
 /**
@@ -47,8 +67,8 @@ async function claimOnce(
   sql: Sql,
   now: Date,
   { containerId, nodeId, exchange, calls }: ClaimRequest,
-): Promise<{ ranges: ClaimedRange[]; seen: boolean }> {
-  const rows = await sql<(ClaimedRange | { lease: null })[]>`
+): Promise<ClaimRow[]> {
+  return await sql<ClaimRow[]>`
     with holder as materialized ( -- locked, so that it cannot be lost between this claim and its commit
       select container.function_id from container
       join function on function.id = container.function_id and function.deployment_id = container.deployment_id
@@ -88,13 +108,16 @@ async function claimOnce(
       from locked
       returning id, batch_id, lo, hi, attempt
     )
-    select leased.id as lease, leased.batch_id as batch, leased.lo, leased.attempt, batch.method,
+    select leased.id as lease, leased.batch_id as batch, leased.lo, leased.hi - leased.lo as size, leased.attempt, batch.method,
       (select string_agg(call.input::text, ',' order by call.idx) from call
-       where call.batch_id = leased.batch_id and call.idx >= leased.lo and call.idx < leased.hi) as inputs
+       where call.batch_id = leased.batch_id and call.idx >= leased.lo and call.idx < leased.hi) as inputs,
+      null as nothing, (select sum(hi - lo)::int from waiting) as waiting
     from leased join batch on batch.id = leased.batch_id
     union all
-    select null, null, null, null, null, null where exists (select from wanted) and not exists (select from leased)`;
-  return { ranges: rows.filter((row) => row.lease !== null), seen: rows.length > 0 };
+    select null, null, null, null, null, null, null, 'no such container', 0 where not exists (select from holder)
+    union all
+    select null, null, null, null, null, null, null, 'taken by others', 0
+    where exists (select from wanted) and not exists (select from leased)`;
 }
 
 /** Claims of replies that never arrived, to be sent again. */
@@ -104,7 +127,7 @@ export async function claimsOfExchanges(
   exchanges: readonly number[],
 ): Promise<(ClaimedRange & { containerId: string })[]> {
   return await sql<(ClaimedRange & { containerId: string })[]>`
-    select lease.id as lease, lease.batch_id as batch, lease.lo, lease.attempt, batch.method, lease.container_id,
+    select lease.id as lease, lease.batch_id as batch, lease.lo, lease.hi - lease.lo as size, lease.attempt, batch.method, lease.container_id,
       (select string_agg(call.input::text, ',' order by call.idx) from call
        where call.batch_id = lease.batch_id and call.idx >= lease.lo and call.idx < lease.hi) as inputs
     from lease join batch on batch.id = lease.batch_id

@@ -50,7 +50,7 @@ export interface SnapshotRow {
   lastLease: number;
 }
 
-export function toSnapshot(row: SnapshotRow): Snapshot {
+export function toSnapshot(row: SnapshotRow, hearingSince: number): Snapshot {
   return {
     functions: row.functions.map(toFn),
     containers: row.containers.map(toContainer),
@@ -60,6 +60,7 @@ export function toSnapshot(row: SnapshotRow): Snapshot {
     nextDueAt: row.nextDueAt?.getTime() ?? null,
     nextExpiryAt: row.nextExpiryAt?.getTime() ?? null,
     lastLease: row.lastLease,
+    hearingSince,
   };
 }
 

@@ -11,8 +11,19 @@ const FAILURES_MS = 10 * 60_000;
 /** Word of a gateway that has not repeated it for this long is void: the gateway is gone. */
 export const TRAFFIC_STALE_MS = 30_000;
 
-/** @param leaseAfter `lastLease` of the snapshot before: containers leased to since then have worked */
-export async function readSnapshot(sql: Sql, now: Date, leaseAfter: number | null): Promise<Snapshot> {
+/** What a scheduler brings along from its earlier ticks. */
+export interface Past {
+  /** The newest lease of the tick before: containers leased to since then have worked. Null when there was none. */
+  readonly lastLease: number | null;
+  readonly hearingSince: number;
+}
+
+export async function readSnapshot(
+  sql: Sql,
+  now: Date,
+  { lastLease, hearingSince }: Past,
+): Promise<Snapshot> {
+  const leaseAfter = lastLease ?? Number.MAX_SAFE_INTEGER;
   const before = (ms: number) => new Date(now.getTime() - ms);
   const [row] = await sql<[SnapshotRow]>`
     with
@@ -34,9 +45,7 @@ export async function readSnapshot(sql: Sql, now: Date, leaseAfter: number | nul
     ),
     worked as materialized (
       select container_id, max(leased_at) as at
-      from (select container_id, leased_at from lease where id > ${
-    leaseAfter ?? Number.MAX_SAFE_INTEGER
-  } order by id desc limit 50000) l
+      from (select container_id, leased_at from lease where id > ${leaseAfter} order by id desc limit 50000) l
       group by container_id
     ),
     live as ( -- container_live
@@ -143,5 +152,5 @@ export async function readSnapshot(sql: Sql, now: Date, leaseAfter: number | nul
       (select min(due_at) from ready) as next_due_at,
       (select min(expires_at) from ready) as next_expiry_at,
       (select coalesce(max(id), 0) from lease) as last_lease`;
-  return toSnapshot(row);
+  return toSnapshot(row, hearingSince);
 }

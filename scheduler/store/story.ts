@@ -42,10 +42,12 @@ const QUEUED_SEQ = 0;
 export async function listEvents(sql: Sql, key: CallKey, { after = -1, limit }: Part): Promise<EventItem[]> {
   const { batch, index } = key;
   const rows = await sql<EventRow[]>`
-    select seq, at, kind, attempt, data
-    from event
-    where batch_id = ${batch} and idx = ${index} and seq > ${after}  -- event_seq
-    order by seq
+    select e.seq, e.at, e.kind, e.attempt,
+      case when e.kind = 'started' then json_build_object('container', l.container_id, 'node', l.node_id) else e.data end as data
+    from event e
+    join lease l on l.id = e.lease_id
+    where e.batch_id = ${batch} and e.idx = ${index} and e.seq > ${after}  -- event_seq
+    order by e.seq
     limit ${limit}`;
   const told = rows.map(({ data, at, ...row }) => ({ ...data, ...row, at: at.toISOString() }));
   if (after >= QUEUED_SEQ && rows.length >= limit) return told;

@@ -28,7 +28,6 @@ export class CallView {
   readonly #output: Output;
   #bar = "";
   #numbers = "";
-  #phase = "queued";
 
   constructor(output: Output) {
     this.#output = output;
@@ -82,9 +81,8 @@ export class CallView {
   }
 
   #show(phase: string): void {
-    this.#phase = phase;
     this.#output.status(
-      [this.#output.tint("cyan", this.#phase), this.#bar, this.#numbers].filter((part) => part !== "").join(
+      [this.#output.tint("cyan", phase), this.#bar, this.#numbers].filter((part) => part !== "").join(
         "  ",
       ),
     );

@@ -15,9 +15,9 @@ export interface ListOptions {
 type Ask<T> = (page: { limit: Page["limit"]; cursor?: string }) => Promise<PageOf<T>>;
 
 /** Adds the options that every list has. */
-export function listOptions(command: Command): Command {
+export function listOptions(command: Command, limit = 50): Command {
   return command
-    .option("--limit <n>", "show at most this many", limitOf, 50)
+    .option("--limit <n>", "show at most this many", limitOf, limit)
     .option("--cursor <cursor>", "go on after an earlier page")
     .option("--all", "show all pages");
 }

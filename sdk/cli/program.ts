@@ -92,13 +92,20 @@ function report(output: Output, error: unknown): number {
   return exit;
 }
 
+/** Codes of our own errors in JSON; those of the platform come with them. */
+const CODE_BY_EXIT: Readonly<Record<number, string>> = {
+  [EXIT.usage]: "usage",
+  [EXIT.platform]: "not_started",
+  [EXIT.source]: "source_error",
+};
+
 function explain(output: Output, error: unknown): { exit: number; code: string; lines: string[] } {
   const head = output.tint("red", "error:");
   if (error instanceof CommanderError) return { exit: EXIT.usage, code: "usage", lines: [] }; // it has spoken already
   if (error instanceof CliError) {
     const lines = [`${head} ${error.message}`, ...sourceLines(output, error)];
     if (error.hint !== undefined) lines.push(output.tint("dim", error.hint));
-    return { exit: error.exit, code: error instanceof SourceError ? "source_error" : "usage", lines };
+    return { exit: error.exit, code: CODE_BY_EXIT[error.exit] ?? "usage", lines };
   }
   if (error instanceof PlatformError) {
     const field = error.field === undefined ? "" : ` (field ${error.field})`;

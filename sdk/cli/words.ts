@@ -28,7 +28,7 @@ export function memory(mib: number): string {
 }
 
 /** Without needless digits: `0.5`, `2`. */
-export const trim = (n: number): string => String(Math.round(n * 100) / 100);
+export const trim = (n: number): string => String(Math.round(n * 1000) / 1000);
 
 /** `1 call`, `2 calls` */
 export const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;

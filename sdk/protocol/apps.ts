@@ -79,7 +79,9 @@ export const FunctionSpec = z.object({
   concurrency: z.number().int().min(1).max(1_000).default(1),
   scale: Scale.default(Scale.parse({})),
   permissions: Permissions.default({}),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a variable name"), z.string()).default({}),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a variable name"), z.string()).default(
+    {},
+  ),
   /** `python`: pinned requirements, one a line, for a virtual environment keyed by their digest. */
   requirements: z.array(z.string().max(512)).max(1_000).default([]),
 });

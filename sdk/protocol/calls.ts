@@ -6,8 +6,14 @@ import { CallableName, DurationText, Json, Name, pageOf, Tags, Timestamp } from 
 export * from "./ids.ts";
 
 /** `call_<batch>_<index>`, both in base 36, the batch padded so that ids sort by time. */
-export const CallId = z.string().regex(/^call_[0-9a-z]{10}_[0-9a-z]{1,6}$/, "must be a call id such as call_000000001z_0");
-export const BatchId = z.string().regex(/^batch_[0-9a-z]{10}$/, "must be a batch id such as batch_000000001z");
+export const CallId = z.string().regex(
+  /^call_[0-9a-z]{10}_[0-9a-z]{1,6}$/,
+  "must be a call id such as call_000000001z_0",
+);
+export const BatchId = z.string().regex(
+  /^batch_[0-9a-z]{10}$/,
+  "must be a batch id such as batch_000000001z",
+);
 
 export const CallState = z.enum(["queued", "running", "succeeded", "failed", "cancelled", "expired"]);
 export type CallState = z.infer<typeof CallState>;
@@ -106,7 +112,12 @@ export type CreatedCalls = z.infer<typeof CreatedCalls>;
  * One finished call in a stream of results (`GET /v1/batches/{batch}/results`, newline-delimited JSON): its place in the batch, its state, and
  * its result or failure. A line without anything else is a keep-alive: `[]`.
  */
-export type ResultLine = readonly [index: number, state: CallState, result: Json | null, failure: Failure | null];
+export type ResultLine = readonly [
+  index: number,
+  state: CallState,
+  result: Json | null,
+  failure: Failure | null,
+];
 
 export const LogItem = z.object({
   /** Increases within a call; the cursor of the next page. */

@@ -9,7 +9,10 @@ export type Desired = z.infer<typeof Desired>;
 export const Observed = z.enum(["pending", "starting", "ready", "exited", "lost"]);
 export type Observed = z.infer<typeof Observed>;
 
-export const GpuShare = z.object({ index: z.number().int().min(0), milli: z.number().int().min(1).max(1000) });
+export const GpuShare = z.object({
+  index: z.number().int().min(0),
+  milli: z.number().int().min(1).max(1000),
+});
 export type GpuShare = z.infer<typeof GpuShare>;
 
 export const Gpu = z.object({
@@ -85,7 +88,12 @@ export const Schedule = z.object({
 });
 export type Schedule = z.infer<typeof Schedule>;
 
-export const Health = z.object({ ok: z.boolean(), version: z.string(), database: z.boolean(), uptime: DurationText });
+export const Health = z.object({
+  ok: z.boolean(),
+  version: z.string(),
+  database: z.boolean(),
+  uptime: DurationText,
+});
 
 export const ContainerPage = pageOf(Container);
 export const NodePage = pageOf(Node);

@@ -1,6 +1,6 @@
 /** The small schemas that everything else is made of. */
 import { z } from "zod";
-import { isDuration } from "../duration.ts";
+import { isDuration, parseDuration } from "../duration.ts";
 import { LIMITS } from "./limits.ts";
 
 /** Names of apps, functions, endpoints and pools. */
@@ -13,7 +13,11 @@ export const CallableName = z.string().regex(
   /^[A-Za-z_][A-Za-z0-9_-]{0,62}(\.[A-Za-z_$][A-Za-z0-9_$]{0,62})?$/,
   "must be FUNCTION or CLASS.METHOD",
 );
-export const DurationText = z.string().refine(isDuration, 'must be a duration such as "90s" or "1h30m"');
+/** At most a year: no date made from one is beyond what a date can be. */
+export const DurationText = z.string().refine(isDuration, {
+  message: 'must be a duration such as "90s" or "1h30m"',
+  abort: true,
+}).refine((text) => parseDuration(text) <= parseDuration("365d"), "must be at most 365d");
 export const Digest = z.string().regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in 64 lower-case hex digits");
 /** An instant, ISO 8601 in UTC. */
 export const Timestamp = z.iso.datetime();

@@ -36,7 +36,15 @@ export type JoinedNode = z.infer<typeof JoinedNode>;
 
 /** Why a container ended. */
 export const Exit = z.object({
-  kind: z.enum(["stopped", "user_error", "timeout", "out_of_memory", "start_failed", "node_lost", "cancelled"]),
+  kind: z.enum([
+    "stopped",
+    "user_error",
+    "timeout",
+    "out_of_memory",
+    "start_failed",
+    "node_lost",
+    "cancelled",
+  ]),
   message: z.string().max(LIMITS.failureMessageLength),
 });
 export type Exit = z.infer<typeof Exit>;
@@ -92,7 +100,14 @@ export const Report = z.tuple([
 export type Report = z.infer<typeof Report>;
 
 /** A log line or event of one call: `[lease, index, n, at, stream | kind, text | data]`; `n` counts per lease and call, for repeats. */
-export const LogRecord = z.tuple([z.number().int(), Index, Ms, Ms, z.enum(["stdout", "stderr", "log", "system"]), z.string()]);
+export const LogRecord = z.tuple([
+  z.number().int(),
+  Index,
+  Ms,
+  Ms,
+  z.enum(["stdout", "stderr", "log", "system"]),
+  z.string(),
+]);
 export type LogRecord = z.infer<typeof LogRecord>;
 export const EventRecord = z.tuple([
   z.number().int(),

@@ -11,7 +11,8 @@ type Page = z.infer<typeof CallPage>;
 async function setup(functions: Parameters<TestApi["deploy"]>[1] = ["work"]) {
   const api = await TestApi.start();
   assert.equal((await api.deploy("demo", functions)).status, 201);
-  const create = async (body: unknown) => (await api.call("demo/work", body)).body.calls.map((call) => call.id);
+  const create = async (body: unknown) =>
+    (await api.call("demo/work", body)).body.calls.map((call) => call.id);
   const get = async (id: string) => (await api.ask<Call>(`/v1/calls/${id}`)).body;
   const list = async (query: string) => (await api.ask<Page>(`/v1/calls?${query}`)).body;
   return { api, create, get, list };
@@ -40,7 +41,9 @@ describe("POST …/calls", () => {
   it("stores hundreds of creates that come at once, each under its own id", async () => {
     const { api } = await setup();
     await using _ = api;
-    const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => api.call("demo/work", { input: i })));
+    const answers = await Promise.all(
+      Array.from({ length: 300 }, (_, i) => api.call("demo/work", { input: i })),
+    );
     assert.equal(new Set(answers.map((answer) => answer.body.calls[0]!.id)).size, 300);
   });
 
@@ -49,7 +52,10 @@ describe("POST …/calls", () => {
     await using _ = api;
     const runner = await ApiRunner.join(api);
     const container = await runner.container("demo", "work");
-    const asked = api.ask<Call>("/v1/apps/demo/functions/work/calls", { body: { input: 20 }, headers: { prefer: "wait=30" } });
+    const asked = api.ask<Call>("/v1/apps/demo/functions/work/calls", {
+      body: { input: 20 },
+      headers: { prefer: "wait=30" },
+    });
     const claim = await until("the call is there", async () => (await runner.take(container))[0] ?? null);
     await runner.report(claim, (_, input) => Number(input) + 1);
     const { status, body, headers } = await asked;
@@ -94,7 +100,9 @@ describe("Idempotency-Key", () => {
   it("makes one batch of requests that come at once", async () => {
     const { api } = await setup();
     await using _ = api;
-    const answers = await Promise.all(Array.from({ length: 20 }, () => api.call("demo/work", { input: 1 }, KEY)));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => api.call("demo/work", { input: 1 }, KEY)),
+    );
     assert.equal(new Set(answers.map((answer) => JSON.stringify(answer.body))).size, 1);
     assert.equal((await api.ask<Page>("/v1/calls")).body.items.length, 1);
   });
@@ -103,7 +111,12 @@ describe("Idempotency-Key", () => {
     const { api } = await setup(["work", "other"]);
     await using _ = api;
     await api.call("demo/work", { input: 1 }, KEY);
-    for (const again of [await api.call("demo/work", { input: 2 }, KEY), await api.call("demo/other", { input: 1 }, KEY)]) {
+    for (
+      const again of [
+        await api.call("demo/work", { input: 2 }, KEY),
+        await api.call("demo/other", { input: 1 }, KEY),
+      ]
+    ) {
       assert.equal(again.status, 409);
       assert.equal(again.body.error.code, "idempotency_mismatch");
       assert.equal(again.body.error.field, "idempotency-key");
@@ -124,7 +137,9 @@ describe("Idempotency-Key", () => {
   it("is refused when it is empty or too long", async () => {
     const { api } = await setup();
     await using _ = api;
-    const { status, body } = await api.call("demo/work", { input: 1 }, { "idempotency-key": "x".repeat(256) });
+    const { status, body } = await api.call("demo/work", { input: 1 }, {
+      "idempotency-key": "x".repeat(256),
+    });
     assert.deepEqual([status, body.error.field], [400, "idempotency-key"]);
   });
 });
@@ -189,7 +204,10 @@ describe("GET /v1/calls/{id}", () => {
     const call = await get(id!);
     assert.deepEqual([call.state, call.failure], ["failed", THREW]);
     const events = (await api.ask<{ items: EventItem[] }>(`/v1/calls/${id}/events`)).body.items;
-    assert.deepEqual(events.map((event) => event.kind).filter((kind) => kind !== "started"), ["queued", "failed"]);
+    assert.deepEqual(events.map((event) => event.kind).filter((kind) => kind !== "started"), [
+      "queued",
+      "failed",
+    ]);
   });
 });
 
@@ -210,7 +228,11 @@ describe("GET /v1/calls", () => {
   });
 
   it("finds by app, function, class, state and tag", async () => {
-    const classSpec = { name: "Digits", kind: "class" as const, methods: [{ name: "Digits.a", kind: "call" }] as never };
+    const classSpec = {
+      name: "Digits",
+      kind: "class" as const,
+      methods: [{ name: "Digits.a", kind: "call" }] as never,
+    };
     const { api, create, list } = await setup(["work", classSpec]);
     await using _ = api;
     const runner = await ApiRunner.join(api);

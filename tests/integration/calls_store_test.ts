@@ -30,8 +30,8 @@ async function setup() {
   const functionId = await insertFunction(db.sql);
   await insertContainers(db.sql, functionId, ["ctr_0", "ctr_1", "ctr_2", "ctr_3", "ctr_4"]);
   let exchange = 0;
-  const take = (calls: number, containerId = "ctr_1") =>
-    claim(db.sql, NOW, { containerId, nodeId: "node_1", exchange: ++exchange, calls });
+  const take = async (calls: number, containerId = "ctr_1") =>
+    (await claim(db.sql, NOW, { containerId, nodeId: "node_1", exchange: ++exchange, calls })).ranges;
   const put = async (inputs: unknown[], more = {}) =>
     (await enqueue(db.sql, NOW, [submission(functionId, inputs, more)]))[0]!;
   return { ...db, db, functionId, take, put };

@@ -52,7 +52,7 @@ describe("deploying", () => {
   it("shows functions, endpoints, schedules and the next step to a person", async () => {
     const { out } = await berth(["deploy", "digits.ts", "--no-check"], deployments, real);
     assert.match(out, /✓ digits version 3 \(dep_1\) deployed in/);
-    assert.match(out, /^Digits +class +L4:0\.5 +0\.13 +512 MiB +0–4 +Digits\.classify, Digits\.refresh$/m);
+    assert.match(out, /^Digits +class +L4:0\.5 +0\.125 +512 MiB +0–4 +Digits\.classify, Digits\.refresh$/m);
     assert.match(out, /^hello +public +http:\/\/berth\.test\/e\/digits\/hello$/m);
     assert.match(out, /^nightly +0 3 \* \* \* +Asia\/Seoul$/m);
     assert.match(out, /Next: berth call digits\//);

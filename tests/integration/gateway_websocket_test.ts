@@ -82,6 +82,13 @@ describe("Gateway and WebSockets", () => {
       );
     using refused = await handshake("/e/demo/web");
     assert.match(await refused.until("bad_gateway"), /^HTTP\/1\.1 502 /);
+    // Without `connection: upgrade`.
+    const bad = "GET /e/demo/web HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n" +
+      "sec-websocket-protocol: second\r\n\r\n";
+    await using accepting = await setup();
+    using malformed = await accepting.made.raw(bad);
+    assert.match(await malformed.until("invalid_request"), /^HTTP\/1\.1 400 /);
+    await untilTrue("no slot is taken", () => accepting.made.gateway.stats().inFlight === 0);
     using keyless = await handshake("/e/demo/key");
     assert.match(await keyless.until("unauthorized"), /^HTTP\/1\.1 401 /);
     await untilTrue("no slot is taken", () => world.made.gateway.stats().inFlight === 0);

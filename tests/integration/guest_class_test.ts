@@ -225,4 +225,23 @@ describe("guest.ts serves endpoints", () => {
     host.send({ t: "reply", n, ok: true }, new Uint8Array([5, 10, 13]));
     assert.deepEqual(await (await answer).bytes(), new Uint8Array([5, 10, 13]));
   });
+
+  it("ends the answers that are under way before it leaves, and does not wait for idle connections", async () => {
+    await using host = await serving(`() => new Response(new ReadableStream({
+      async start(controller) {
+        controller.enqueue(new TextEncoder().encode("first "));
+        console.log("answering");
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        controller.enqueue(new TextEncoder().encode("last"));
+        controller.close();
+      } }))`);
+    using idle = await Deno.connect({ transport: "unix", path: `${host.slot}/http.sock` });
+    await idle.write(new TextEncoder().encode("GET / HTTP/1.1\r\nhost: g\r\n\r\n"));
+    await idle.read(new Uint8Array(1_024));
+    const answer = ask(host, "http://berth/");
+    await host.printed("answering");
+    host.send({ t: "drain" });
+    assert.equal(await (await answer).text(), "first last");
+    assert.equal((await host.output()).code, 0);
+  });
 });

@@ -261,6 +261,17 @@ async def train(n, ctx):
     await host.printed("cleaned up");
   });
 
+  it("ends each async call that is cancelled, however early", async () => {
+    await using host = await ready("import asyncio\nasync def train(n):\n    await asyncio.sleep(3600)", {
+      concurrency: 50,
+    });
+    for (let c = 0; c < 50; c++) {
+      host.call(c, null);
+      host.send({ t: "cancel", c, reason: "cancelled" });
+    }
+    for (let c = 0; c < 50; c++) assert.match((await host.error(c)).message, /Cancelled/);
+  });
+
   it("ends a generator that never ends by itself, and runs its finally", async () => {
     await using host = await ready(
       "def train(n):\n    try:\n        while True: yield 1\n    finally: print('closed')",

@@ -244,6 +244,77 @@ describe("a runner with TypeScript guests", () => {
   });
 });
 
+describe("a runner with Python guests", () => {
+  const python = { body: "python" } as const;
+
+  it("runs calls, tells failures apart, and delivers what was printed", async () => {
+    await using runner = await TestRunner.start();
+    const source = [
+      "import os, sys",
+      "def fn(what):",
+      "    print('out', what)",
+      "    print('err', what, file=sys.stderr)",
+      "    if what == 'raise': raise ValueError('no such luck')",
+      "    if what == 'exit': os._exit(4)",
+      "    return [what, os.environ.get('GREETING'), os.environ.get('HOME') == os.environ['BERTH_SLOT']]",
+    ].join("\n");
+    runner.api.want(await runner.assign(source, { ...python, env: { GREETING: "hello" } }));
+    const batch = runner.api.call("fn", ["a", "raise"]);
+    assert.deepEqual((await end(runner, batch, 0)).value, ["a", "hello", true]);
+    assert.match((await failure(runner, batch, 1)).message, /no such luck/);
+    assert.deepEqual(logText(runner, batch, 0).sort(), ["stderr: err a", "stdout: out a"]);
+    const exited = await failure(runner, runner.api.call("fn", ["exit"]));
+    assert.match(exited.message, /^The function ended its own process \(exit code 4\)/);
+  });
+
+  it("installs requirements once, into an environment of their own, and says what it does", async () => {
+    const wheels = await Deno.makeTempDir({ prefix: "berth-wheels-" });
+    await makeWheel(wheels);
+    await using runner = await TestRunner.start({ env: { PIP_NO_INDEX: "1", PIP_FIND_LINKS: wheels } });
+    const source = "import tiny, sys\ndef fn(_): return [tiny.VALUE, sys.prefix]";
+    const spec = { ...python, requirements: ["tiny==1.0"] };
+    runner.api.want(await runner.assign(source, spec));
+    const batch = runner.api.call("fn", [0]);
+    const [value, prefix] = (await end(runner, batch)).value as [number, string];
+    assert.equal(value, 42);
+    assert.ok(prefix.startsWith(`${runner.dir}/venvs/`));
+    assert.deepEqual(logText(runner, batch), [
+      "system: Creating the virtual environment",
+      "system: Installing 1 requirements",
+    ]);
+    runner.api.want(await runner.assign(source, spec));
+    const again = runner.api.call("fn", [0]);
+    assert.deepEqual((await end(runner, again)).value, [42, prefix]);
+    assert.deepEqual(logText(runner, again), []);
+    await Deno.remove(wheels, { recursive: true });
+  });
+
+  it("says why requirements cannot be installed", async () => {
+    await using runner = await TestRunner.start({ env: { PIP_NO_INDEX: "1", PIP_FIND_LINKS: "" } });
+    runner.api.want(
+      await runner.assign("def fn(_): pass", { ...python, requirements: ["no-such-package==1"] }),
+    );
+    const { kind, message } = await exit(runner, "ctr_1");
+    assert.equal(kind, "start_failed");
+    assert.match(message, /^Cannot install the requirements: .*no-such-package==1/s);
+  });
+});
+
+/** A wheel with one module, made by hand. */
+async function makeWheel(folder: string): Promise<void> {
+  const script = [
+    "import sys, zipfile",
+    "info = 'tiny-1.0.dist-info/'",
+    "with zipfile.ZipFile(sys.argv[1] + '/tiny-1.0-py3-none-any.whl', 'w') as wheel:",
+    "    wheel.writestr('tiny.py', 'VALUE = 42')",
+    "    wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')",
+    "    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: hand\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')",
+    "    wheel.writestr(info + 'RECORD', '')",
+  ].join("\n");
+  const { success } = await new Deno.Command("python3", { args: ["-c", script, folder] }).output();
+  assert.ok(success);
+}
+
 describe("a runner ending calls", () => {
   it("cancels a call that listens, and goes on with the same guest", async () => {
     await using runner = await TestRunner.start();
@@ -396,7 +467,7 @@ describe("a runner among failures", () => {
     const batch = runner.api.call("fn", [300]);
     await untilTrue("it has started", () => runner.api.events.has(`${batch}:0`));
     runner.api.away = true;
-    await new Promise((done) => setTimeout(done, 600));
+    await untilTrue("it has tried in vain", () => runner.api.turnedAway >= 8);
     assert.equal(runner.api.endOf(batch), undefined);
     runner.api.away = false;
     const ended = await end(runner, batch);

@@ -59,7 +59,7 @@ describe("tick() among drawn events", () => {
           if (upTo(9) === 0) await runner.join({ gpus: [gpu(0), gpu(1), gpu(2, "L4")], cpu: 3_000 });
         },
         async () => {
-          if (upTo(9) === 0) await world.clock.advance(31_000);
+          if (upTo(9) === 0) await world.silence(31_000);
         },
       ];
       for (let step = 0; step < 80; step++) {

@@ -5,7 +5,7 @@ import { commitPlan } from "../../scheduler/store/commit.ts";
 import { containersExited } from "../../scheduler/store/containers.ts";
 import { readSnapshot } from "../../scheduler/store/snapshot.ts";
 import type { Touched } from "../../scheduler/store/touched.ts";
-import { free, gpu, schedulerWorld } from "../setup/scheduler.ts";
+import { free, gpu, LONG_PAST, schedulerWorld } from "../setup/scheduler.ts";
 import { StoreRunner } from "../setup/store_runner.ts";
 import { NOW } from "../setup/world.ts";
 
@@ -15,7 +15,11 @@ describe("commitPlan()", () => {
     await world.call(await world.deploy(), [1]);
     await world.tick();
     await world.clock.advance(30_000);
-    const made = plan(await readSnapshot(world.sql, world.now(), null), world.clock.now(), () => "ctr_x");
+    const made = plan(
+      await readSnapshot(world.sql, world.now(), LONG_PAST),
+      world.clock.now(),
+      () => "ctr_x",
+    );
     assert.deepEqual([made.lostNodes.length, made.lostContainers.length], [1, 1]);
     await world.runner.sync();
     await world.sql.begin((sql) => commitPlan(sql, world.now(), made));
@@ -26,7 +30,11 @@ describe("commitPlan()", () => {
   it("is refused by the store when a GPU would be given twice", async () => {
     await using world = await schedulerWorld({ gpus: [gpu(0)] });
     await world.call(await world.deploy({ gpu: ["H100"] }), [1]);
-    const made = plan(await readSnapshot(world.sql, world.now(), null), world.clock.now(), () => "ctr_x");
+    const made = plan(
+      await readSnapshot(world.sql, world.now(), LONG_PAST),
+      world.clock.now(),
+      () => "ctr_x",
+    );
     await world.sql.begin((sql) => commitPlan(sql, world.now(), made));
     const again = { ...made, start: made.start.map((one) => ({ ...one, id: "ctr_y" })) };
     await assert.rejects(
@@ -97,7 +105,7 @@ describe("readSnapshot()", () => {
     const { functions: [fn], containers: [seen], nextDueAt, lastLease } = await readSnapshot(
       sql,
       world.now(),
-      first!.lease,
+      { ...LONG_PAST, lastLease: first!.lease },
     );
 
     assert.deepEqual(fn!.demand, {

@@ -5,7 +5,8 @@ import { commitPlan } from "../../scheduler/store/commit.ts";
 import { reportDemand } from "../../scheduler/store/demand.ts";
 import { readSnapshot } from "../../scheduler/store/snapshot.ts";
 import type { Topic } from "../../scheduler/wakes.ts";
-import { free, gpu, reasons, schedulerWorld } from "../setup/scheduler.ts";
+import { free, gpu, LONG_PAST, reasons, schedulerWorld } from "../setup/scheduler.ts";
+import { untilTrue } from "../setup/until.ts";
 import { NOW } from "../setup/world.ts";
 
 describe("tick()", () => {
@@ -147,16 +148,17 @@ describe("tick()", () => {
 
   it("gives up a silent node: its capacity is back, its calls run elsewhere", async () => {
     await using world = await schedulerWorld({ gpus: [gpu(0)] });
-    const { runner, sql, clock } = world;
+    const { runner, sql } = world;
     const functionId = await world.deploy({ gpu: ["H100"] });
     await world.call(functionId, [1]);
     await world.tick();
     await runner.ready();
     const [container] = await runner.containers();
     await runner.claim(container!.id);
-    await clock.advance(30_000);
+    await world.silence(29_999);
+    assert.equal((await runner.containers()).length, 1);
 
-    await world.tick();
+    await world.silence(1);
 
     const [node] = await sql`select state from node`;
     assert.equal(node!.state, "lost");
@@ -186,6 +188,26 @@ describe("tick()", () => {
     await world.pass(2_000);
     await world.tick();
     assert.deepEqual([...await sql`select due_at from ready`], [{ dueAt: null }]);
+  });
+});
+
+describe("run()", () => {
+  it("ticks when it is woken, and by itself when it is not, until it is stopped", async () => {
+    await using world = await schedulerWorld();
+    const { clock, runner } = world;
+    const stop = new AbortController();
+    const running = world.run(stop.signal);
+    await world.call(await world.deploy({ name: "woken" }), [1]);
+    world.wakes.wake("tick");
+    await untilTrue("it heard the wake", async () => (await runner.containers()).length === 1); // and no time has passed
+
+    await world.call(await world.deploy({ name: "unheard" }), [1]);
+    await untilTrue("a tick comes by itself", async () => {
+      await clock.advance(500);
+      return (await runner.containers()).length === 2;
+    });
+    stop.abort();
+    await running;
   });
 });
 
@@ -234,14 +256,22 @@ describe("schedules", () => {
     await using world = await schedulerWorld();
     const { fired } = await scheduled(world);
     await world.pass(60_000);
-    const made = plan(await readSnapshot(world.sql, world.now(), null), world.clock.now(), () => "ctr_x");
+    const made = plan(
+      await readSnapshot(world.sql, world.now(), LONG_PAST),
+      world.clock.now(),
+      () => "ctr_x",
+    );
     assert.equal(made.fire.length, 1);
     for (let twice = 0; twice < 2; twice++) {
       await world.sql.begin((sql) => commitPlan(sql, world.now(), made));
     }
     assert.equal((await fired()).length, 1);
     await world.pass(60_000);
-    const next = plan(await readSnapshot(world.sql, world.now(), null), world.clock.now(), () => "ctr_y");
+    const next = plan(
+      await readSnapshot(world.sql, world.now(), LONG_PAST),
+      world.clock.now(),
+      () => "ctr_y",
+    );
     await world.sql`update schedule set paused_at = ${NOW}, next_at = null`;
     await world.sql.begin((sql) => commitPlan(sql, world.now(), next));
     assert.equal((await fired()).length, 1);

@@ -10,7 +10,7 @@ import { LocalWakes } from "../../scheduler/wakes.ts";
 import { type Clock, type Log, realClock, realRandom } from "../../sdk/ports.ts";
 import type { ErrorBody, FunctionSpec, Manifest, Scope } from "../../sdk/protocol.ts";
 import { MemoryBlobs } from "./memory_blobs.ts";
-import { testDatabase, type TestDatabase } from "./postgres.ts";
+import { type TestDatabase, testDatabase } from "./postgres.ts";
 
 export interface Answer<T> {
   readonly status: number;
@@ -56,10 +56,13 @@ export class TestApi {
       blobs: new MemoryBlobs(),
       auth: new Auth(base),
       callables: new Callables(base),
-      enqueue: new EnqueueGroup(base),
+      enqueue: new EnqueueGroup({ ...base, wouldTake: () => false }),
       exchanges: new Exchanges(base),
       syncs: new Syncs(base),
-      endpoints: { handle: () => Promise.resolve(new Response("from an endpoint")), refresh: () => Promise.resolve() },
+      endpoints: {
+        handle: () => Promise.resolve(new Response("from an endpoint")),
+        refresh: () => Promise.resolve(),
+      },
       ownUrl: () => "http://berth.test",
       startedAt: clock.now(),
       closing: closing.signal,
@@ -74,7 +77,10 @@ export class TestApi {
     return (await createKey(this.deps, { workspace, name: "test", scope })).key;
   }
 
-  fetch(path: string, { method, body, raw, headers = {}, key = this.key, signal }: Asking = {}): Promise<Response> {
+  fetch(
+    path: string,
+    { method, body, raw, headers = {}, key = this.key, signal }: Asking = {},
+  ): Promise<Response> {
     const sent = raw ?? (body === undefined ? null : JSON.stringify(body));
     const request = new Request(`http://berth.test${path}`, {
       method: method ?? (sent === null ? "GET" : "POST"),
@@ -100,10 +106,13 @@ export class TestApi {
   async deploy(app: string, functions: readonly (string | Partial<FunctionSpec>)[], key = this.key) {
     const bundle = await this.upload(BUNDLE, key);
     const manifest = manifestOf(functions);
-    return await this.ask<{ deployment: string; version: number } & ErrorAnswer>(`/v1/apps/${app}/deployments`, {
-      body: { bundle, manifest },
-      key,
-    });
+    return await this.ask<{ deployment: string; version: number } & ErrorAnswer>(
+      `/v1/apps/${app}/deployments`,
+      {
+        body: { bundle, manifest },
+        key,
+      },
+    );
   }
 
   async call(path: string, body: unknown, headers: Record<string, string> = {}) {

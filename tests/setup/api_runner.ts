@@ -12,8 +12,20 @@ export class ApiRunner {
 
   static async join(api: TestApi, name = "one"): Promise<ApiRunner> {
     const now = new Date(api.deps.clock.now());
-    await insertJoinToken(api.deps.sql, now, { hash: hashOf(`join_${name}`), pool: "default", expiresAt: null });
-    const body = { token: `join_${name}`, name, session: "s1", host: "here", cpu: 8, memory: 8_000, gpus: [] };
+    await insertJoinToken(api.deps.sql, now, {
+      hash: hashOf(`join_${name}`),
+      pool: "default",
+      expiresAt: null,
+    });
+    const body = {
+      token: `join_${name}`,
+      name,
+      session: "s1",
+      host: "here",
+      cpu: 8,
+      memory: 8_000,
+      gpus: [],
+    };
     const joined = await api.ask<JoinedNode>("/v1/nodes", { body, key: null });
     assert.equal(joined.status, 200);
     return new ApiRunner(api, joined.body.id, joined.body.credential);
@@ -50,7 +62,10 @@ export class ApiRunner {
   }
 
   /** Reports calls of a claim: results by index, or a failure for all of them. */
-  async report({ lease, lo, inputs }: Claim, end: (index: number, input: Json) => Json | { failure: Failure }): Promise<void> {
+  async report(
+    { lease, lo, inputs }: Claim,
+    end: (index: number, input: Json) => Json | { failure: Failure },
+  ): Promise<void> {
     const done = inputs.map((input, i) => {
       const outcome = end(lo + i, input);
       const failed = typeof outcome === "object" && outcome !== null && "failure" in outcome;

@@ -1,6 +1,13 @@
 /** A platform in memory for the SDK's client: calls end as they are told to, and the way there can be as bad as a test wants. */
 import type { Fetch } from "../../sdk/ports.ts";
-import { type CallState, formatBatchId, formatCallId, type Json, parseBatchId, parseCallId } from "../../sdk/protocol.ts";
+import {
+  type CallState,
+  formatBatchId,
+  formatCallId,
+  type Json,
+  parseBatchId,
+  parseCallId,
+} from "../../sdk/protocol.ts";
 import { type ManualClock, settle } from "./manual_clock.ts";
 
 export interface Asked {
@@ -73,10 +80,16 @@ export class EchoApi {
     if (results !== null) return this.#results(parseBatchId(results[1]!), Number(results[2]), signal);
     const call = /^\/v1\/calls\/(\w+)$/.exec(path);
     if (call !== null && method === "GET") return Response.json(this.#call(call[1]!));
-    return Response.json({ error: { code: "not_found", message: `No ${path}`, requestId: "req_1" } }, { status: 404 });
+    return Response.json({ error: { code: "not_found", message: `No ${path}`, requestId: "req_1" } }, {
+      status: 404,
+    });
   }
 
-  async #create(headers: Headers, body: { input?: Json; inputs?: Json[] }, signal?: AbortSignal): Promise<Response> {
+  async #create(
+    headers: Headers,
+    body: { input?: Json; inputs?: Json[] },
+    signal?: AbortSignal,
+  ): Promise<Response> {
     const key = headers.get("idempotency-key") ?? String(Math.random());
     const batch = this.#batchByKey.get(key) ?? this.#add(body.inputs ?? [body.input!]);
     this.#batchByKey.set(key, batch);
@@ -114,12 +127,15 @@ export class EchoApi {
     const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
       if (left <= 0) return controller.error(new TypeError("connection reset"));
       const wanted = inputs.length - from;
-      const fresh = () => [...ends.keys()].filter((index) => index >= from && !sent.has(index)).sort(this.order);
+      const fresh = () =>
+        [...ends.keys()].filter((index) => index >= from && !sent.has(index)).sort(this.order);
       while (fresh().length === 0 && sent.size < wanted) await this.#moved(signal);
       const lines = fresh().slice(0, left);
       left -= lines.length;
       for (const index of lines) sent.add(index);
-      controller.enqueue(encoder.encode(lines.map((index) => `${JSON.stringify(line(index, ends.get(index)!))}\n`).join("")));
+      controller.enqueue(
+        encoder.encode(lines.map((index) => `${JSON.stringify(line(index, ends.get(index)!))}\n`).join("")),
+      );
       if (sent.size >= wanted) controller.close();
     };
     return new Response(new ReadableStream({ pull }));
@@ -128,7 +144,11 @@ export class EchoApi {
   #call(id: string): Json {
     const { batch, index } = parseCallId(id);
     const [state, value] = this.batches[batch]!.ends.get(index) ?? ["queued", null];
-    return { id, state, ...(state === "succeeded" ? { result: value } : state === "failed" ? { failure: value } : {}) };
+    return {
+      id,
+      state,
+      ...(state === "succeeded" ? { result: value } : state === "failed" ? { failure: value } : {}),
+    };
   }
 
   #moved(signal?: AbortSignal): Promise<void> {
@@ -139,7 +159,9 @@ export class EchoApi {
 }
 
 const line = (index: number, [state, value]: End): Json =>
-  state === "succeeded" ? [index, state, value, null] : [index, state, null, state === "failed" ? value : null];
+  state === "succeeded"
+    ? [index, state, value, null]
+    : [index, state, null, state === "failed" ? value : null];
 
 /** A failure as the platform tells it. */
 export const failure = (message: string): Json => ({ kind: "user_error", message, retryable: true });

@@ -70,6 +70,8 @@ export class FakeApi implements AsyncDisposable {
   loseReplies = 0;
   /** Answers every request with 503. */
   away = false;
+  /** Requests that found it away. */
+  turnedAway = 0;
   /** Refuses batches for which it says why. */
   refuses: (request: ExchangeRequest) => string | null = () => null;
   answer: (path: string) => Response = () => Response.json({});
@@ -135,6 +137,7 @@ export class FakeApi implements AsyncDisposable {
   async #serve(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
     const [, , , , verb, ...rest] = pathname.split("/");
+    if (this.away) this.turnedAway++;
     if (this.away) return Response.json({ error: { message: "away" } }, { status: 503 });
     if (verb === undefined) return this.#join(await request.json());
     if (request.headers.get("authorization") !== "Bearer credential") {

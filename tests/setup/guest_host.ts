@@ -25,7 +25,7 @@ export function denoGuest(slot: string): Deno.Command {
 
 /** The command of guest.py, as its first comment has it. */
 export function pythonGuest(slot: string): Deno.Command {
-  const args = ["-B", `${ROOT}/runner/guests/guest.py`];
+  const args = [`${ROOT}/runner/guests/guest.py`];
   return new Deno.Command("python3", { args, env: { BERTH_SLOT: slot }, stdout: "piped", stderr: "piped" });
 }
 

@@ -4,7 +4,11 @@ import type { Blobs, Bytes, PutOptions, Stored } from "../../api/blobs/blobs.ts"
 export class MemoryBlobs implements Blobs {
   readonly #blobs = new Map<string, Bytes>();
 
-  async put(key: string, bytes: Bytes | ReadableStream<Bytes>, { ifAbsent = false }: PutOptions = {}): Promise<Stored> {
+  async put(
+    key: string,
+    bytes: Bytes | ReadableStream<Bytes>,
+    { ifAbsent = false }: PutOptions = {},
+  ): Promise<Stored> {
     const whole = await new Response(bytes).bytes();
     const there = this.#blobs.get(key);
     if (ifAbsent && there !== undefined) return { size: there.byteLength, created: false };

@@ -18,6 +18,8 @@ export interface RunnerOptions {
   readonly graceMs?: number;
   readonly drainMs?: number;
   readonly log?: Log;
+  /** More of the environment of tools. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class TestRunner implements AsyncDisposable {
@@ -31,14 +33,14 @@ export class TestRunner implements AsyncDisposable {
   ) {}
 
   static async start(
-    { poolSize = 0, graceMs = 300, drainMs = 300, log = silentLog }: RunnerOptions = {},
+    { poolSize = 0, graceMs = 300, drainMs = 300, log = silentLog, env: more = {} }: RunnerOptions = {},
   ): Promise<TestRunner> {
     const dir = await Deno.makeTempDir({ prefix: "berth-runner-" });
     for (const folder of ["bundles", "venvs"]) await Deno.mkdir(`${dir}/${folder}`);
     const slots = new Slots(`${dir}/slots`, realRandom);
     await slots.sweep();
     const api = FakeApi.start();
-    const env = Deno.env.toObject();
+    const env = { ...Deno.env.toObject(), ...more };
     const deno = Deno.execPath();
     const engine = new ProcessEngine({
       spawn: realSpawn,
@@ -79,34 +81,8 @@ export class TestRunner implements AsyncDisposable {
   }
 
   /** An assignment of a function whose module has this source. */
-  async assign(source: string, spec: Partial<z.input<typeof FunctionSpec>> = {}): Promise<Assignment> {
-    const body = spec.body ?? "ts";
-    const file = body === "ts" ? "app.js" : "app.py";
-    const bundle = await this.bundle({ [file]: source });
-    return {
-      id: `ctr_${++this.#containers}`,
-      desired: "run",
-      app: "test",
-      deployment: "dep_1",
-      bundle,
-      external: [],
-      gpus: [],
-      spec: FunctionSpec.parse({
-        name: "fn",
-        kind: "function",
-        body,
-        entry: body === "ts" ? "fn" : "app.py:fn",
-        methods: [{ name: "fn", kind: "call" }],
-        ...spec,
-      }),
-    };
-  }
-
-  async bundle(files: Record<string, string>): Promise<string> {
-    const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, files }));
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-    this.api.bundles.set(digest, bytes);
-    return digest;
+  assign(source: string, spec: SpecInput = {}): Promise<Assignment> {
+    return assignmentOf(this.api, `ctr_${++this.#containers}`, source, spec);
   }
 
   /** The pids of guests that run now. */
@@ -127,6 +103,44 @@ export class TestRunner implements AsyncDisposable {
     await this.api[Symbol.asyncDispose]();
     await Deno.remove(this.dir, { recursive: true });
   }
+}
+
+type SpecInput = Partial<z.input<typeof FunctionSpec>>;
+
+/** An assignment of a function whose module has this source; its bundle lies with the api. */
+export async function assignmentOf(
+  api: FakeApi,
+  id: string,
+  source: string,
+  spec: SpecInput = {},
+): Promise<Assignment> {
+  const body = spec.body ?? "ts";
+  const bundle = await storeBundle(api, { [body === "ts" ? "app.js" : "app.py"]: source });
+  const entry = body === "ts" ? "fn" : "app.py:fn";
+  return {
+    id,
+    desired: "run",
+    app: "test",
+    deployment: "dep_1",
+    bundle,
+    external: [],
+    gpus: [],
+    spec: FunctionSpec.parse({
+      name: "fn",
+      kind: "function",
+      body,
+      entry,
+      methods: [{ name: "fn", kind: "call" }],
+      ...spec,
+    }),
+  };
+}
+
+async function storeBundle(api: FakeApi, files: Record<string, string>): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, files }));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  api.bundles.set(digest, bytes);
+  return digest;
 }
 
 /** A module that exports one function. */

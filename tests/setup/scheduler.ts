@@ -2,6 +2,7 @@
 import { createScheduler } from "../../scheduler/loop.ts";
 import { enqueue } from "../../scheduler/store/calls.ts";
 import { connect, type Pool } from "../../scheduler/store/connect.ts";
+import type { Past } from "../../scheduler/store/snapshot.ts";
 import { LocalWakes } from "../../scheduler/wakes.ts";
 import { realRandom, silentLog } from "../../sdk/ports.ts";
 import type { FunctionSpec, Gpu } from "../../sdk/protocol.ts";
@@ -17,6 +18,9 @@ export const gpu = (index: number, model = "H100"): Gpu => ({
   vramMiB: 80_000,
   simulated: true,
 });
+
+/** The past of a scheduler that has listened for long and seen no lease. */
+export const LONG_PAST: Past = { lastLease: null, hearingSince: 0 };
 
 /** `await using world = await schedulerWorld()` */
 export async function schedulerWorld({ gpus = [] as Gpu[], cpu = 8_000 } = {}) {
@@ -40,6 +44,14 @@ export async function schedulerWorld({ gpus = [] as Gpu[], cpu = 8_000 } = {}) {
     pass,
     now: () => new Date(clock.now()),
     tick: () => scheduler.tick(),
+    run: (signal: AbortSignal) => scheduler.run(signal),
+    /** Lets time pass in which the scheduler ticks and the node says nothing. */
+    silence: async (ms: number) => {
+      for (const end = clock.now() + ms; clock.now() < end;) {
+        await clock.advance(Math.min(5_000, end - clock.now()));
+        await scheduler.tick();
+      }
+    },
     deploy: (spec: Partial<FunctionSpec> = {}) => insertFunction(db.sql, spec),
     call: async (functionId: number, inputs: unknown[], more = {}) =>
       (await enqueue(db.sql, new Date(clock.now()), [submission(functionId, inputs, more)]))[0]!,

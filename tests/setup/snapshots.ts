@@ -99,6 +99,7 @@ export const snapshot = (some: Partial<Snapshot> = {}): Snapshot => ({
   nextDueAt: null,
   nextExpiryAt: null,
   lastLease: 0,
+  hearingSince: NOW - 60_000,
   ...some,
 });
 

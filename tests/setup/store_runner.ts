@@ -90,12 +90,13 @@ export class StoreRunner {
   }
 
   async claim(containerId: string, calls = 1): Promise<ClaimedRange[]> {
-    return await claim(this.#sql, this.#now, {
+    const { ranges } = await claim(this.#sql, this.#now, {
       containerId,
       nodeId: this.node,
       exchange: ++this.#exchange,
       calls,
     });
+    return [...ranges];
   }
 
   /** Reports calls of a lease as succeeded. */

@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { DRAIN_GRACE_MS, LEAVE_MS, START_GRACE_MS } from "../../scheduler/leave.ts";
+import { DRAIN_GRACE_MS, HEARING_MS, LEAVE_MS, START_GRACE_MS } from "../../scheduler/leave.ts";
 import type { Container, Plan, Snapshot } from "../../scheduler/model.ts";
 import { plan } from "../../scheduler/plan.ts";
 import { TURN_MS } from "../../scheduler/staffing.ts";
@@ -154,6 +154,12 @@ describe("plan() gives up", () => {
       nodes: [node({ leaseUntil: NOW }), node({ id: "node_2" })],
     });
     assert.deepEqual([lostNodes, lostContainers, start.map((one) => one.node)], [["node_1"], ["ctr_1"], []]);
+  });
+
+  it("no node before somebody has listened for a while", () => {
+    const late = { functions: [fn()], nodes: [node({ leaseUntil: NOW - 60_000 })] };
+    assert.deepEqual(planOf({ ...late, hearingSince: NOW - HEARING_MS + 1 }).lostNodes, []);
+    assert.deepEqual(planOf({ ...late, hearingSince: NOW - HEARING_MS }).lostNodes, ["node_1"]);
   });
 
   it("containers of an earlier session, but not the node", () => {

@@ -5,7 +5,7 @@ import { readConfig, withoutSecrets } from "../../runner/config.ts";
 import { StartError } from "../../runner/engine.ts";
 import { declaresNothing, denoArgs } from "../../runner/engines/deno_args.ts";
 import { gpuEnv, guestEnv, toolEnv } from "../../runner/engines/environment.ts";
-import { MemoryWatch } from "../../runner/memory.ts";
+import { Meter } from "../../runner/meter.ts";
 import { publicPath } from "../../runner/services.ts";
 import { slotsFolder } from "../../runner/slots.ts";
 import type { Permissions } from "../../sdk/protocol.ts";
@@ -85,6 +85,7 @@ describe("guestEnv() and toolEnv()", () => {
     assert.deepEqual(Object.keys(toolEnv(own)).sort(), [
       "HOME",
       "LANG",
+      "NO_COLOR",
       "PATH",
       "PIP_INDEX_URL",
       "npm_config_registry",
@@ -140,17 +141,38 @@ describe("publicPath()", () => {
   });
 });
 
-describe("MemoryWatch", () => {
-  it("looks the more often, the nearer the limit is, and says when it is crossed", () => {
-    const watch = new MemoryWatch(512);
-    assert.equal(watch.due(0), true);
-    assert.equal(watch.exceeded(112, 0), false);
-    assert.equal(watch.due(199), false);
-    assert.equal(watch.due(200), true);
-    assert.equal(watch.exceeded(510, 200), false);
-    assert.equal(watch.due(250), true);
-    assert.equal(watch.exceeded(513, 250), true);
-    assert.equal(watch.seenMiB, 513);
+describe("Meter", () => {
+  /** A guest whose use the test sets, and how often it was looked at. */
+  function guest() {
+    const used = { memoryMiB: 0, cpuUs: 0, looks: 0 };
+    return { used, usage: () => ({ ...used, looks: ++used.looks }) };
+  }
+
+  it("looks at memory the more often, the nearer the limit is, and says when it is crossed", () => {
+    const meter = new Meter(512);
+    const one = guest();
+    one.used.memoryMiB = 112;
+    assert.equal(meter.exceeds(one, 0), false);
+    assert.equal(meter.exceeds(one, 199), false);
+    assert.equal(one.used.looks, 1);
+    one.used.memoryMiB = 510;
+    assert.equal(meter.exceeds(one, 200), false);
+    assert.equal(meter.exceeds(one, 249), false);
+    assert.equal(one.used.looks, 2);
+    one.used.memoryMiB = 513;
+    assert.equal(meter.exceeds(one, 250), true);
+    assert.equal(meter.seenMiB, 513);
+  });
+
+  it("counts CPU time from when it was ready", () => {
+    const meter = new Meter(512);
+    const one = guest();
+    one.used.cpuUs = 70_000;
+    meter.begin(one, 0);
+    one.used.cpuUs = 90_000;
+    assert.equal(meter.cpuUs(one, 9), 0);
+    assert.equal(meter.cpuUs(one, 10), 20_000);
+    assert.equal(meter.cpuUs(null, 50), 20_000);
   });
 });
 

@@ -329,7 +329,7 @@ describe("Work when the guest is gone", () => {
     pass(1);
     work.end({ kind: "timeout", message: "killed" });
     assert.deepEqual(reports().map((report) => [report[0], failureOf(report).kind]), [[100, "timeout"], [
-      102,
+      200,
       "preempted",
     ]]);
   });

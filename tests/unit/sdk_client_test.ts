@@ -18,7 +18,11 @@ function setup() {
 }
 
 const sse = (...events: [event: string, id: number, data: unknown][]) =>
-  new Response(events.map(([event, id, data]) => `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`).join(""));
+  new Response(
+    events.map(([event, id, data]) => `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`).join(
+      "",
+    ),
+  );
 
 describe("remote()", () => {
   it("creates one call, asks to wait, and gives the result", async () => {
@@ -62,7 +66,10 @@ describe("remote()", () => {
     };
     const early = () => {
       api.batches.push({ inputs: [1], ends: new Map(), cancelled: [] });
-      return Response.json({ batch: "batch_0000000000", calls: [{ id: "call_0000000000_0", state: "queued" }] }, { status: 202 });
+      return Response.json({
+        batch: "batch_0000000000",
+        calls: [{ id: "call_0000000000_0", state: "queued" }],
+      }, { status: 202 });
     };
     const result = double.remote(1);
     await clock.advance(5_000);
@@ -115,7 +122,10 @@ describe("remote()", () => {
     const any = Function.fromName("numbers", "any", { client });
     await assert.rejects(any.remote(1n), /Cannot send the input: .*BigInt/);
     await assert.rejects(any.remote(() => 1), /Cannot send the input: a function is not JSON/);
-    await assert.rejects(any.remote("x".repeat(5_000_000)), (error) => error instanceof PlatformError && error.code === "too_large");
+    await assert.rejects(
+      any.remote("x".repeat(5_000_000)),
+      (error) => error instanceof PlatformError && error.code === "too_large",
+    );
     assert.equal(api.requests.length, 0);
   });
 });
@@ -131,7 +141,10 @@ describe("spawn()", () => {
 
   it("is the same call under the same idempotency key", async () => {
     const { api, double } = setup();
-    const [a, b] = [await double.spawn(1, { idempotencyKey: "k" }), await double.spawn(1, { idempotencyKey: "k" })];
+    const [a, b] = [
+      await double.spawn(1, { idempotencyKey: "k" }),
+      await double.spawn(1, { idempotencyKey: "k" }),
+    ];
     assert.equal(a.id, b.id);
     assert.equal(api.batches.length, 1);
     assert.notEqual((await double.spawn(1)).id, (await double.spawn(1)).id);
@@ -164,7 +177,13 @@ describe("CallHandle", () => {
 
   it("reads logs to their end, from where a cut connection was", async () => {
     const { api, clock, client } = setup();
-    const item = (seq: number) => ({ seq, at: "2026-01-01T00:00:00Z", stream: "log", text: `line ${seq}`, attempt: 1 });
+    const item = (seq: number) => ({
+      seq,
+      at: "2026-01-01T00:00:00Z",
+      stream: "log",
+      text: `line ${seq}`,
+      attempt: 1,
+    });
     const answers = [
       sse(["log", 1, item(1)], ["log", 2, item(2)]),
       sse(["log", 3, item(3)], ["end", 4, {}]),
@@ -197,18 +216,26 @@ describe("CallHandle", () => {
 });
 
 describe("stream()", () => {
-  const yielded = (seq: number, value: unknown) => ["event", seq, { seq, kind: "yield", value }] as [string, number, unknown];
+  const yielded = (seq: number, value: unknown) =>
+    ["event", seq, { seq, kind: "yield", value }] as [string, number, unknown];
 
   /** Answers the events of any call. */
   function streaming(...events: [string, number, unknown][]) {
     const world = setup();
     world.api.fault = ({ path }) => path.endsWith("/events") ? sse(...events) : undefined;
-    const count = Function.fromName<(n: number) => AsyncGenerator<number>>("numbers", "count", { client: world.client });
+    const count = Function.fromName<(n: number) => AsyncGenerator<number>>("numbers", "count", {
+      client: world.client,
+    });
     return { ...world, count };
   }
 
   it("gives each yield, and nothing else that happens", async () => {
-    const { count } = streaming(yielded(1, 10), ["event", 2, { kind: "progress", done: 1, total: 2 }], yielded(3, 20), ["end", 4, {}]);
+    const { count } = streaming(
+      yielded(1, 10),
+      ["event", 2, { kind: "progress", done: 1, total: 2 }],
+      yielded(3, 20),
+      ["end", 4, {}],
+    );
     assert.deepEqual(await Array.fromAsync(count.stream(2)), [10, 20]);
   });
 
@@ -225,6 +252,8 @@ describe("stream()", () => {
   it("cancels the call when the loop is left early", async () => {
     const { api, count } = streaming(yielded(1, 10), yielded(2, 20));
     for await (const _ of count.stream(2)) break;
-    assert.deepEqual(api.asked("POST", /cancel/).map(({ path }) => path), ["/v1/calls/call_0000000000_0/cancel"]);
+    assert.deepEqual(api.asked("POST", /cancel/).map(({ path }) => path), [
+      "/v1/calls/call_0000000000_0/cancel",
+    ]);
   });
 });

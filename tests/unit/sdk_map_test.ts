@@ -81,7 +81,10 @@ describe("map()", () => {
       yield await third.promise;
     })();
     const results = echo.map(source);
-    assert.deepEqual([await passing(clock, results.next()), await passing(clock, results.next())].map(({ value }) => value), [0, 1]);
+    assert.deepEqual(
+      [await passing(clock, results.next()), await passing(clock, results.next())].map(({ value }) => value),
+      [0, 1],
+    );
     assert.deepEqual(api.batches.map(({ inputs }) => inputs), [[0, 1]]);
     third.resolve(2);
     assert.equal((await passing(clock, results.next())).value, 2);
@@ -106,8 +109,15 @@ describe("map()", () => {
     const { api, clock, echo } = setup();
     api.run = (n) => n === 1 ? ["failed", failure("one")] : ["succeeded", n];
     api.order = (a, b) => b - a;
-    const settled = await passing(clock, Array.fromAsync(echo.map([0, 1, 2], { order: "completion", onError: "yield" })));
-    assert.deepEqual(settled.map(({ index, status }) => [index, status]), [[2, "fulfilled"], [1, "rejected"], [0, "fulfilled"]]);
+    const settled = await passing(
+      clock,
+      Array.fromAsync(echo.map([0, 1, 2], { order: "completion", onError: "yield" })),
+    );
+    assert.deepEqual(settled.map(({ index, status }) => [index, status]), [
+      [2, "fulfilled"],
+      [1, "rejected"],
+      [0, "fulfilled"],
+    ]);
     const [, second] = settled;
     assert.ok(second?.status === "rejected" && second.reason.message.includes("one"));
   });
@@ -155,12 +165,16 @@ describe("map()", () => {
   it("names the input that is no JSON", async () => {
     const { clock, echo } = setup();
     const inputs = [1, 2n as unknown as number];
-    await assert.rejects(passing(clock, echo.map(inputs).next() as Promise<unknown>), /Cannot send input 1: .*BigInt/);
+    await assert.rejects(
+      passing(clock, echo.map(inputs).next() as Promise<unknown>),
+      /Cannot send input 1: .*BigInt/,
+    );
   });
 
   it("throws the platform's refusal", async () => {
     const { api, clock, echo } = setup();
-    api.fault = () => Response.json({ error: { code: "not_found", message: "No function echo" } }, { status: 404 });
+    api.fault = () =>
+      Response.json({ error: { code: "not_found", message: "No function echo" } }, { status: 404 });
     await assert.rejects(passing(clock, echo.map([1]).next() as Promise<unknown>), /No function echo/);
   });
 
@@ -180,7 +194,11 @@ describe("map()", () => {
       const results = await all(numbers(size), { order, window: 1 + draw(3_000) });
       const wanted = numbers(size);
       assert.deepEqual(order === "input" ? results : results.sort((a, b) => a - b), wanted, `seed ${seed}`);
-      assert.deepEqual(api.batches.flatMap(({ inputs }) => inputs as number[]).sort((a, b) => a - b), wanted, `seed ${seed}`);
+      assert.deepEqual(
+        api.batches.flatMap(({ inputs }) => inputs as number[]).sort((a, b) => a - b),
+        wanted,
+        `seed ${seed}`,
+      );
     }
   });
 });

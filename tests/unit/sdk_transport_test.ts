@@ -24,13 +24,20 @@ function wireOf(...steps: Step[]) {
       return Promise.resolve(step.clone());
     },
   });
-  const wire: Wire = { transport, clock, random: { next: () => 0.5, bytes: (n) => new Uint8Array(n) }, patienceMs: 10_000 };
+  const wire: Wire = {
+    transport,
+    clock,
+    random: { next: () => 0.5, bytes: (n) => new Uint8Array(n) },
+    patienceMs: 10_000,
+  };
   return { wire, clock, asked };
 }
 
 const ok = Response.json({ fine: true });
 const refused = (status: number, error: Record<string, string> | string, headers: HeadersInit = {}) =>
-  typeof error === "string" ? new Response(error, { status, headers }) : Response.json({ error }, { status, headers });
+  typeof error === "string"
+    ? new Response(error, { status, headers })
+    : Response.json({ error }, { status, headers });
 
 const GET: WireRequest = { method: "GET", path: "/v1/calls" };
 const POST: WireRequest = { method: "POST", path: "/v1/x", body: "{}" };
@@ -91,7 +98,10 @@ describe("exchange()", () => {
     assert.deepEqual(waits.slice(0, 5), [37.5, 75, 150, 300, 600]);
     assert.ok(waits.slice(5).every((ms) => ms === 750));
     assert.ok(asked.at(-1)!.at - asked[0]!.at <= 10_000);
-    assert.match(error.message, /Cannot reach Berth at http:\/\/berth\.test: connection reset; is `berth up` running\?/);
+    assert.match(
+      error.message,
+      /Cannot reach Berth at http:\/\/berth\.test: connection reset; is `berth up` running\?/,
+    );
     assert.ok(error.cause instanceof TypeError);
   });
 

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections import deque
+from functools import partial
 
 from .context import Context
 from .wire import describe, encode
@@ -20,6 +21,7 @@ class Work:
     def __init__(self, handler, load, channel, host):
         self._handler, self._load, self._channel, self._host = handler, load, channel, host
         self._arguments = arguments_of(handler)
+        self._is_async = inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)
         self._concurrency = load["concurrency"]
         self._waiting = deque()
         self._running = {}
@@ -34,7 +36,7 @@ class Work:
     def push(self, call):
         with self._changed:
             self._waiting.append(call)
-            if self._loop is None and self._idle < len(self._waiting) and self._threads < self._concurrency:
+            if not self._is_async and self._idle < len(self._waiting) and self._threads < self._concurrency:
                 self._threads += 1
                 threading.Thread(target=self.work, daemon=True).start()
             self._notify()
@@ -70,7 +72,7 @@ class Work:
 
     def run(self):
         """Runs calls until drained. On the main thread, where libraries expect to be."""
-        if inspect.iscoroutinefunction(self._handler) or inspect.isasyncgenfunction(self._handler):
+        if self._is_async:
             return asyncio.run(self._work_async())
         self.work()
         with self._changed:
@@ -109,7 +111,8 @@ class Work:
                 raise Cancelled("It was a generator, and ended at a yield")
 
     async def _work_async(self):
-        self._wake, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        with self._changed:
+            self._wake, self._loop = asyncio.Event(), asyncio.get_running_loop()
         tasks = set()
         while True:
             self._wake.clear()
@@ -119,10 +122,18 @@ class Work:
             if ended:
                 return
             for call, ctx in started:
-                ctx.task = task = asyncio.create_task(self._run_async(call, ctx))
-                tasks.add(task)
-                task.add_done_callback(lambda task: (tasks.discard(task), self._wake.set()))
+                tasks.add(task := asyncio.create_task(self._run_async(call, ctx)))
+                task.add_done_callback(partial(self._ended, tasks, call, ctx))
+                ctx.task = task
+                if ctx.cancelled.is_set():  # Before there was a task to cancel
+                    task.cancel()
             await self._wake.wait()
+
+    def _ended(self, tasks, call, ctx, task):
+        tasks.discard(task)
+        self._wake.set()
+        if not ctx.ended:  # Cancelled before its first step
+            self._settle(call, ctx, lambda: raised(Cancelled("It never started")))
 
     async def _run_async(self, call, ctx):
         try:

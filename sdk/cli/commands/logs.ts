@@ -1,6 +1,7 @@
 /** `berth logs`: what a call printed. */
 import { CallHandle } from "../../call_handle.ts";
 import type { LogItem } from "../../protocol/calls.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import { send } from "../../transport.ts";
 import { logLine } from "../call_view.ts";
@@ -14,14 +15,8 @@ interface Options extends ListOptions {
 
 export const logs: Declare = (program, cli) => {
   const examples = ["berth logs call_000000001z_0", "berth logs -f call_000000001z_0 --json"];
-  listOptions(
-    command(
-      program,
-      "logs",
-      "Show what a call printed; with --follow --json one item a line",
-      examples,
-    ),
-  )
+  const summary = "Show what a call printed; with --follow --json one item a line";
+  listOptions(command(program, "logs", summary, examples), LIMITS.pageItems)
     .argument("<call>", "id of the call")
     .option("-f, --follow", "go on until the call ends")
     .action(

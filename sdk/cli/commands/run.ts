@@ -23,9 +23,10 @@ export const run: Declare = (program, cli) => {
     .option("--no-check", "skip the type check")
     .action(cli.action<Flags>(async (job, flags, what = "") => {
       const { file, name } = split(what);
+      const wire = job.wire(); // it throws when no platform is known
       const packed = await packFile(job, file, flags.check);
       const method = methodOf(packed, name);
-      return await inTemporaryApp(job, packed, (app) => runOnce(job, { app, name: method }, flags));
+      return await inTemporaryApp(job, wire, packed, (app) => runOnce(job, { app, name: method }, flags));
     }));
 };
 
@@ -50,12 +51,12 @@ function methodOf({ manifest }: Packed, name: string | undefined): string {
 /** The app lives under a name of its own, beside a deployed one of the same name, for as long as `work` takes. */
 async function inTemporaryApp(
   job: Job,
+  wire: Wire,
   packed: Packed,
   work: (app: string) => Promise<number>,
 ): Promise<number> {
   const suffix = `-run-${job.shell.random.bytes(4).toHex()}`;
   const app = packed.app.slice(0, NAME_LENGTH_MAX - suffix.length) + suffix;
-  const wire = job.wire();
   await deployPacked(job, wire, packed, app);
   try {
     return await work(app);

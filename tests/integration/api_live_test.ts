@@ -24,7 +24,12 @@ class Reader<T> {
   readonly ended: Promise<void>;
   readonly #stop = new AbortController();
 
-  constructor(api: TestApi, path: string, decode: (lines: string) => T[], headers: Record<string, string> = {}) {
+  constructor(
+    api: TestApi,
+    path: string,
+    decode: (lines: string) => T[],
+    headers: Record<string, string> = {},
+  ) {
     this.ended = this.#read(api.fetch(path, { headers }), decode);
   }
 
@@ -52,7 +57,11 @@ class Reader<T> {
 }
 
 const results = (api: TestApi, batch: string, query = "") =>
-  new Reader<ResultLine>(api, `/v1/batches/${batch}/results${query}`, (lines) => parseLines<ResultLine>(lines).filter((line) => line.length > 0));
+  new Reader<ResultLine>(
+    api,
+    `/v1/batches/${batch}/results${query}`,
+    (lines) => parseLines<ResultLine>(lines).filter((line) => line.length > 0),
+  );
 
 function events(api: TestApi, path: string, headers: Record<string, string> = {}): Reader<ServerEvent> {
   const reader = new EventReader();
@@ -173,9 +182,16 @@ describe("live logs and events", () => {
     const { ids: [id] } = await create([1]);
     const [claim] = await take();
     await runner.exchange({ logs: [0, 1, 2].map((n) => log(claim!.lease, n, `line ${n}`)) });
-    const first = (await api.ask<{ items: { text: string }[]; nextCursor: string }>(`/v1/calls/${id}/logs?limit=2`)).body;
-    const second = (await api.ask<{ items: { text: string }[]; nextCursor?: string }>(`/v1/calls/${id}/logs?cursor=${first.nextCursor}`)).body;
-    assert.deepEqual([...first.items, ...second.items].map(({ text }) => text), ["line 0", "line 1", "line 2"]);
+    const first =
+      (await api.ask<{ items: { text: string }[]; nextCursor: string }>(`/v1/calls/${id}/logs?limit=2`)).body;
+    const second = (await api.ask<{ items: { text: string }[]; nextCursor?: string }>(
+      `/v1/calls/${id}/logs?cursor=${first.nextCursor}`,
+    )).body;
+    assert.deepEqual([...first.items, ...second.items].map(({ text }) => text), [
+      "line 0",
+      "line 1",
+      "line 2",
+    ]);
     assert.equal(second.nextCursor, undefined);
   });
 

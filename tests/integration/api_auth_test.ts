@@ -86,7 +86,10 @@ describe("keys", () => {
     const { key } = await createKey(api.deps, { workspace: "default", name: "leaked", scope: "read" });
     const status = async () => (await api.ask("/v1/calls", { key })).status;
     assert.equal(await status(), 200);
-    assert.equal(await revokeKeys(api.deps.sql, new Date(nowMs), { workspace: "default", name: "leaked" }), 1);
+    assert.equal(
+      await revokeKeys(api.deps.sql, new Date(nowMs), { workspace: "default", name: "leaked" }),
+      1,
+    );
     nowMs += 5_000;
     assert.equal(await status(), 401);
   });
@@ -103,7 +106,10 @@ describe("node credentials", () => {
     await using api = await TestApi.start();
     const [one, two] = [await ApiRunner.join(api, "one"), await ApiRunner.join(api, "two")];
     const ask = (node: string, key: string) =>
-      api.ask(`/v1/nodes/${node}/exchange`, { body: { session: "s1", seq: 1, free: [], reports: [], waitMs: 0 }, key });
+      api.ask(`/v1/nodes/${node}/exchange`, {
+        body: { session: "s1", seq: 1, free: [], reports: [], waitMs: 0 },
+        key,
+      });
     assert.equal((await ask(one.node, one.credential)).status, 200);
     assert.equal((await ask(two.node, one.credential)).status, 403);
     assert.equal((await ask(one.node, api.key)).status, 401);

@@ -5,7 +5,9 @@ import { BUNDLE, manifestOf, sha256, TestApi } from "../setup/api.ts";
 import { ApiRunner } from "../setup/api_runner.ts";
 
 const nightly = (cron = "0 3 * * *", more = {}) =>
-  ({ name: "nightly", schedules: [{ method: "nightly", cron, timeZone: "Asia/Seoul", ...more }] }) as Partial<FunctionSpec>;
+  ({ name: "nightly", schedules: [{ method: "nightly", cron, timeZone: "Asia/Seoul", ...more }] }) as Partial<
+    FunctionSpec
+  >;
 
 const schedules = async (api: TestApi) => (await api.ask<{ items: Schedule[] }>("/v1/schedules")).body.items;
 const call = async (api: TestApi, id: string) => (await api.ask<Call>(`/v1/calls/${id}`)).body;
@@ -34,7 +36,10 @@ describe("PUT /v1/bundles/{sha256}", () => {
 describe("POST /v1/apps/{app}/deployments", () => {
   it("answers what was deployed, with the addresses of its endpoints", async () => {
     await using api = await TestApi.start();
-    const hello = { name: "hello", methods: [{ name: "hello", kind: "endpoint", endpoint: { name: "hi", auth: "public" } }] };
+    const hello = {
+      name: "hello",
+      methods: [{ name: "hello", kind: "endpoint", endpoint: { name: "hi", auth: "public" } }],
+    };
     const { status, body } = await api.deploy("demo", ["work", hello as never]);
     assert.equal(status, 201);
     assert.equal(body.version, 1);
@@ -56,7 +61,10 @@ describe("POST /v1/apps/{app}/deployments", () => {
     await using api = await TestApi.start();
     await api.upload();
     const answers = await Promise.all(Array.from({ length: 8 }, () => api.deploy("demo", ["work"])));
-    assert.deepEqual(new Set(answers.map(({ status, body }) => `${status} ${body.version}`)), new Set(["201 1"]));
+    assert.deepEqual(
+      new Set(answers.map(({ status, body }) => `${status} ${body.version}`)),
+      new Set(["201 1"]),
+    );
   });
 
   it("cancels what waits for a function that it no longer has, saying why, and lets the rest be", async () => {
@@ -94,7 +102,8 @@ describe("GET /v1/apps", () => {
     await using api = await TestApi.start();
     for (const name of ["b", "a", "c"]) await api.deploy(name, ["work"]);
     const first = (await api.ask<{ items: App[]; nextCursor: string }>("/v1/apps?limit=2")).body;
-    const second = (await api.ask<{ items: App[]; nextCursor?: string }>(`/v1/apps?cursor=${first.nextCursor}`)).body;
+    const second =
+      (await api.ask<{ items: App[]; nextCursor?: string }>(`/v1/apps?cursor=${first.nextCursor}`)).body;
     assert.deepEqual([...first.items, ...second.items].map((app) => app.name), ["a", "b", "c"]);
     assert.equal(second.nextCursor, undefined);
     assert.equal(first.items[0]!.functions[0]!.timeout, "5m");
@@ -124,7 +133,9 @@ describe("schedules", () => {
     await using api = await TestApi.start();
     await api.deploy("demo", ["work", nightly("0 3 * * *", { input: { epochs: 1 } })]);
     const [schedule] = await schedules(api);
-    assert.deepEqual([schedule!.function, schedule!.app, schedule!.input], ["nightly", "demo", { epochs: 1 }]);
+    assert.deepEqual([schedule!.function, schedule!.app, schedule!.input], ["nightly", "demo", {
+      epochs: 1,
+    }]);
     assert.match(schedule!.nextAt!, /T18:00:00/); // 03:00 in Seoul
   });
 
@@ -147,7 +158,8 @@ describe("schedules", () => {
     await using api = await TestApi.start();
     await api.deploy("demo", [nightly()]);
     const [{ id, nextAt }] = await schedules(api) as [Schedule];
-    const ask = async (verb: string) => (await api.ask<Schedule>(`/v1/schedules/${id}/${verb}`, { method: "POST" })).body;
+    const ask = async (verb: string) =>
+      (await api.ask<Schedule>(`/v1/schedules/${id}/${verb}`, { method: "POST" })).body;
     assert.deepEqual([(await ask("pause")).nextAt, (await ask("pause")).paused], [null, true]);
     assert.deepEqual([(await ask("resume")).nextAt, (await ask("resume")).paused], [nextAt, false]);
   });
@@ -156,7 +168,9 @@ describe("schedules", () => {
     await using api = await TestApi.start();
     await api.deploy("demo", [nightly("0 3 * * *", { input: { epochs: 1 } })]);
     const [{ id }] = await schedules(api) as [Schedule];
-    const fired = await Promise.all([1, 2].map(() => api.ask<{ calls: { id: string }[] }>(`/v1/schedules/${id}/run`, { method: "POST" })));
+    const fired = await Promise.all(
+      [1, 2].map(() => api.ask<{ calls: { id: string }[] }>(`/v1/schedules/${id}/run`, { method: "POST" })),
+    );
     assert.deepEqual(fired.map(({ status }) => status), [202, 202]);
     const ids = fired.map(({ body }) => body.calls[0]!.id);
     assert.equal(new Set(ids).size, 2);

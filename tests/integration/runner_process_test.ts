@@ -1,0 +1,145 @@
+import { describe, it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { FakeApi } from "../setup/fake_api.ts";
+import { assignmentOf, tsFunction } from "../setup/runner.ts";
+import { until, untilTrue } from "../setup/until.ts";
+
+const MAIN = new URL("../../runner/main.ts", import.meta.url).pathname;
+
+/** A runner as a process of its own, with its data folder. */
+class Process implements AsyncDisposable {
+  #child: Deno.ChildProcess;
+
+  private constructor(readonly api: FakeApi, readonly data: string, readonly args: readonly string[]) {
+    this.#child = this.#spawn();
+  }
+
+  static async start(...args: string[]): Promise<Process> {
+    return new Process(FakeApi.start(), await Deno.makeTempDir({ prefix: "berth-runner-" }), args);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  get status(): Promise<Deno.CommandStatus> {
+    return this.#child.status;
+  }
+
+  /** Starts another one on the same data. */
+  async restart(): Promise<void> {
+    const before = this.api.joins.length;
+    this.#child = this.#spawn();
+    await untilTrue("the runner has joined", () => this.api.joins.length > before);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGTERM");
+    } catch {
+      // It has ended.
+    }
+    await this.#child.status;
+    await this.api[Symbol.asyncDispose]();
+    await Deno.remove(this.data, { recursive: true });
+  }
+
+  #spawn(): Deno.ChildProcess {
+    const args = [
+      "run",
+      "-A",
+      MAIN,
+      "--api",
+      this.api.origin,
+      "--data",
+      this.data,
+      "--pool-size",
+      "1",
+      ...this.args,
+    ];
+    const env = { BERTH_JOIN_TOKEN: "join_token" };
+    return new Deno.Command(Deno.execPath(), { args, env, stdin: "null", stdout: "null", stderr: "null" })
+      .spawn();
+  }
+}
+
+/** Guests of a data folder: their slots are in their environment. */
+function guestsOf(data: string): number[] {
+  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
+    try {
+      const mine = Deno.readTextFileSync(`/proc/${name}/environ`).includes(`BERTH_SLOT=${data}/slots/`);
+      return mine && Deno.readTextFileSync(`/proc/${name}/cmdline`) !== "" ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+const joined = (runner: Process) => untilTrue("the runner has joined", () => runner.api.joins.length > 0);
+
+describe("runner/main.ts", () => {
+  it("joins with its token once, later with the credential that nobody else can read", async () => {
+    await using runner = await Process.start("--simulate-gpus", "2xH100:80GiB");
+    await joined(runner);
+    assert.equal(runner.api.joins[0]!.token, "join_token");
+    assert.equal(runner.api.joins[0]!.gpus.length, 2);
+    const { mode } = await until(
+      "the credential is kept",
+      () => Deno.stat(`${runner.data}/node.json`).catch(() => null),
+    );
+    assert.equal(mode! & 0o777, 0o600);
+    Deno.kill(runner.pid, "SIGKILL");
+    await runner.status;
+    await runner.restart();
+    assert.equal(runner.api.joins[1]!.token, "credential");
+    assert.notEqual(runner.api.joins[1]!.session, runner.api.joins[0]!.session);
+  });
+
+  it("SIGTERM: ends its guests, exits with 0", async () => {
+    await using runner = await Process.start();
+    await joined(runner);
+    runner.api.want(await assignmentOf(runner.api, "ctr_1", tsFunction("() => 1")));
+    await untilTrue("the container is ready", () => runner.api.observed.get("ctr_1")?.observed === "ready");
+    Deno.kill(runner.pid, "SIGTERM");
+    assert.equal((await runner.status).code, 0);
+    assert.deepEqual(guestsOf(runner.data), []);
+    assert.equal(runner.api.observed.get("ctr_1")?.exit?.kind, "stopped");
+  });
+
+  it("kill -9: its guests leave by themselves, or the next runner ends them", async () => {
+    await using runner = await Process.start();
+    await joined(runner);
+    const source = tsFunction("() => { for (;;); }");
+    runner.api.want(await assignmentOf(runner.api, "ctr_1", source));
+    const batch = runner.api.call("fn", [0]);
+    await untilTrue("it has started", () => runner.api.events.has(`${batch}:0`));
+    const before = guestsOf(runner.data);
+    assert.ok(before.length > 0);
+    Deno.kill(runner.pid, "SIGKILL");
+    await runner.status;
+    runner.api.want();
+    await runner.restart();
+    await untilTrue(
+      "the old guests are gone",
+      () => !guestsOf(runner.data).some((pid) => before.includes(pid)),
+    );
+  });
+
+  it("the newest runner of a data folder is the only one", async () => {
+    await using runner = await Process.start();
+    await joined(runner);
+    const first = runner.status;
+    await runner.restart();
+    assert.equal((await first).signal, "SIGKILL");
+  });
+
+  it("refuses to start with nonsense, naming the option", async () => {
+    const args = ["run", "-A", MAIN, "--api", "http://127.0.0.1:1", "--simulate-gpus", "8 big ones"];
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).output();
+    assert.notEqual(code, 0);
+    assert.match(
+      new TextDecoder().decode(stderr),
+      /option --simulate-gpus: Cannot read simulated GPUs "8 big ones"/,
+    );
+  });
+});

@@ -1,0 +1,91 @@
+import { describe, it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { checkManifest } from "../../api/manifest.ts";
+import { PlatformError } from "../../sdk/errors.ts";
+import { Manifest } from "../../sdk/protocol.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const fn = (name: string, more = {}) => ({
+  name,
+  kind: "function",
+  body: "ts",
+  entry: name,
+  methods: [{ name, kind: "call" }],
+  ...more,
+});
+const at = (method: string, cron = "0 3 * * *", timeZone = "UTC") => ({ method, cron, timeZone });
+
+/** The field that is to blame, or null. */
+function blamed(...functions: unknown[]): string | null {
+  try {
+    checkManifest(Manifest.parse({ sdkVersion: "0.1.0", functions }), NOW);
+    return null;
+  } catch (error) {
+    assert.ok(error instanceof PlatformError && error.code === "invalid_request");
+    return error.field!.replace("manifest.functions.", "");
+  }
+}
+
+describe("checkManifest()", () => {
+  it("accepts functions, classes with calls and endpoints, and schedules", () => {
+    const digits = fn("Digits", {
+      kind: "class",
+      methods: [
+        { name: "Digits.classify", member: "classify", kind: "call" },
+        { name: "Digits.http", member: "http", kind: "endpoint", endpoint: { name: "classify" } },
+        { name: "Digits.refresh", member: "refresh", kind: "call" },
+      ],
+      schedules: [
+        at("Digits.refresh", "*/5 * * * *"),
+        at("Digits.refresh", "*/5 * * * * *"),
+        at("Digits.classify"),
+      ],
+    });
+    assert.equal(blamed(fn("train", { schedules: [at("train", "0 3 * * *", "Asia/Seoul")] }), digits), null);
+  });
+
+  it("blames names that come twice", () => {
+    assert.equal(blamed(fn("a"), fn("b"), fn("a")), "2.name");
+    const twice = [{ name: "a", kind: "call" }, { name: "a", kind: "call" }];
+    assert.equal(blamed(fn("a", { methods: twice })), "0.methods.1.name");
+    const endpoint = (name: string) =>
+      fn(name, { methods: [{ name, kind: "endpoint", endpoint: { name: "x" } }] });
+    assert.equal(blamed(endpoint("a"), endpoint("b")), "1.methods.0.endpoint.name");
+    assert.equal(blamed(fn("a", { schedules: [at("a"), at("a")] })), "0.schedules.1");
+  });
+
+  it("blames methods that are not the function's", () => {
+    assert.equal(blamed(fn("a", { methods: [{ name: "b", kind: "call" }] })), "0.methods.0.name");
+    for (const name of ["A", "B.go", "A.", "A.go.on", "A.9"]) {
+      assert.equal(
+        blamed(fn("A", { kind: "class", methods: [{ name, kind: "call" }] })),
+        "0.methods.0.name",
+        name,
+      );
+    }
+  });
+
+  it("blames an endpoint without its name, and a name without its endpoint", () => {
+    assert.equal(blamed(fn("a", { methods: [{ name: "a", kind: "endpoint" }] })), "0.methods.0.endpoint");
+    assert.equal(
+      blamed(fn("a", { methods: [{ name: "a", kind: "call", endpoint: { name: "x" } }] })),
+      "0.methods.0.endpoint",
+    );
+  });
+
+  it("blames the cron, the time zone or the method of a schedule", () => {
+    for (const cron of ["", "* * * *", "* * * * * * *", "60 * * * *", "a b c d e", "0 0 30 2 *"]) {
+      assert.equal(blamed(fn("a", { schedules: [at("a", cron)] })), "0.schedules.0.cron", cron);
+    }
+    for (const timeZone of ["", "Mars/Olympus", "+09:00"]) {
+      assert.equal(
+        blamed(fn("a", { schedules: [at("a", "0 3 * * *", timeZone)] })),
+        "0.schedules.0.timeZone",
+        timeZone,
+      );
+    }
+    assert.equal(blamed(fn("a", { schedules: [at("b")] })), "0.schedules.0.method");
+    const endpoint = { name: "a", kind: "endpoint", endpoint: { name: "x" } };
+    assert.equal(blamed(fn("a", { methods: [endpoint], schedules: [at("a")] })), "0.schedules.0.method");
+  });
+});
