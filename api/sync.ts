@@ -104,32 +104,40 @@ export class Syncs {
     const { sql, clock, wakes } = this.#deps;
     const now = new Date(clock.now());
     const touched = await sql.begin((tx) => observe(tx, now, nodeId, request));
-    if (touched === NOTHING) return;
     wakeTouched(wakes, touched);
-    wakes.wake("tick");
+    // A container that is ready needs no decision; room that came free does.
+    if (touched.nodeIds.length > 0 || touched.functionIds.length > 0) wakes.wake("tick");
   }
 }
 
 async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest): Promise<Touched> {
-  const running = request.containers.filter((container) => container.observed !== "exited").map(({ id }) =>
-    id
-  );
-  const alive = running.length === 0 ? new Set() : await nodes.aliveAmong(tx, nodeId, running);
-  const clean = running.every((id) => alive.has(id));
-  const lease = await nodes.renew(tx, now, { nodeId, session: request.session, clean });
-  if (lease === null) {
+  const node = await nodes.renew(tx, now, { nodeId, session: request.session });
+  if (node === null) {
     throw new PlatformError("conflict", "Cannot sync: the node has joined anew since, this session is over");
   }
-  const changed = await nodes.observeRunning(tx, now, nodeId, request.containers);
+  if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
+  const becameReady = await nodes.observeRunning(tx, now, nodeId, request.containers);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>
     observed === "exited" ? [{ id, exit: storable(exit) }] : []
   );
-  const ended = await containersExited(tx, now, { nodeId, exits, heldLeases: request.leases });
+  if (becameReady || exits.length > 0) {
+    const ended = await containersExited(tx, now, { nodeId, exits, heldLeases: request.leases });
+    return becameReady ? union(ended, { ...NOTHING, containers: 1 }) : ended;
+  }
+  // In a quiet moment: calls that were lost on their way to the node.
   const before = new Date(now.getTime() - LEASE_IN_FLIGHT_MS);
   const strays = await openLeasesNotHeld(tx, nodeId, request.leases, before);
-  const stray = await loseLeases(tx, now, strays, STRAY);
-  const quiet = !changed && ended.containers === 0 && strays.length === 0;
-  return quiet ? NOTHING : union(ended, { ...NOTHING, ...stray, containers: changed ? 1 : 0 });
+  return strays.length === 0 ? NOTHING : { ...NOTHING, ...await loseLeases(tx, now, strays, STRAY) };
+}
+
+/**
+ * A node that was lost is up again once its runner has no containers that are given up: until then they hold GPUs that the
+ * store believes free.
+ */
+async function rejoinIfClean(tx: Sql, nodeId: string, { containers }: SyncRequest): Promise<void> {
+  const running = containers.filter(({ observed }) => observed !== "exited").map(({ id }) => id);
+  const alive = await nodes.aliveAmong(tx, nodeId, running);
+  if (running.every((id) => alive.has(id))) await nodes.rejoin(tx, nodeId);
 }
 
 const STRAY = {

@@ -130,7 +130,15 @@ async function keepRunner({ job, options, folder, parts, log }: Start, platform:
   });
   const { socket, runner: data } = folder;
   const start = () =>
-    startRunner({ socket, data, token, simulateGpus: options.simulatedGpus?.text, clock, log });
+    startRunner({
+      socket,
+      data,
+      token,
+      simulateGpus: options.simulatedGpus?.text,
+      poolSize: options.poolSize,
+      clock,
+      log,
+    });
   await parts.keep({ part: "runner", start, clock, log });
 }
 

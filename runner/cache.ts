@@ -1,4 +1,4 @@
-/** Bundles on this node, by digest: fetched once, checked, unpacked once, copied into each slot that needs one. */
+/** Bundles on this node, by digest: fetched once, checked, unpacked once, copied to each container that needs one. */
 import { z } from "zod";
 import { StartError } from "./engine.ts";
 
@@ -7,22 +7,33 @@ const Bundle = z.object({
   version: z.literal(1),
   files: z.record(z.string(), z.union([z.string(), z.object({ base64: z.base64() })])),
 });
+/** An unpacked bundle. */
+export interface Unpacked {
+  readonly folder: string;
+  /** Paths inside it, folders before what is in them. */
+  readonly entries: readonly { readonly path: string; readonly isFolder: boolean }[];
+  readonly bytes: number;
+}
+
+/** Smaller ones are copied at once: a few file operations take less time than a round through the thread pool. */
+const COPY_AT_ONCE_BYTES = 1024 * 1024;
+
 type Content = z.infer<typeof Bundle>["files"][string];
 
 export class BundleCache {
   readonly #folder: string;
   /** Under way or done. */
-  readonly #unpacked = new Map<string, Promise<string>>();
+  readonly #unpacked = new Map<string, Promise<Unpacked>>();
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** The folder of an unpacked bundle; `fetch` brings its bytes when they are not here. */
-  async get(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<string> {
+  /** An unpacked bundle; `fetch` brings its bytes when they are not here. */
+  async get(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
     for (let others = this.#unpacked.get(digest); others !== undefined; others = this.#unpacked.get(digest)) {
-      const folder = await others.catch(() => null);
-      if (folder !== null) return folder; // else whoever fetched it failed, or was stopped
+      const bundle = await others.catch(() => null);
+      if (bundle !== null) return bundle; // else whoever fetched it failed, or was stopped
     }
     const unpacking = this.#obtain(digest, fetch);
     this.#unpacked.set(digest, unpacking);
@@ -30,9 +41,9 @@ export class BundleCache {
     return await unpacking;
   }
 
-  async #obtain(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<string> {
+  async #obtain(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
     const folder = `${this.#folder}/${digest}`;
-    if (await exists(folder)) return folder;
+    if (await exists(folder)) return await survey(folder);
     const bytes = await fetch();
     await check(digest, bytes);
     const files = parseBundle(bytes);
@@ -41,7 +52,7 @@ export class BundleCache {
     await Deno.remove(temporary, { recursive: true }).catch(() => {});
     await unpack(files, temporary);
     await Deno.rename(temporary, folder);
-    return folder;
+    return await survey(folder);
   }
 }
 
@@ -80,12 +91,28 @@ async function unpack(files: Record<string, Content>, folder: string): Promise<v
   }
 }
 
-/** Copies a folder. Copies, not links: what runs there may write to them. */
-export async function copyTree(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to, { recursive: true });
-  for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory) await copyTree(`${from}/${name}`, `${to}/${name}`);
-    else await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+async function survey(folder: string): Promise<Unpacked> {
+  const entries: Unpacked["entries"][number][] = [];
+  let bytes = 0;
+  const visit = async (inside: string): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(`${folder}/${inside}`)) {
+      const path = `${inside}${name}`;
+      entries.push({ path, isFolder: isDirectory });
+      if (isDirectory) await visit(`${path}/`);
+      else bytes += (await Deno.stat(`${folder}/${path}`)).size;
+    }
+  };
+  await visit("");
+  return { folder, entries, bytes };
+}
+
+/** Copies a bundle. A copy, not links: what runs there may write to it. */
+export async function copyBundle({ folder, entries, bytes }: Unpacked, to: string): Promise<void> {
+  Deno.mkdirSync(to);
+  for (const { path, isFolder } of entries) {
+    if (isFolder) Deno.mkdirSync(`${to}/${path}`);
+    else if (bytes <= COPY_AT_ONCE_BYTES) Deno.copyFileSync(`${folder}/${path}`, `${to}/${path}`);
+    else await Deno.copyFile(`${folder}/${path}`, `${to}/${path}`);
   }
 }
 

@@ -10,6 +10,7 @@ export interface RunnerOptions {
   readonly token: string;
   readonly data: string;
   readonly simulateGpus: string | undefined;
+  readonly poolSize: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -22,10 +23,23 @@ const STOP_DEADLINE_MS = 20_000;
 
 /** Starts the runner; resolves when it has joined. */
 export async function startRunner(options: RunnerOptions): Promise<Running> {
-  const { socket, token, data, simulateGpus, clock, log } = options;
+  const { socket, token, data, simulateGpus, poolSize, clock, log } = options;
   const gpus = simulateGpus === undefined ? [] : ["--simulate-gpus", simulateGpus];
+  const pool = poolSize === undefined ? [] : ["--pool-size", String(poolSize)];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", MAIN, "--json", "--parent-pid", String(Deno.pid), "--data", data, ...gpus],
+    args: [
+      "run",
+      "--quiet",
+      "-A",
+      MAIN,
+      "--json",
+      "--parent-pid",
+      String(Deno.pid),
+      "--data",
+      data,
+      ...gpus,
+      ...pool,
+    ],
     env: { BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token, NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",

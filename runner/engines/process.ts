@@ -5,7 +5,7 @@
 import { setImmediate } from "node:timers";
 import type { Assignment, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
 import type { Clock, Log } from "../../sdk/ports.ts";
-import { type BundleCache, copyTree } from "../cache.ts";
+import { type BundleCache, copyBundle, type Unpacked } from "../cache.ts";
 import {
   type Channel,
   type Child,
@@ -75,10 +75,10 @@ export class ProcessEngine implements Engine {
 
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache } = this.#deps;
-    const folder = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    const bundle = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
     const pooled = this.#poolable(assignment) ? this.#pool.take() : null;
-    if (pooled === null) return await this.#startFresh(assignment, folder, context);
-    await copyTree(folder, appFolder(pooled.slot));
+    if (pooled === null) return await this.#startFresh(assignment, bundle, context);
+    await copyBundle(bundle, appFolder(pooled.slot));
     return this.#guest(pooled, assignment.spec);
   }
 
@@ -99,16 +99,16 @@ export class ProcessEngine implements Engine {
       external.length === 0 && spec.memory <= POOL_MEMORY && simulated;
   }
 
-  async #startFresh(assignment: Assignment, folder: string, { signal, say }: StartContext): Promise<Guest> {
+  async #startFresh(assignment: Assignment, bundle: Unpacked, { signal, say }: StartContext): Promise<Guest> {
     const { spec, external } = assignment;
     const slot = await this.#deps.slots.create();
     try {
       await this.#deps.installs.external(external, say);
       const command = await this.#command(assignment, slot, say);
-      if (spec.body === "python") await copyTree(folder, appFolder(slot)); // its working folder must be there
+      if (spec.body === "python") await copyBundle(bundle, appFolder(slot)); // its working folder must be there
       const [program] = await Promise.all([
         this.#launch(slot, command, { mayFork: mayFork(spec), signal }),
-        spec.body === "ts" ? copyTree(folder, appFolder(slot)) : null,
+        spec.body === "ts" ? copyBundle(bundle, appFolder(slot)) : null,
       ]);
       return this.#guest(program, spec);
     } catch (error) {

@@ -1,5 +1,6 @@
 /** Nodes as their runners keep them: joining, the lease of a session, and what is wanted on them. */
 import type { Assignment, Gpu, ObservedContainer } from "../../sdk/protocol.ts";
+import { nodeMachine, type NodeState } from "../states.ts";
 import type { Sql } from "./connect.ts";
 
 /** How long a node counts as up after it was last heard. */
@@ -55,24 +56,23 @@ export async function nodeOfCredential(sql: Sql, hash: string): Promise<string |
   return row?.id ?? null;
 }
 
-/**
- * Prolongs the session's lease; null when the session is over, since the runner has joined anew.
- *
- * A lost node is up again once its runner has no containers that are not wanted any more (`clean`): until then they hold
- * GPUs that the store believes free.
- */
+/** Prolongs the session's lease; null when the session is over, since the runner has joined anew. */
 export async function renew(
   sql: Sql,
   now: Date,
-  { nodeId, session, clean }: { nodeId: string; session: string; clean: boolean },
-): Promise<{ revision: number } | null> {
+  { nodeId, session }: { nodeId: string; session: string },
+): Promise<{ state: NodeState } | null> {
   const until = new Date(now.getTime() + NODE_LEASE_MS);
-  const [row] = await sql<{ revision: number }[]>`
-    update node set seen_at = ${now}, lease_until = ${until},
-      state = case when state = 'lost' and ${clean} then 'up' else state end
+  const [row] = await sql<{ state: NodeState }[]>`
+    update node set seen_at = ${now}, lease_until = ${until}
     where id = ${nodeId} and session = ${session}
-    returning revision`;
+    returning state`;
   return row ?? null;
+}
+
+/** A node that was lost is up again. */
+export async function rejoin(sql: Sql, nodeId: string): Promise<void> {
+  await sql`update node set state = ${nodeMachine.lost.rejoin} where id = ${nodeId} and state = 'lost'`;
 }
 
 /** Containers that the runner should have, with all that is needed to start them. */
@@ -99,7 +99,7 @@ export async function wanted(
   return { revision: rows[0]?.revision ?? 0, containers };
 }
 
-/** Notes containers that have come to start or to be ready; returns whether anything was new. */
+/** Notes containers that have come to start or to be ready; returns whether one is ready now. */
 export async function observeRunning(
   sql: Sql,
   now: Date,
@@ -108,7 +108,7 @@ export async function observeRunning(
 ): Promise<boolean> {
   const alive = observed.filter((container) => container.observed !== "exited");
   if (alive.length === 0) return false;
-  const rows = await sql`
+  const rows = await sql<{ observed: string }[]>`
     update container set observed = seen.observed,
       address = seen.address,
       ready_at = case when seen.observed = 'ready' then ${now}::timestamptz end,
@@ -116,8 +116,8 @@ export async function observeRunning(
     from json_to_recordset(${JSON.stringify(alive)}::text::json) as seen(id text, observed text, address text)
     where container.id = seen.id and container.node_id = ${nodeId}
       and (container.observed = 'pending' or (container.observed = 'starting' and seen.observed = 'ready'))
-    returning container.id`;
-  return rows.length > 0;
+    returning container.observed`;
+  return rows.some((row) => row.observed === "ready");
 }
 
 /** Those of `ids` that the store holds to be alive on a node. */

@@ -55,7 +55,7 @@ export class StoreRunner {
 
   /** Prolongs the node's lease. */
   async sync(): Promise<void> {
-    await renew(this.#sql, this.#now, { nodeId: this.node, session: `s${this.#session}`, clean: true });
+    await renew(this.#sql, this.#now, { nodeId: this.node, session: `s${this.#session}` });
   }
 
   /** Its live containers, oldest first. */

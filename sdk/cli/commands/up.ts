@@ -15,7 +15,12 @@ export interface UpOptions {
   readonly dataDir: string;
   /** GPUs to count and give away though there are none: as they were written, and as they are. */
   readonly simulatedGpus: { readonly text: string; readonly gpus: readonly Gpu[] } | undefined;
+  /** Guests kept started ahead; undefined leaves it to the runner. */
+  readonly poolSize: number | undefined;
 }
+
+/** Each holds about 50 MB. */
+const POOL_MAX = 64;
 
 /** What is used of `api/up.ts`. */
 export interface UpModule {
@@ -31,6 +36,7 @@ interface Flags {
   readonly host: string;
   readonly data: string;
   readonly simulateGpus?: string;
+  readonly poolSize?: number;
 }
 
 const PORT_MAX = 65_535;
@@ -47,10 +53,11 @@ export const up: Declare = (program, cli) => {
     .option("--host <host>", "address to listen on", "127.0.0.1")
     .option("--data <dir>", "folder of all data", ".berth")
     .option("--simulate-gpus <spec>", "count and give away GPUs that are not there, such as 8xH100:80GiB")
-    .action(cli.action<Flags>(async (job, { host, port, data, simulateGpus: text }) => {
+    .option("--pool-size <n>", "guests kept started ahead, for quick cold starts; 0 for none", poolSizeOf)
+    .action(cli.action<Flags>(async (job, { host, port, data, simulateGpus: text, poolSize }) => {
       const { up } = await load<UpModule>("api/up.ts");
       const simulatedGpus = text === undefined ? undefined : { text, gpus: await readGpus(text) };
-      return await up(job, { host, port, dataDir: resolve(job.shell.cwd, data), simulatedGpus });
+      return await up(job, { host, port, dataDir: resolve(job.shell.cwd, data), simulatedGpus, poolSize });
     }));
 };
 
@@ -74,6 +81,14 @@ async function readGpus(text: string): Promise<Gpu[]> {
   } catch (error) {
     throw usageError((error as Error).message);
   }
+}
+
+function poolSizeOf(text: string): number {
+  const size = Number(text);
+  if (Number.isInteger(size) && size >= 0 && size <= POOL_MAX) return size;
+  throw usageError(
+    `Cannot keep ${text} guests started ahead: --pool-size must be a whole number from 0 to ${POOL_MAX}`,
+  );
 }
 
 function portOf(text: string): number {
