@@ -189,12 +189,10 @@ async function postJson(
   }
 }
 
-async function send({ address, fetch }: ApiDeps, path: string, init: RequestInit): Promise<Response> {
+async function send(deps: ApiDeps, path: string, init: RequestInit): Promise<Response> {
+  const { origin, client } = deps.address;
   try {
-    return await fetch(
-      address.origin + path,
-      address.client === undefined ? init : { ...init, client: address.client },
-    );
+    return await deps.fetch(origin + path, client === undefined ? init : { ...init, client });
   } catch (cause) {
     throw new ApiAway("Cannot reach the api", { cause });
   }

@@ -29,22 +29,22 @@ export class BundleCache {
     this.#folder = folder;
   }
 
-  /** An unpacked bundle; `fetch` brings its bytes when they are not here. */
-  async get(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
+  /** An unpacked bundle; `download` brings its bytes when they are not here. */
+  async get(digest: string, download: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
     for (let others = this.#unpacked.get(digest); others !== undefined; others = this.#unpacked.get(digest)) {
       const bundle = await others.catch(() => null);
       if (bundle !== null) return bundle; // else whoever fetched it failed, or was stopped
     }
-    const unpacking = this.#obtain(digest, fetch);
+    const unpacking = this.#obtain(digest, download);
     this.#unpacked.set(digest, unpacking);
     unpacking.catch(() => this.#unpacked.delete(digest));
     return await unpacking;
   }
 
-  async #obtain(digest: string, fetch: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
+  async #obtain(digest: string, download: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
     const folder = `${this.#folder}/${digest}`;
     if (await exists(folder)) return await survey(folder);
-    const bytes = await fetch();
+    const bytes = await download();
     await check(digest, bytes);
     const files = parseBundle(bytes);
     // Unpacked beside its place and then moved there: a half one is never taken for whole.

@@ -38,6 +38,8 @@ const PARK_MS = 10_000;
 const COMPANY_MS = 8;
 /** Log lines and events without a report wait this long for company. */
 const RECORDS_MS = 20;
+/** Pause before parking when nothing is free. */
+const LINGER_MS = 15;
 const MISSED_MAX = 1_000;
 const FREE_CALLS_MAX = 10_000;
 /** A batch is refused as a whole when something in it cannot be stored. */
@@ -53,6 +55,7 @@ export class Exchange {
   #failures = 0;
   #notBefore = 0;
   #sentAt = 0;
+  #answeredAt = -LINGER_MS;
   #urgent = false;
   #enough = 1;
   #inputCharacters = 1;
@@ -98,8 +101,13 @@ export class Exchange {
     if (outbox.crowded) return 0;
     if (outbox.reports > 0) return this.#urgent ? 0 : this.#sentAt + COMPANY_MS - now;
     if (!outbox.empty) return this.#sentAt + RECORDS_MS - now;
-    if (this.#parked === null) return this.#notBefore - now;
+    if (this.#parked === null) return this.#parkAt() - now;
     return this.#urgent && this.#freeGrew(this.#parked) ? this.#notBefore - now : Infinity;
+  }
+
+  /** With nothing free only cancels can come: the report of a short call is sooner, and shall not find us busy. */
+  #parkAt(): number {
+    return this.#free().size > 0 ? this.#notBefore : Math.max(this.#notBefore, this.#answeredAt + LINGER_MS);
   }
 
   #freeGrew(parked: ReadonlyMap<string, number>): boolean {
@@ -173,6 +181,7 @@ export class Exchange {
         events: batch?.events ?? [],
         waitMs: batch === null ? PARK_MS : 0,
       }, signal);
+      this.#answeredAt = clock.now();
       this.#missed = this.#missed.filter((one) => !missed.includes(one));
       this.#take(reply, characters);
     } catch (error) {

@@ -1,4 +1,5 @@
 /** The whole policy on one page: from what is to what shall change. Pure; the plan leaves nothing to choose. */
+import type { Failure } from "../sdk/protocol.ts";
 import { type Crew, crewOf, idledOut, isRefused, staleBusy, windowEnd } from "./crew.ts";
 import { deadline, dismiss, losses, overdue, unwanted } from "./leave.ts";
 import type { Container, Ending, Fn, Node, Plan, Refusal, Snapshot } from "./model.ts";
@@ -36,7 +37,7 @@ export function plan(snapshot: Snapshot, now: number, newContainerId: () => stri
     start: staffing.start,
     end: [...ending, ...staffing.evict],
     busy: crews.flatMap((crew) => staleBusy(crew, now)),
-    refuse: crews.flatMap(refusal),
+    refuse: crews.flatMap((crew) => refusal(crew, now)),
     fire: snapshot.schedules.map((schedule) => fire(schedule, now)),
     due: hasCome(snapshot.nextDueAt, now),
     expired: hasCome(snapshot.nextExpiryAt, now),
@@ -61,11 +62,15 @@ function newReason(crew: Crew, { start, obstacles }: Staffing, now: number): Pla
   return reason === waiting ? [] : [{ functionId: id, reason }];
 }
 
-function refusal({ fn, ready }: Crew): Refusal[] {
+/** Calls that nothing will ever run: of a function that can't be started, or that is no more (they came back from a lease). */
+function refusal({ fn, ready }: Crew, now: number): Refusal[] {
+  if (fn.removed && fn.demand.queued > 0) return [{ functionId: fn.id, until: now, failure: REMOVED }];
   if (!isRefused(fn, ready)) return [];
   const { lastAt, message } = fn.startFailures!;
   return [{ functionId: fn.id, until: lastAt, failure: { kind: "start_failed", message, retryable: true } }];
 }
+
+const REMOVED: Failure = { kind: "cancelled", message: "The function was removed", retryable: false };
 
 const hasCome = (at: number | null, now: number): boolean => at !== null && at <= now;
 

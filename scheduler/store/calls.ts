@@ -1,5 +1,6 @@
 /** Calls as they are created and queued: batches, their inputs, and the ranges of them that wait. */
 import type { Failure } from "../../sdk/protocol.ts";
+import { RESULT_STATES } from "../states.ts";
 import type { Sql } from "./connect.ts";
 
 export * from "./leases.ts";
@@ -140,6 +141,7 @@ export async function failQueued(
   failure: Failure,
   until: Date = now,
 ): Promise<number[]> {
+  const state = RESULT_STATES.indexOf(failure.kind === "cancelled" ? "cancelled" : "failed");
   const rows = await sql<{ batchId: number }[]>`
     with gone as (
       delete from ready where function_id = ${functionId} and due_at is null and since <= ${until}
@@ -147,9 +149,8 @@ export async function failQueued(
     ),
     ended as (
       insert into result (batch_id, idx, state, value, ended_at)
-      select batch_id, generate_series(lo, hi - 1), 1, ${
-    JSON.stringify(failure)
-  }::text::json, ${now} from gone
+      select batch_id, generate_series(lo, hi - 1), ${state}, ${JSON.stringify(failure)}::text::json, ${now}
+      from gone
       on conflict (batch_id, idx) do nothing
     )
     select distinct batch_id from gone`;

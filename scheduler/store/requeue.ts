@@ -75,6 +75,13 @@ export async function retry(
       on conflict (batch_id, lo) do nothing
       returning function_id
     ),
+    told as ( -- the runner counts its own events from zero
+      insert into event (batch_id, idx, lease_id, n, attempt, at, kind, data)
+      select batch_id, idx, lease_id, -1, attempt, ${now}, 'retry', json_build_object('failure', failure)
+      from failed
+      where not exists (select from unwanted where unwanted.batch_id = failed.batch_id and unwanted.idx = failed.idx)
+      on conflict do nothing
+    ),
     counted as (select lease_id, count(*)::int as n from failed group by lease_id),
     closed as (
       update lease set remaining = remaining - counted.n from counted where lease.id = counted.lease_id
@@ -204,6 +211,12 @@ export async function loseLeases(
     ),
     islands as (
       select *, idx - row_number() over (partition by id order by idx) as island from decided where again and not cancelled
+    ),
+    told as (
+      insert into event (batch_id, idx, lease_id, n, attempt, at, kind, data)
+      select batch_id, idx, id, -1, attempt, ${now}, 'retry', json_build_object('failure', ${text}::text::json)
+      from decided where again and not cancelled
+      on conflict do nothing
     ),
     queued as (
       insert into ready (batch_id, lo, hi, function_id, priority, attempt, since)

@@ -40,6 +40,10 @@ export const sleeps = app.function({ scale }, (_: null, ctx) => new Promise((_, 
   ctx.signal.addEventListener("abort", () => reject(new Error("told to stop")));
 }));
 export const reads = app.function({ scale }, () => Deno.readTextFile("/etc/passwd"));
+export const works = app.function({ scale }, () => {
+  const end = Date.now() + 500;
+  while (Date.now() < end);
+});
 export const echo = app.function({ scale }, (input: unknown) => input);
 `;
 
@@ -128,6 +132,11 @@ describe("a function that", () => {
       body.items.map(({ attempt, state }) => [attempt, state]).sort(),
       [[1, "failed"], [2, "failed"], [3, "succeeded"]],
     );
+    const events = await platform.ask<{ items: { kind: string; failure?: { message: string } }[] }>(
+      `/v1/calls/${call.id}/events`,
+    );
+    const retries = events.body.items.filter(({ kind }) => kind === "retry");
+    assert.deepEqual(retries.map(({ failure }) => failure?.message), ["not yet", "not yet"]);
   });
 
   it("runs ends as cancelled when asked", async () => {
@@ -143,6 +152,12 @@ describe("a function that", () => {
 
   it("touches what it has no permission for fails and names the permission", async () => {
     assert.match((await failure("reads")).message, /read access/);
+  });
+
+  it("computes is charged the CPU time it took", async () => {
+    const { usage } = await platform.call("odd/works", null);
+    assert.ok(usage.cpuSeconds > 0.1 && usage.cpuSeconds < 2, JSON.stringify(usage));
+    assert.ok(usage.wallSeconds >= 0.5, JSON.stringify(usage));
   });
 
   it("gets any JSON gives it back unchanged", async () => {

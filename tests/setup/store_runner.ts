@@ -6,7 +6,7 @@ import {
   containersLost,
   containersOfOtherSessions,
 } from "../../scheduler/store/containers.ts";
-import { join, observeRunning, renew } from "../../scheduler/store/nodes.ts";
+import { join, observeRunning, rejoin, renew } from "../../scheduler/store/nodes.ts";
 import type { Clock } from "../../sdk/ports.ts";
 import type { Exit, Gpu } from "../../sdk/protocol.ts";
 
@@ -56,6 +56,7 @@ export class StoreRunner {
   /** Prolongs the node's lease. */
   async sync(): Promise<void> {
     await renew(this.#sql, this.#now, { nodeId: this.node, session: `s${this.#session}` });
+    await rejoin(this.#sql, this.node);
   }
 
   /** Its live containers, oldest first. */

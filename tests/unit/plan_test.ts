@@ -310,6 +310,14 @@ describe("plan() refuses calls", () => {
   const startFailures = { count: 3, lastAt: NOW, message: "Error: boom" };
   const demand = { queued: 2, queuedSince: NOW - 1 };
 
+  it("of a function that was removed while they ran and came back", () => {
+    const made = planOf({ functions: [fn({ removed: true, demand: { queued: 2, queuedSince: NOW } })] });
+    assert.deepEqual(made.refuse.map(({ functionId, failure }) => [functionId, failure.kind]), [[
+      1,
+      "cancelled",
+    ]]);
+  });
+
   it("whose function failed to start three times in a row, with what it said", () => {
     const made = planOf({ functions: [fn({ demand, startFailures })] });
     assert.deepEqual(made.refuse, [{

@@ -101,10 +101,11 @@ const claim = (container: string, lease = 1): Claim => ({
 
 describe("Exchange", () => {
   it("parks one when there is nothing to tell, and another when that is answered", async () => {
-    const { asked, end } = await setup();
+    const { asked, clock, end } = await setup();
     assert.equal(asked.length, 1);
     assert.deepEqual([asked[0]!.request.reports, asked[0]!.request.waitMs], [[], 10_000]);
     await asked[0]!.answer();
+    await clock.advance(15);
     assert.equal(asked.length, 2);
     assert.equal(asked[1]!.request.seq, 2);
     await end();
@@ -167,6 +168,7 @@ describe("Exchange", () => {
     await asked[3]!.answer();
     assert.equal(outbox.settled, true);
     await asked[0]!.answer();
+    await clock.advance(15);
     assert.deepEqual(asked[4]!.request.missed, []);
     await end();
   });
@@ -182,6 +184,15 @@ describe("Exchange", () => {
     exchange.wake();
     await settle();
     assert.deepEqual(asked[1]!.request.free, [{ container: "ctr_1", calls: 4 }]);
+    await end();
+  });
+
+  it("parks the next at once while something is free", async () => {
+    const one = new Container();
+    one.calls = 1;
+    const { asked, end } = await setup({ ctr_1: one });
+    await asked[0]!.answer();
+    assert.equal(asked.length, 2);
     await end();
   });
 
