@@ -29,7 +29,7 @@ const TICK_IDLE_MS = 200;
  * Pause before the next sync is parked: a container that has just been wanted is often ready sooner, and then its start needs no
  * sync of its own on the way of the request that waits for it.
  */
-const PARK_AFTER_MS = 40;
+const PARK_AFTER_MS = 25;
 /** Syncs on their way at a time: one parked, one that tells news. */
 const SYNCS_MAX = 2;
 /** Time for the last reports to arrive when the runner stops. */

@@ -1,0 +1,144 @@
+import { describe, it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { Agent } from "../../runner/agent.ts";
+import { apiAddress, RunnerApi } from "../../runner/api.ts";
+import { type Random, silentLog } from "../../sdk/ports.ts";
+import { ManualClock, settle } from "../setup/manual_clock.ts";
+import { ScriptedEngine } from "../setup/scripted_guest.ts";
+
+const MACHINE = { name: "n", pool: "default", host: "h", cpu: 4, memory: 1_024, gpus: [] };
+
+type Answer = (verb: string, body: { token?: string; session?: string }) => Response | null;
+
+/** An agent whose requests the test answers; null is a lost connection. Long polls that are answered with `park` wait for ever. */
+function setup(answer: Answer, { orphaned = (): boolean => false, tokens = ["token"] } = {}) {
+  const clock = new ManualClock();
+  const asked: string[] = [];
+  let seeds = 0;
+  const random: Random = { next: () => 0, bytes: (n) => new Uint8Array(n).fill(++seeds) };
+  const fetch = (url: string | URL, init: RequestInit = {}): Promise<Response> => {
+    const verb = new URL(url).pathname.split("/")[4] ?? "join";
+    const body = JSON.parse(String(init.body));
+    asked.push(verb === "join" ? `join ${body.token} ${body.session.slice(0, 2)}` : verb);
+    const response = answer(verb, body);
+    if (response === null) return Promise.reject(new Error("connection refused"));
+    if (response.status !== 299) return Promise.resolve(response);
+    return new Promise((_, reject) =>
+      init.signal!.addEventListener("abort", () => reject(new Error("aborted")))
+    );
+  };
+  const joined: string[] = [];
+  const agent = new Agent({
+    api: new RunnerApi({ address: apiAddress("http://berth"), fetch, clock }),
+    engine: new ScriptedEngine(),
+    machine: MACHINE,
+    clock,
+    random,
+    log: silentLog,
+    tokens: () => Promise.resolve(tokens),
+    joined: ({ node }) => {
+      joined.push(node.credential);
+      return Promise.resolve();
+    },
+    orphaned,
+    graceMs: 100,
+    drainMs: 100,
+  });
+  const state = { over: false };
+  const ran = agent.run().then(() => state.over = true);
+  return { agent, clock, asked, joined, ran, state };
+}
+
+const JOINED = () => Response.json({ id: "node_1", credential: "credential" });
+const PARKED = () => new Response(null, { status: 299 });
+
+describe("Agent", () => {
+  it("tries until the api is there, with growing pauses", async () => {
+    let tries = 0;
+    const { agent, clock, asked, ran } = setup((verb) =>
+      verb !== "join" ? PARKED() : tries++ < 3 ? null : JOINED()
+    );
+    await clock.advance(49);
+    assert.equal(asked.length, 1);
+    await clock.advance(1 + 100 + 200);
+    assert.deepEqual(asked.slice(0, 4), Array(4).fill("join token 01"));
+    assert.deepEqual(asked.slice(4).sort(), ["exchange", "sync"]);
+    agent.stop();
+    await clock.advance(1_000);
+    await ran;
+  });
+
+  it("joins with the token when its credential is refused, and keeps the new one", async () => {
+    const refuse = () => Response.json({ error: { message: "unknown" } }, { status: 401 });
+    const { agent, clock, asked, joined, ran } = setup(
+      (verb, { token }) => verb !== "join" ? PARKED() : token === "old" ? refuse() : JOINED(),
+      { tokens: ["old", "token"] },
+    );
+    await settle();
+    await settle();
+    assert.deepEqual(asked.slice(0, 2), ["join old 01", "join token 01"]);
+    assert.deepEqual(joined, ["credential"]);
+    agent.stop();
+    await clock.advance(1_000);
+    await ran;
+  });
+
+  it("joins anew, as another session, when the api no longer knows the one it has", async () => {
+    let known = true;
+    const { agent, clock, asked, ran } = setup((verb) => {
+      if (verb === "join") return JOINED();
+      if (known) known = false;
+      else return PARKED();
+      return Response.json({ error: { message: "over" } }, { status: 409 });
+    });
+    await clock.advance(2_000);
+    assert.deepEqual(asked.filter((one) => one.startsWith("join")), ["join token 01", "join token 02"]);
+    agent.stop();
+    await clock.advance(1_000);
+    await ran;
+  });
+
+  it("ends when its parent is gone and the api has been silent for 30 s, not before", async () => {
+    let orphan = false;
+    const { clock, state, ran } = setup((verb) => verb === "join" ? JOINED() : null, {
+      orphaned: () => orphan,
+    });
+    await clock.advance(60_000);
+    assert.equal(state.over, false);
+    orphan = true;
+    await clock.advance(1_000);
+    await ran;
+    assert.equal(state.over, true);
+  });
+
+  it("goes on without its parent while the api answers", async () => {
+    const sync = () => Response.json({ revision: 1, containers: [] });
+    const { agent, clock, state, ran } = setup(
+      (verb) => verb === "join" ? JOINED() : verb === "sync" ? sync() : PARKED(),
+      { orphaned: () => true },
+    );
+    await clock.advance(3_000);
+    for (let i = 0; i < 40; i++) await clock.advance(1_000);
+    assert.equal(state.over, false);
+    agent.stop();
+    await clock.advance(1_000);
+    await ran;
+  });
+
+  it("ends when it is told to while it joins", async () => {
+    const { agent, clock, ran } = setup(() => null);
+    await clock.advance(500);
+    agent.stop();
+    await clock.advance(2_000);
+    await ran;
+  });
+});
+
+describe("apiAddress()", () => {
+  it("refuses what is no address", () => {
+    for (const text of ["", "localhost:80", "ftp://x", "unix:relative"]) {
+      assert.throws(() => apiAddress(text), /Cannot use api address/, text);
+    }
+    assert.equal(apiAddress("http://h:1/path").origin, "http://h:1");
+  });
+});
