@@ -1,0 +1,65 @@
+import { after, before, describe, it } from "node:test";
+import assert from "node:assert/strict";
+import type { Call } from "../../sdk/protocol.ts";
+import { Platform } from "../setup/platform.ts";
+import { untilTrue } from "../setup/until.ts";
+
+const example = (name: string): string => new URL(`../../sdk/examples/${name}`, import.meta.url).pathname;
+
+describe("each example runs as its header says", () => {
+  let platform: Platform;
+  before(async () => {
+    platform = await Platform.up();
+  });
+  after(() => platform[Symbol.asyncDispose]());
+
+  const run = async (file: string, input: unknown, entry = ""): Promise<unknown> => {
+    const { code, stdout, stderr } = await platform.berth(
+      ...["run", example(file) + entry, "--input", JSON.stringify(input), "--json"],
+    );
+    assert.equal(code, 0, stderr + stdout);
+    return (JSON.parse(stdout.trim().split("\n").at(-1)!) as Call).result;
+  };
+  const deploy = async (file: string): Promise<Map<string, string>> => {
+    const { code, stdout, stderr } = await platform.berth("deploy", example(file), "--json");
+    assert.equal(code, 0, stderr);
+    const { endpoints } = JSON.parse(stdout) as { endpoints: { name: string; url: string }[] };
+    return new Map(endpoints.map(({ name, url }) => [name, url]));
+  };
+
+  it("hello.ts: a function", async () => {
+    assert.equal(await run("hello.ts", "world"), "Hello, world!");
+  });
+
+  it("map.ts: many calls from inside another", async () => {
+    assert.deepEqual(await run("map.ts", 1000, ":primesBelow"), { tried: 1000, primes: 168 });
+  });
+
+  it("stream.ts: a generator", async () => {
+    assert.equal(await run("stream.ts", { from: 2 }), "lift-off");
+  });
+
+  it("python.ts: a function in Python", async () => {
+    const { mean, stdev } = await run("python.ts", { numbers: [3, 1, 4, 1, 5] }) as {
+      mean: number;
+      stdev: number;
+    };
+    assert.equal(mean, 2.8);
+    assert.ok(Math.abs(stdev - 1.6) < 1e-9);
+  });
+
+  it("endpoint.ts: a handler, and server-sent events as they are made", async () => {
+    const urls = await deploy("endpoint.ts");
+    assert.equal(await (await fetch(`${urls.get("greet")}/world`)).text(), "Hello, world!\n");
+    const events = await (await fetch(urls.get("clock")!)).text();
+    assert.equal(events, "data: tick 1\n\ndata: tick 2\n\ndata: tick 3\n\n");
+  });
+
+  it("schedule.ts: a cron that really fires", async () => {
+    await deploy("schedule.ts");
+    await untilTrue("the counter has ticked", async () => {
+      const { body } = await platform.ask<{ items: Call[] }>("/v1/calls?app=schedule&state=succeeded");
+      return body.items.some((call) => call.function === "Counter.tick");
+    });
+  });
+});
