@@ -1,7 +1,7 @@
 /** Builds the api with its scheduler, gateway and store. `berth up` calls it; run as a program it serves an existing database. */
 import { migrate } from "../migrations/migrate.ts";
 import { createScheduler } from "../scheduler/loop.ts";
-import { connect, type Pool } from "../scheduler/store/connect.ts";
+import { connect, type ConnectOptions, type Pool } from "../scheduler/store/connect.ts";
 import { forgetDemand, reportDemand } from "../scheduler/store/demand.ts";
 import { ensureWorkspace, insertJoinToken, insertKey, revokeKeys } from "../scheduler/store/keys.ts";
 import { waitingReason } from "../scheduler/store/apps.ts";
@@ -168,14 +168,16 @@ async function acceptGiven(
 
 /** Statements of one kind don't wait behind those of another. */
 function openPools({ databaseUrl }: PlatformOptions) {
-  const open = (name: string, max: number): Pool => connect(databaseUrl, { max, name: `berth ${name}` });
+  const open = (name: string, options: Omit<ConnectOptions, "name">): Pool =>
+    connect(databaseUrl, { ...options, name: `berth ${name}` });
   return {
-    api: open("api", 8),
+    api: open("api", { max: 8 }),
     /** Group enqueue runs one statement at a time. */
-    enqueue: open("enqueue", 1),
-    exchange: open("exchange", 4),
-    scheduler: open("scheduler", 1),
-    wakes: open("wakes", 2),
+    enqueue: open("enqueue", { max: 1, pinned: true }),
+    exchange: open("exchange", { max: 4, pinned: true }),
+    scheduler: open("scheduler", { max: 1 }),
+    /** A wake is a hint, and a lost one is made good: it need not reach the disk. */
+    wakes: open("wakes", { max: 2, durable: false }),
   };
 }
 

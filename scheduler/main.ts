@@ -9,7 +9,7 @@ const config = readConfig(Deno.env.toObject());
 realLog("scheduler.starting", printable(config));
 
 const sql = connect(config.DATABASE_URL, { max: 1, name: "berth scheduler" });
-const hints = connect(config.DATABASE_URL, { max: 2, name: "berth scheduler wakes" });
+const hints = connect(config.DATABASE_URL, { max: 2, name: "berth scheduler wakes", durable: false });
 const wakes = await SharedWakes.listen(hints, newId("sch", { clock: realClock, random: realRandom }));
 const scheduler = createScheduler({ sql, clock: realClock, random: realRandom, log: realLog, wakes });
 

@@ -10,13 +10,24 @@ export interface ConnectOptions {
   readonly max: number;
   /** Shows in `pg_stat_activity`. */
   readonly name: string;
+  /**
+   * False for what may be lost with the server: its commits don't wait for the disk.
+   * @default true
+   */
+  readonly durable?: boolean;
+  /**
+   * True for few statements, run often, each of which has one right plan: by index. It is made once, not per run, and does not
+   * change with what the statistics say of a table that has just been filled or emptied.
+   * @default false
+   */
+  readonly pinned?: boolean;
 }
 
 /**
  * Columns are camelCased, keys inside json values are not (postgres.js' own `camel` would rewrite users' payloads). A short
  * reconnect back-off, since with the default one queries stay away for seconds after a restart of the server.
  */
-export function connect(url: string, { max, name }: ConnectOptions): Pool {
+export function connect(url: string, { max, name, durable = true, pinned = false }: ConnectOptions): Pool {
   return postgres(url, {
     max,
     backoff: () => 0.1,
@@ -25,7 +36,11 @@ export function connect(url: string, { max, name }: ConnectOptions): Pool {
     max_lifetime: null,
     onnotice: () => {},
     transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
-    connection: { application_name: name },
+    connection: {
+      application_name: name,
+      ...(durable ? {} : { synchronous_commit: "off" }),
+      ...(pinned ? { plan_cache_mode: "force_generic_plan", enable_seqscan: "off" } : {}),
+    },
     types: {
       bigint: { to: 20, from: [20], parse: Number, serialize: String },
     },
