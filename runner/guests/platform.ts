@@ -116,7 +116,9 @@ export class Platform implements Outlet, Transport {
         reply: ({ ok, status = 200, message }) => {
           if (!ok) {
             end();
-            return reject(new Error(message ?? "the host could not pass the request on"));
+            const error = new Error(message ?? "the host could not pass the request on");
+            body?.error(error); // it broke off between its chunks
+            return reject(error);
           }
           const stream = new ReadableStream<Uint8Array>({
             start: (controller) => void (body = controller),

@@ -131,6 +131,23 @@ describe("the SDK inside guest.ts", () => {
     assert.equal(await host.value(1), "call_0000000009_0");
   });
 
+  it("asks again when the answer broke off between its chunks", async () => {
+    await using host = await ready(`async () => (await other.spawn(1)).id`);
+    host.call(1, null);
+    const first = await host.next("fetch");
+    host.send({ t: "reply", n: first.n, ok: true, status: 202 });
+    host.send({ t: "chunk", n: first.n, end: false }, text('{"batch":'));
+    host.send({ t: "reply", n: first.n, ok: false, message: "the api went away" });
+    const { frame } = await host.seen(({ frame }) => frame.t === "fetch" && frame.n !== first.n);
+    assert.ok(frame.t === "fetch");
+    host.send({ t: "reply", n: frame.n, ok: true, status: 202 });
+    host.send(
+      { t: "chunk", n: frame.n, end: true },
+      text({ batch: "batch_0000000009", calls: [{ id: "call_0000000009_0" }] }),
+    );
+    assert.equal(await host.value(1), "call_0000000009_0");
+  });
+
   it("stops a request whose answer the code no longer wants, and cancels what it may have created", async () => {
     await using host = await ready(`(n, ctx) => other.spawn(1, { signal: ctx.signal })`);
     host.call(1, null);
