@@ -60,17 +60,7 @@ describe("a function that", () => {
     assert.equal(call.state, "failed", JSON.stringify(call));
     return call.failure!;
   };
-  const logs = async (id: string): Promise<{ stream: string; text: string }[]> => {
-    const lines: { stream: string; text: string }[] = [];
-    for (let cursor: string | undefined = ""; cursor !== undefined;) {
-      const page: { body: { items: typeof lines; nextCursor?: string } } = await platform.ask(
-        `/v1/calls/${id}/logs?limit=500${cursor === "" ? "" : `&cursor=${cursor}`}`,
-      );
-      lines.push(...page.body.items);
-      cursor = page.body.nextCursor;
-    }
-    return lines;
-  };
+  const logs = (id: string) => platform.all<{ stream: string; text: string }>(`/v1/calls/${id}/logs`);
 
   it("throws fails with its message and the line in the source", async () => {
     const { kind, message, stack } = await failure("throws");

@@ -1,6 +1,6 @@
 /** A whole platform for tests: the real command in a process of its own, on a temporary folder, driven over HTTP. */
 import { join } from "node:path";
-import type { Call } from "../../sdk/protocol.ts";
+import type { Call, PageOf } from "../../sdk/protocol.ts";
 import { until } from "./until.ts";
 
 export const CLI = new URL("../../sdk/cli/main.ts", import.meta.url).pathname;
@@ -65,6 +65,21 @@ export class Platform {
 
   post<T = Record<string, unknown>>(path: string, body: unknown, headers: Record<string, string> = {}) {
     return this.ask<T>(path, { method: "POST", body: JSON.stringify(body), headers });
+  }
+
+  /** All items of a list, page by page. */
+  async all<T>(path: string): Promise<T[]> {
+    const items: T[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = new URL(path, this.url);
+      page.searchParams.set("limit", "500");
+      if (cursor !== undefined) page.searchParams.set("cursor", cursor);
+      const { body }: { body: PageOf<T> } = await this.ask<PageOf<T>>(page.href);
+      items.push(...body.items);
+      cursor = body.nextCursor;
+    } while (cursor !== undefined);
+    return items;
   }
 
   /** Deploys source text as a file of its own; returns what the command prints. */
