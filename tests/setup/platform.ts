@@ -12,6 +12,7 @@ export interface UpOptions {
   readonly port?: number;
   readonly simulateGpus?: string;
   readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class Platform {
@@ -41,7 +42,7 @@ export class Platform {
     await Deno.mkdir(join(dir, "home"), { recursive: true });
     const gpus = options.simulateGpus === undefined ? [] : ["--simulate-gpus", options.simulateGpus];
     const args = ["up", "--json", "--port", String(options.port ?? 0), "--data", join(dir, "data"), ...gpus];
-    const child = berthCommand(dir, [...args, ...options.args ?? []]).spawn();
+    const child = berthCommand(dir, [...args, ...options.args ?? []], options.env).spawn();
     const said = new Response(child.stderr).text();
     const line = await firstLine(child.stdout);
     if (line === null) throw new Error(`Cannot start the platform: ${await said}`);
@@ -146,7 +147,11 @@ export class Platform {
   }
 }
 
-function berthCommand(dir: string, args: readonly string[], env: Record<string, string> = {}): Deno.Command {
+function berthCommand(
+  dir: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", CLI, ...args],
     env: { HOME: join(dir, "home"), DENO_DIR: denoDir(), NO_COLOR: "1", ...env },
