@@ -4,6 +4,7 @@
  *
  * `deno task ok` runs it; `deno task ok unit types` runs the stages it names.
  */
+import { prepareMachine } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
 import { type Counts, countTests } from "./setup/report.ts";
 
@@ -57,6 +58,7 @@ async function main(asked: readonly string[]): Promise<number> {
     );
     return 2;
   }
+  await prepareMachine(console.log);
   const server = await startTestServer();
   Deno.env.set("BERTH_TEST_POSTGRES", server.url);
   const reports = await Deno.makeTempDir({ prefix: "berth-reports-" });

@@ -1,6 +1,7 @@
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import type { Call } from "../../sdk/protocol.ts";
+import { withoutPython } from "../setup/machine.ts";
 import { Platform } from "../setup/platform.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -39,7 +40,7 @@ describe("each example runs as its header says", () => {
     assert.equal(await run("stream.ts", { from: 2 }), "lift-off");
   });
 
-  it("python.ts: a function in Python", async () => {
+  it("python.ts: a function in Python", { skip: withoutPython }, async () => {
     const { mean, stdev } = await run("python.ts", { numbers: [3, 1, 4, 1, 5] }) as {
       mean: number;
       stdev: number;

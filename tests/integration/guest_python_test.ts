@@ -1,6 +1,7 @@
 /** guest.py as a real process: the same protocol, the same manners as guest.ts. */
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import { withoutPython } from "../setup/machine.ts";
 import { LIMITS } from "../../sdk/protocol.ts";
 import { Host, pythonGuest } from "../setup/guest_host.ts";
 
@@ -21,7 +22,7 @@ async function broken(code: string) {
   return { host, answer };
 }
 
-describe("guest.py runs calls", () => {
+describe("guest.py runs calls", { skip: withoutPython }, () => {
   it("gives the handler its input and the facts of its call", async () => {
     await using host = await ready(`
 def train(n, ctx):
@@ -154,7 +155,7 @@ def train(n, ctx):
   });
 });
 
-describe("guest.py tells what went wrong", () => {
+describe("guest.py tells what went wrong", { skip: withoutPython }, () => {
   it("sends the exception and a traceback that begins at the user's code", async () => {
     await using host = await ready(`
 def layer(n):
@@ -232,7 +233,7 @@ def train(n): raise Negative("negative")
   });
 });
 
-describe("guest.py ends calls and itself", () => {
+describe("guest.py ends calls and itself", { skip: withoutPython }, () => {
   const WAITS =
     "def train(n, ctx):\n    ctx.log('started')\n    ctx.cancelled.wait()\n    raise RuntimeError('told')";
 
@@ -322,7 +323,7 @@ async def train(n, ctx):
   });
 });
 
-describe("ctx.checkpoint of guest.py", () => {
+describe("ctx.checkpoint of guest.py", { skip: withoutPython }, () => {
   it("returns from save when the host has committed, and loads what was saved, byte for byte", async () => {
     await using host = await ready(`
 def train(n, ctx):
@@ -355,7 +356,7 @@ def train(n, ctx):
   });
 });
 
-describe("guest.py's limits", () => {
+describe("guest.py's limits", { skip: withoutPython }, () => {
   it("are those of the contract", async () => {
     const source = await Deno.readTextFile(
       new URL("../../runner/guests/berth_guest/wire.py", import.meta.url),

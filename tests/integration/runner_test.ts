@@ -1,5 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import { withoutPython } from "../setup/machine.ts";
 import type { Failure } from "../../sdk/protocol.ts";
 import { TestRunner, tsFunction } from "../setup/runner.ts";
 import { until, untilTrue } from "../setup/until.ts";
@@ -244,7 +245,7 @@ describe("a runner with TypeScript guests", () => {
   });
 });
 
-describe("a runner with Python guests", () => {
+describe("a runner with Python guests", { skip: withoutPython }, () => {
   const python = { body: "python" } as const;
 
   it("runs calls, tells failures apart, and delivers what was printed", async () => {
