@@ -57,6 +57,7 @@ export class Container {
   readonly #abort = new AbortController();
   readonly #startBy: number;
   readonly #serves: boolean;
+  readonly #takesCalls: boolean;
   #state: Known["state"] = "starting";
   #wasReady = false;
   #phase = "the process did not connect";
@@ -74,6 +75,7 @@ export class Container {
     this.#deps = deps;
     this.#startBy = deps.clock.now() + parseDuration(spec.startTimeout);
     this.#serves = spec.methods.some(({ kind }) => kind === "endpoint");
+    this.#takesCalls = spec.methods.some(({ kind }) => kind === "call");
     this.#meter = new Meter(spec.memory);
     this.#output = new Output({
       clock: deps.clock,
@@ -117,7 +119,7 @@ export class Container {
 
   /** How many more calls it can be given, when it may hold `share` beyond those that run. */
   free(share: number): number {
-    return this.#state === "ready" ? this.#work.free(share) : 0;
+    return this.#state === "ready" && this.#takesCalls ? this.#work.free(share) : 0;
   }
 
   give(lease: HeldLease): void {

@@ -16,6 +16,8 @@ import { apart, type Batch, type Outbox } from "./outbox.ts";
 
 /** What the exchange needs of a container. */
 export interface Taker {
+  /** True when it holds no call. */
+  readonly idle: boolean;
   free(share: number): number;
   give(lease: HeldLease): void;
   cancel(call: HeldCall): void;
@@ -117,7 +119,9 @@ export class Exchange {
 
   #free(): Map<string, number> {
     const { containers } = this.#deps;
-    const share = holdShare(containers.size, this.#inputCharacters);
+    // Containers that have nothing to do, warm ones of other functions, leave their share to those that work.
+    const working = [...containers.values()].filter(({ idle }) => !idle).length;
+    const share = holdShare(working, this.#inputCharacters);
     this.#enough = Math.max(1, share >> 2);
     const free = new Map<string, number>();
     for (const [id, container] of containers) {

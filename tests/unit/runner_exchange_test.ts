@@ -18,10 +18,14 @@ interface Asked {
 
 class Container implements Taker {
   calls = 0;
+  idle = true;
+  /** What it was last told that it may hold. */
+  share = 0;
   readonly given: HeldLease[] = [];
   readonly cancelled: HeldCall[] = [];
 
-  free(): number {
+  free(share: number): number {
+    this.share = share;
     return this.calls;
   }
   give(lease: HeldLease): void {
@@ -193,6 +197,19 @@ describe("Exchange", () => {
     const { asked, end } = await setup({ ctr_1: one });
     await asked[0]!.answer();
     assert.equal(asked.length, 2);
+    await end();
+  });
+
+  it("shares what may be held among the containers that work, however many are idle", async () => {
+    const all = Array.from({ length: 10 }, () => new Container());
+    const [working, other] = all;
+    working!.idle = other!.idle = false;
+    const { exchange, end } = await setup(Object.fromEntries(all.entries()));
+    const shared = working!.share;
+    other!.idle = true;
+    exchange.wake();
+    await settle();
+    assert.equal(working!.share, 2 * shared);
     await end();
   });
 
