@@ -1,4 +1,5 @@
 /** How a runner is set up: flags, and variables for what must not be seen in a process list. Every default and its reason is here. */
+import { homedir } from "node:os";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { Name } from "../sdk/protocol.ts";
@@ -67,7 +68,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
   const parsed = RunnerConfig.safeParse({
     api: env.BERTH_API,
     token: env.BERTH_JOIN_TOKEN,
-    denoDir: env.DENO_DIR ?? `${env.XDG_CACHE_HOME ?? `${env.HOME ?? "/root"}/.cache`}/deno`,
+    denoDir: env.DENO_DIR ?? `${env.XDG_CACHE_HOME ?? `${env.HOME ?? homedir()}/.cache`}/deno`,
     tmp: env.TMPDIR ?? "/tmp",
     ...named,
   });

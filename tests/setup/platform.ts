@@ -1,4 +1,5 @@
 /** A whole platform for tests: the real command in a process of its own, on a temporary folder, driven over HTTP. */
+import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Call, PageOf } from "../../sdk/protocol.ts";
 import { until } from "./until.ts";
@@ -162,8 +163,7 @@ function berthCommand(
 }
 
 /** The cache of this user: a new HOME must not mean downloading everything again. */
-const denoDir = (): string =>
-  Deno.env.get("DENO_DIR") ?? join(Deno.env.get("HOME") ?? "/root", ".cache/deno");
+const denoDir = (): string => Deno.env.get("DENO_DIR") ?? join(homedir(), ".cache/deno");
 
 async function firstLine(stdout: ReadableStream<Uint8Array>): Promise<string | null> {
   let text = "";

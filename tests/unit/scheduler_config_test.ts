@@ -4,7 +4,7 @@ import { printable, readConfig } from "../../scheduler/config.ts";
 
 describe("readConfig()", () => {
   it("takes the address of a PostgreSQL database and nothing else", () => {
-    assert.deepEqual(readConfig({ DATABASE_URL: "postgres://berth:pw@db:5432/berth", HOME: "/root" }), {
+    assert.deepEqual(readConfig({ DATABASE_URL: "postgres://berth:pw@db:5432/berth", HOME: "/home/me" }), {
       DATABASE_URL: "postgres://berth:pw@db:5432/berth",
     });
   });
