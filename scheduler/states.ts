@@ -16,6 +16,8 @@ import type { CallState, Desired, Observed } from "../sdk/protocol.ts";
 
 export type Machine = Readonly<Record<string, Readonly<Record<string, string>>>>;
 export type State<M> = keyof M & string;
+/** States that nothing leads out of. */
+export type Terminal<M> = { [S in keyof M]: keyof M[S] extends never ? S : never }[keyof M] & string;
 export type Event<M> = { [S in keyof M]: keyof M[S] & string }[keyof M];
 
 export const callMachine = {
@@ -60,17 +62,12 @@ export const nodeMachine = {
 export const sources = <M extends Machine>(machine: M, event: Event<M>): State<M>[] =>
   Object.keys(machine).filter((state) => event in machine[state]!);
 
-export const terminal = <M extends Machine>(machine: M): State<M>[] =>
-  Object.keys(machine).filter((state) => Object.keys(machine[state]!).length === 0);
+export const terminal = <M extends Machine>(machine: M): Terminal<M>[] =>
+  Object.keys(machine).filter((state) => Object.keys(machine[state]!).length === 0) as Terminal<M>[];
 
 /** The state after `event`, or null when it can't happen in `state`. */
 export const next = <M extends Machine>(machine: M, state: State<M>, event: Event<M>): State<M> | null =>
   machine[state]?.[event] ?? null;
 
-/** `result.state` in the order of its numbers. */
-export const RESULT_STATES = [
-  "succeeded",
-  "failed",
-  "cancelled",
-  "expired",
-] as const satisfies readonly CallState[];
+/** `result.state` counts the terminal states of a call, in the order of its table. */
+export const RESULT_STATES = terminal(callMachine);

@@ -58,9 +58,3 @@ export function parseGpu(request: string | readonly string[]): GpuChoice[] {
     return { model: model!, count: Math.max(1, Math.floor(n)), milli: n < 1 ? Math.round(n * 1000) : 1000 };
   });
 }
-
-/** The text of one choice, as a person would write it: `H100`, `H100:4`, `L4:0.5`. */
-export function formatGpu({ model, count, milli }: GpuChoice): string {
-  if (milli < 1000) return `${model}:${milli / 1000}`;
-  return count === 1 ? model : `${model}:${count}`;
-}

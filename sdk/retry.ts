@@ -18,14 +18,6 @@ const PLATFORM_FAULT: readonly FailureKind[] = ["node_lost", "preempted"];
 /** Yet a call that takes its node down each time must end at last. */
 export const PLATFORM_RETRIES_MAX = 10;
 
-export const DEFAULT_RETRY: RetryPolicy = {
-  max: 0,
-  backoffMs: 1_000,
-  factor: 2,
-  maxBackoffMs: 60_000,
-  on: ["user_error", "timeout", "out_of_memory", "start_failed"],
-};
-
 /**
  * How long to wait before the next attempt, or null when the call has failed for good.
  *

@@ -1,6 +1,6 @@
 /** Nodes as their runners keep them: joining, the lease of a session, and what is wanted on them. */
 import type { Assignment, Gpu, ObservedContainer } from "../../sdk/protocol.ts";
-import { nodeMachine, type NodeState } from "../states.ts";
+import { containerMachine, nodeMachine, type NodeState, sources } from "../states.ts";
 import type { Sql } from "./connect.ts";
 
 /** How long a node counts as up after it was last heard. */
@@ -115,7 +115,9 @@ export async function observeRunning(
       busy_at = case when seen.observed = 'ready' then ${now} else busy_at end
     from json_to_recordset(${JSON.stringify(alive)}::text::json) as seen(id text, observed text, address text)
     where container.id = seen.id and container.node_id = ${nodeId}
-      and (container.observed = 'pending' or (container.observed = 'starting' and seen.observed = 'ready'))
+      and container.observed = any(
+        case seen.observed when 'ready' then ${sources(containerMachine, "ready")}::text[]
+        else ${sources(containerMachine, "start")}::text[] end)
     returning container.observed`;
   return rows.some((row) => row.observed === "ready");
 }

@@ -14,7 +14,7 @@ import {
   LogPage,
 } from "./calls.ts";
 import { ContainerPage, Health, NodePage, PoolPage, Schedule, SchedulePage } from "./nodes.ts";
-import { CallableName, Digest, Name, Page } from "./primitives.ts";
+import { CallableName, Name, Page } from "./primitives.ts";
 
 /** What a key may do; each includes those after it. */
 export const Scope = z.enum(["admin", "deploy", "invoke", "read"]);
@@ -189,6 +189,3 @@ export const STREAM_PATHS = {
   events: "/v1/calls/:id/events",
   endpoint: "/e/:app/:endpoint/*",
 } as const;
-
-/** `Bundle upload`'s answer. */
-export const StoredBundle = z.object({ digest: Digest, size: z.number().int() });
