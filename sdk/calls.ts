@@ -21,6 +21,8 @@ export interface CallOptions {
   readonly delay?: Duration;
   /** Words to find the calls by. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Of the calls with this key, only `concurrencyPerKey` of the function run at a time; the others wait their turn. */
+  readonly concurrencyKey?: string;
 }
 
 /** What is said with one call. */
@@ -29,6 +31,8 @@ export interface SubmitOptions {
   readonly signal?: AbortSignal | undefined;
   /** Two calls with the same key are one. By default every call has its own. */
   readonly idempotencyKey?: string;
+  /** As in {@link CallOptions}, for this call. */
+  readonly concurrencyKey?: string;
 }
 
 /** What to call: an app and a function or `Class.method` of it. */
@@ -44,6 +48,8 @@ export interface Creation {
   readonly options: CallOptions;
   /** Makes a repeat of the request harmless. */
   readonly key: string;
+  /** That there is no room for the calls is thrown at once, not waited out. */
+  readonly refusable?: boolean;
 }
 
 /** Longest time that one request waits for the end of its call; after that the results are followed. */
@@ -158,7 +164,7 @@ function post<T>(
   headers: Record<string, string>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const { target, inputs, options, key } = creation;
+  const { target, inputs, options, key, refusable } = creation;
   const rest = JSON.stringify(options).slice(1);
   return ask(wire, {
     method: "POST",
@@ -166,5 +172,6 @@ function post<T>(
     headers: { "idempotency-key": key, ...headers },
     body: `{${inputs}${rest === "}" ? "" : ","}${rest}`,
     signal,
+    refusable,
   });
 }

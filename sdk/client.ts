@@ -3,7 +3,8 @@ import { CallHandle } from "./call_handle.ts";
 import { type Profile, readProfile } from "./config.ts";
 import { type Duration, parseDuration } from "./duration.ts";
 import { type Clock, type Fetch, type Random, realClock, realFetch, realRandom } from "./ports.ts";
-import type { Output, RawInput, Route } from "./protocol/routes.ts";
+import type { Route } from "./protocol/route.ts";
+import type { Output, RawInput } from "./protocol/routes.ts";
 import { exchange, httpTransport, send, type Transport, type Wire, type WireRequest } from "./transport.ts";
 
 /** Choices of {@link Client}. */

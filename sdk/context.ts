@@ -31,6 +31,10 @@ export interface ContainerContext {
   /** The function or class that this container runs. */
   readonly function: string;
   readonly container: string;
+  /** This process among those that run each call together, from 0. */
+  readonly rank: number;
+  /** How many they are: the function's `nodes`. */
+  readonly worldSize: number;
   /** Aborts when the work is no longer wanted: of an endpoint, when the client goes away. */
   readonly signal: AbortSignal;
   /** Writes one line to the log of the call, or of the container outside a call. */
@@ -64,11 +68,21 @@ export interface Context extends ContainerContext {
   readonly callId: string;
   /** Counts the attempts of this call, from 1. */
   readonly attempt: number;
-  /** Aborts when the call is cancelled or has run out of time; a grace time later the process is killed. */
+  /**
+   * Aborts when the call is cancelled, has run out of time or must give way (the name of its reason is then `AbortError`,
+   * `TimeoutError` or `PreemptedError`); a grace time later, or when the notice is over, the process is killed.
+   */
   readonly signal: AbortSignal;
-  /** This process among those that run the call together, from 0. */
-  readonly rank: number;
-  readonly worldSize: number;
+  /**
+   * Calls `handler` when the call must give way to more important work, which happens to functions that are `preemptible`: it may
+   * save a checkpoint, from which the next attempt goes on, and throw or return before the time is over.
+   */
+  onPreempt(handler: PreemptHandler): void;
+  /**
+   * Where rank 0 listens and the others connect, when the function has `nodes`. It may be elsewhere at the next call. Programs
+   * that the code starts find it, and their rank, in the environment: `MASTER_ADDR`, `MASTER_PORT`, `RANK`, `WORLD_SIZE`.
+   */
+  readonly gang: { readonly masterAddress: string; readonly masterPort: number } | undefined;
   /** Records numbers of this moment: a loss, a learning rate. */
   report(values: Readonly<Record<string, number>>): void;
   /** Says how far the call has come. */
@@ -84,6 +98,15 @@ export interface Context extends ContainerContext {
   };
 }
 
+/** That a call must give way to more important work. */
+export interface PreemptNotice {
+  /** Time left, in milliseconds, until the process is killed. */
+  readonly deadlineMs: number;
+}
+
+/** What a call does about that. */
+export type PreemptHandler = (notice: PreemptNotice) => void | Promise<void>;
+
 /** Where what a context tells goes: the guest's channel, or memory when a handler runs locally. */
 export interface Outlet {
   log(call: number, text: string): void;
@@ -98,6 +121,8 @@ export interface ContainerIdentity {
   readonly app: string;
   readonly function: string;
   readonly container: string;
+  /** Its place among the containers that run each call together. */
+  readonly gang?: { readonly rank: number; readonly size: number } | undefined;
 }
 
 /** One call as its container was given it. `number` is the host's name for it. */
@@ -105,17 +130,19 @@ export interface CallIdentity {
   readonly number: number;
   readonly id: string;
   readonly attempt: number;
+  /** Where rank 0 of its gang listens. */
+  readonly master?: { readonly address: string; readonly port: number } | undefined;
 }
 
 /** The context of one call. There are tens of thousands a second, so all that can wait is made on first use. */
 export class CallContext implements Context {
-  readonly rank = 0;
-  readonly worldSize = 1;
   readonly #container: ContainerIdentity;
   readonly #call: CallIdentity;
   readonly #outlet: Outlet;
   #abort: AbortController | undefined;
   #checkpoint: Context["checkpoint"] | undefined;
+  #preempted: PreemptNotice | undefined;
+  #preemptHandlers: PreemptHandler[] | undefined;
 
   constructor(container: ContainerIdentity, call: CallIdentity, outlet: Outlet) {
     this.#container = container;
@@ -138,6 +165,16 @@ export class CallContext implements Context {
   get attempt(): number {
     return this.#call.attempt;
   }
+  get rank(): number {
+    return this.#container.gang?.rank ?? 0;
+  }
+  get worldSize(): number {
+    return this.#container.gang?.size ?? 1;
+  }
+  get gang(): Context["gang"] {
+    const { master } = this.#call;
+    return master && { masterAddress: master.address, masterPort: master.port };
+  }
   get signal(): AbortSignal {
     return (this.#abort ??= new AbortController()).signal;
   }
@@ -145,6 +182,27 @@ export class CallContext implements Context {
   /** Ends the call: aborts its signal. */
   abort(reason: DOMException): void {
     (this.#abort ??= new AbortController()).abort(reason);
+  }
+
+  onPreempt(handler: PreemptHandler): void {
+    if (this.#preempted === undefined) (this.#preemptHandlers ??= []).push(handler);
+    else this.#heed(handler, this.#preempted);
+  }
+
+  /** The call must give way: tells its handlers, and aborts its signal. */
+  preempt(notice: PreemptNotice): void {
+    if (this.#preempted !== undefined) return;
+    this.#preempted = notice;
+    for (const handler of this.#preemptHandlers ?? []) this.#heed(handler, notice);
+    this.abort(new DOMException("The call gives way to more important work", "PreemptedError"));
+  }
+
+  async #heed(handler: PreemptHandler, notice: PreemptNotice): Promise<void> {
+    try {
+      await handler(notice);
+    } catch (error) {
+      this.log(`A handler of onPreempt failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   log(text: string | Fields, fields?: Fields): void {
@@ -171,11 +229,13 @@ export class CallContext implements Context {
 
 /** The context of what runs outside a call. */
 export function containerContext(
-  identity: ContainerIdentity,
+  { gang, ...identity }: ContainerIdentity,
   { outlet, signal, write }: { outlet: Outlet; signal: AbortSignal; write: (line: string) => void },
 ): ContainerContext {
   return {
     ...identity,
+    rank: gang?.rank ?? 0,
+    worldSize: gang?.size ?? 1,
     signal,
     log: (text, fields) => write(logLine(text, fields)),
     checkpoint: { load: ({ name }) => outlet.load(undefined, name) },

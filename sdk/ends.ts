@@ -39,6 +39,15 @@ export class Ends {
     return batch;
   }
 
+  /** Cuts a batch of which no end is known: it keeps the first `size` calls, the others make one that follows it. */
+  split(batch: Batch, size: number): Batch {
+    const rest = batch.ends.length - size;
+    const tail = { base: batch.base + size, ends: new Array(rest).fill(undefined), left: rest, id: "" };
+    batch.ends.length = batch.left = size;
+    if (this.#ordered) this.#batches.splice(this.#batches.indexOf(batch) + 1, 0, tail);
+    return tail;
+  }
+
   /** Keeps the first line of each call: after a lost connection the platform may repeat some. */
   accept(batch: Batch, line: ResultLine): void {
     const [index] = line;

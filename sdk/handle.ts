@@ -94,7 +94,7 @@ export class FunctionHandle<Input, Returned> {
     options: MapOptions = {},
   ): AsyncIterableIterator<unknown> {
     const target = this.#target();
-    return new MapIterator(this.#wire, target, inputs, { ...options, calls: this.#calls() });
+    return new MapIterator(this.#wire, target, inputs, { ...options, calls: this.#calls(options) });
   }
 
   /**
@@ -133,15 +133,15 @@ export class FunctionHandle<Input, Returned> {
     return { app: this.#callee.app, name: this.#callee.name() };
   }
 
-  #calls(): CallOptions {
+  #calls({ concurrencyKey }: Pick<CallOptions, "concurrencyKey">): CallOptions {
     const { client: _, ...calls } = this.#options;
-    return calls;
+    return concurrencyKey === undefined ? calls : { ...calls, concurrencyKey };
   }
 
-  #creation(input: unknown, { idempotencyKey }: SubmitOptions): Creation {
+  #creation(input: unknown, options: SubmitOptions): Creation {
     const target = this.#target();
-    const key = idempotencyKey ?? newKey(this.#wire.random);
-    return { target, inputs: `"input":${inputText(input)}`, options: this.#calls(), key };
+    const key = options.idempotencyKey ?? newKey(this.#wire.random);
+    return { target, inputs: `"input":${inputText(input)}`, options: this.#calls(options), key };
   }
 }
 

@@ -9,12 +9,12 @@ import {
   type Target,
   valueOf,
 } from "./calls.ts";
-import type { CallFailedError } from "./errors.ts";
+import { type CallFailedError, PlatformError } from "./errors.ts";
 import { type Batch, type End, Ends } from "./ends.ts";
 import { InputReader } from "./inputs.ts";
 import type { CallState, ResultLine } from "./protocol/calls.ts";
 import { formatCallId, parseBatchId } from "./protocol/ids.ts";
-import type { Wire } from "./transport.ts";
+import { backoffMs, type Wire } from "./transport.ts";
 
 /** Choices of `map`. */
 export interface MapOptions {
@@ -36,6 +36,8 @@ export interface MapOptions {
   readonly onError?: "throw" | "yield";
   /** Ends the iteration and cancels what has not ended. */
   readonly signal?: AbortSignal;
+  /** Of these calls, and others with this key, only `concurrencyPerKey` of the function run at a time. */
+  readonly concurrencyKey?: string;
 }
 
 /** How the call of one input ended. */
@@ -72,6 +74,8 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
   /** Submitted and not yet delivered. */
   #open = 0;
   #creating = 0;
+  /** Inputs that the next creation tries: fewer while the queue has no room for a full one. */
+  #portion = PORTION;
   #failure: { readonly error: unknown } | undefined;
   #closing: Promise<void> | undefined;
   #wakeSubmitter: (() => void) | undefined;
@@ -164,7 +168,9 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
       await this.#room();
       const texts = await this.#inputs.take(Math.min(PORTION, this.#window - this.#open));
       if (texts.length === 0) break;
-      if (this.#closing === undefined) this.#submit(texts);
+      if (this.#closing !== undefined) break;
+      this.#open += texts.length;
+      this.#submit(texts, this.#ends.add(texts.length));
     }
     this.#submittedAll = true;
     this.#serve();
@@ -183,27 +189,51 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
     this.#wakeSubmitter = undefined;
   }
 
-  #submit(texts: string[]): void {
-    const batch = this.#ends.add(texts.length);
-    this.#open += texts.length;
+  #submit(texts: string[], batch: Batch): void {
     const creation = this.#create(batch, texts);
     this.#live.set(batch, creation);
     creation.then(() => this.#collect(batch)).catch((error) => this.#fail(error));
   }
 
+  /** Creates calls for as many inputs as there is room for, and submits the others after them. */
   async #create(batch: Batch, texts: string[]): Promise<void> {
     this.#creating++;
-    const key = `${this.#key}-${batch.base}`;
-    const inputs = `"inputs":[${texts.join(",")}]`;
-    const created = await create(this.#wire, {
-      target: this.#target,
-      inputs,
-      options: this.#callOptions,
-      key,
-    });
-    batch.id = created.batch;
+    let size = Math.min(texts.length, this.#portion);
+    const refusedAt = this.#wire.clock.now();
+    for (;; size = Math.ceil(size / 2)) {
+      const refusal = await this.#tryCreate(batch, texts.slice(0, size));
+      if (refusal === null) break;
+      if (size === 1) await this.#waitForRoom(refusal, refusedAt);
+    }
+    this.#portion = Math.min(PORTION, size * 2);
     this.#creating--;
+    if (size < texts.length) this.#submit(texts.slice(size), this.#ends.split(batch, size));
     this.#wakeSubmitter?.();
+  }
+
+  async #tryCreate(batch: Batch, texts: string[]): Promise<PlatformError | null> {
+    const creation = {
+      target: this.#target,
+      inputs: `"inputs":[${texts.join(",")}]`,
+      options: this.#callOptions,
+      key: `${this.#key}-${batch.base}`,
+      refusable: true,
+    };
+    try {
+      batch.id = (await create(this.#wire, creation)).batch;
+      return null;
+    } catch (error) {
+      if (error instanceof PlatformError && error.code === "quota_exceeded") return error;
+      throw error;
+    }
+  }
+
+  /** There will be room when calls have run; when none of ours do, somebody else's may never. */
+  async #waitForRoom(refusal: PlatformError, since: number): Promise<void> {
+    const { clock, patienceMs, random } = this.#wire;
+    if (this.#live.size <= this.#creating && clock.now() > since + patienceMs) throw refusal;
+    await clock.sleep(Math.max(refusal.retryAfterMs ?? 0, backoffMs(0, random.next())), this.#stop.signal);
+    this.#stop.signal.throwIfAborted();
   }
 
   async #collect(batch: Batch): Promise<void> {

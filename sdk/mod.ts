@@ -11,7 +11,13 @@ export { CallHandle, type WaitOptions } from "./call_handle.ts";
 export type { CallOptions, SubmitOptions } from "./calls.ts";
 export { type ClassHandle, handle } from "./class_handle.ts";
 export { Client, type ClientOptions } from "./client.ts";
-export type { CheckpointOptions, ContainerContext, Context } from "./context.ts";
+export type {
+  CheckpointOptions,
+  ContainerContext,
+  Context,
+  PreemptHandler,
+  PreemptNotice,
+} from "./context.ts";
 export { Cron, type CronOptions, type Schedule } from "./cron.ts";
 export {
   cron,
@@ -24,6 +30,7 @@ export {
 } from "./decorators.ts";
 export { EndpointHandle } from "./endpoint_handle.ts";
 export { CallFailedError, NonRetryableError, PlatformError } from "./errors.ts";
+export type { GpuOptions, GpuRequest } from "./gpu.ts";
 export { Function, FunctionHandle, type HandleOptions } from "./handle.ts";
 export type { MapOptions, Settled } from "./map.ts";
 export type { ContainerOptions, RetryOptions, ScaleOptions } from "./options.ts";

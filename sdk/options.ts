@@ -4,7 +4,7 @@ import type { FailureKind } from "./protocol/calls.ts";
 import type { Permissions } from "./protocol/primitives.ts";
 import type { z } from "zod";
 import { type Duration, parseDuration } from "./duration.ts";
-import { parseGpu } from "./gpu.ts";
+import { type GpuRequest, parseGpu } from "./gpu.ts";
 import { type Memory, parseMemory } from "./memory.ts";
 
 /** When and how often a failed attempt is repeated. */
@@ -45,18 +45,26 @@ export interface ScaleOptions {
    */
   readonly buffer?: number;
   /**
-   * How long an idle container stays.
-   * @default "60s"
+   * A queue of short calls should be empty in about this time: longer, and fewer containers do the same work.
+   * @default "1s"
    */
-  readonly scaledownWindow?: Duration;
+  readonly targetWait?: Duration;
+  /** Calls or requests of a container before another is wanted. By default `concurrency`: containers are filled first. */
+  readonly targetConcurrency?: number;
+  /**
+   * How long an idle container stays. `"auto"`: as the times of earlier work tell; for work that comes at known times it may leave
+   * at once and be back before them.
+   * @default "auto"
+   */
+  readonly scaledownWindow?: Duration | "auto";
 }
 
 /** What each container of a function or class gets, and how its calls are treated. */
 export interface ContainerOptions {
   /** Name in URLs and commands. By default that of the export. */
   readonly name?: string;
-  /** `"any"`, `"H100"`, `"H100:4"`, `"L4:0.5"`, or several of them, most wanted first. By default none. */
-  readonly gpu?: string | readonly string[];
+  /** `"any"`, `"H100"`, `"H100:4"`, `"L4:0.5"`, `{ vram: ">=24GiB" }`, or several of them, most wanted first. By default none. */
+  readonly gpu?: GpuRequest | readonly GpuRequest[];
   /**
    * CPU cores.
    * @default 0.125
@@ -67,6 +75,34 @@ export interface ContainerOptions {
    * @default 512
    */
   readonly memory?: Memory;
+  /**
+   * Scratch space: MiB, or a text such as `"20GiB"`.
+   * @default 0
+   */
+  readonly disk?: Memory;
+  /** Labels that the node must have, such as `{ zone: "eu-1" }`. By default none. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /**
+   * Nodes that run each call together: a gang. Every rank runs the handler; the call's result is that of rank 0.
+   * @default 1
+   */
+  readonly nodes?: number;
+  /**
+   * Whether more important work may take its place. Its calls get notice (`ctx.signal`, `ctx.onPreempt`) and go on from their last
+   * checkpoint, elsewhere or later.
+   * @default false
+   */
+  readonly preemptible?: boolean;
+  /**
+   * Time from the notice of a preemption to the kill.
+   * @default "30s"
+   */
+  readonly preemptNotice?: Duration;
+  /**
+   * Calls with the same `concurrencyKey` that run at a time.
+   * @default 1
+   */
+  readonly concurrencyPerKey?: number;
   /**
    * Longest run of one attempt.
    * @default "5m"
@@ -98,6 +134,12 @@ export type ContainerSpec = Partial<
     | "gpu"
     | "cpu"
     | "memory"
+    | "disk"
+    | "labels"
+    | "nodes"
+    | "preemptible"
+    | "preemptNotice"
+    | "concurrencyPerKey"
     | "timeout"
     | "startTimeout"
     | "retries"
@@ -110,16 +152,23 @@ export type ContainerSpec = Partial<
 
 /** Options as the wire has them. Throws a TypeError where a text cannot be read; the rest is checked at deploy. */
 export function containerSpec(options: ContainerOptions): ContainerSpec {
-  const { gpu, memory, retries, timeout, startTimeout, cpu, concurrency, scale, permissions, env } = options;
+  const { gpu, memory, disk, labels, retries, env, scale } = options;
+  const { timeout, startTimeout, preemptNotice, cpu, concurrency, concurrencyPerKey } = options;
+  const { nodes, preemptible, permissions } = options;
   if (gpu !== undefined) parseGpu(gpu);
-  for (const duration of [timeout, startTimeout, scale?.scaledownWindow]) {
+  const { scaledownWindow, targetWait } = scale ?? {};
+  const window = scaledownWindow === "auto" ? undefined : scaledownWindow;
+  for (const duration of [timeout, startTimeout, preemptNotice, targetWait, window]) {
     if (duration !== undefined) parseDuration(duration);
   }
   return {
     ...(gpu === undefined ? {} : { gpu: [gpu].flat() }),
     ...(memory === undefined ? {} : { memory: parseMemory(memory) }),
     ...(retries === undefined ? {} : { retries: typeof retries === "number" ? { max: retries } : retries }),
-    ...given({ cpu, timeout, startTimeout, concurrency, scale, permissions }),
+    ...(disk === undefined ? {} : { disk: parseMemory(disk) }),
+    ...(labels === undefined ? {} : { labels: { ...labels } }),
+    ...given({ cpu, timeout, startTimeout, preemptNotice, nodes, preemptible }),
+    ...given({ concurrency, concurrencyPerKey, scale, permissions }),
     ...(env === undefined ? {} : { env: { ...env } }),
   };
 }

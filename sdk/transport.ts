@@ -6,7 +6,8 @@ import type { z } from "zod";
 import { PlatformError } from "./errors.ts";
 import type { Clock, Fetch, Random } from "./ports.ts";
 import type { ErrorCode } from "./protocol/errors.ts";
-import type { Output, RawInput, Route } from "./protocol/routes.ts";
+import type { Route } from "./protocol/route.ts";
+import type { Output, RawInput } from "./protocol/routes.ts";
 
 /** One request to the platform. */
 export interface WireRequest {
@@ -21,6 +22,11 @@ export interface WireRequest {
    * @default true for all but POST without an Idempotency-Key
    */
   readonly repeatable?: boolean;
+  /**
+   * Whether a refusal for want of room is thrown at once, since the caller knows what to do about it.
+   * @default false
+   */
+  readonly refusable?: boolean | undefined;
 }
 
 /** Carries a request there and its answer back, once. Throws when there is no answer. */
@@ -111,8 +117,12 @@ export function backoffMs(tries: number, chance: number): number {
 }
 
 /** Refusals that say "not now" were not acted on; a lost connection leaves it open whether the request arrived. */
-function worthRepeating({ code }: PlatformError, { method, headers, repeatable }: WireRequest): boolean {
-  if (code === "unavailable" || code === "too_many_requests" || code === "quota_exceeded") return true;
+function worthRepeating(
+  { code }: PlatformError,
+  { method, headers, repeatable, refusable = false }: WireRequest,
+): boolean {
+  if (code === "quota_exceeded") return !refusable;
+  if (code === "unavailable" || code === "too_many_requests") return true;
   return code === "bad_gateway" &&
     (repeatable ?? (method !== "POST" || headers?.["idempotency-key"] !== undefined));
 }

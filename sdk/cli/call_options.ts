@@ -10,25 +10,28 @@ export interface CallFlags {
   readonly ttl?: string;
   readonly delay?: string;
   readonly tag?: Record<string, string>;
+  readonly concurrencyKey?: string;
 }
 
-/** Adds `--input`, `--priority`, `--ttl`, `--delay` and `--tag`. */
+/** Adds `--input`, `--priority`, `--ttl`, `--delay`, `--tag` and `--concurrency-key`. */
 export function callOptions(command: Command): Command {
   return command
     .option("-i, --input <json>", "the input: JSON, @FILE, or - for standard input")
     .option("--priority <0-100>", "0 is whenever, 100 is first", priorityOf)
     .option("--ttl <duration>", "expire when it has not started after this long", durationOf)
     .option("--delay <duration>", "wait this long before it may start", durationOf)
-    .option("--tag <key=value>", "a word to find it by; may be repeated", addTag);
+    .option("--tag <key=value>", "a word to find it by; may be repeated", addTag)
+    .option("--concurrency-key <key>", "wait while as many calls with this key run as the function allows");
 }
 
 /** The flags as the SDK takes them. */
-export function callOptionsOf({ priority, ttl, delay, tag }: CallFlags): CallOptions {
+export function callOptionsOf({ priority, ttl, delay, tag, concurrencyKey }: CallFlags): CallOptions {
   return {
     ...(priority === undefined ? {} : { priority }),
     ...(ttl === undefined ? {} : { ttl }),
     ...(delay === undefined ? {} : { delay }),
     ...(tag === undefined ? {} : { tags: tag }),
+    ...(concurrencyKey === undefined ? {} : { concurrencyKey }),
   };
 }
 

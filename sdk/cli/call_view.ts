@@ -2,6 +2,7 @@
 import type { Call, EventItem, LogItem } from "../protocol/calls.ts";
 import type { Output, Style } from "./output.ts";
 import { progressBar } from "./progress_bar.ts";
+import { waitText } from "./wait_text.ts";
 import { span, trim } from "./words.ts";
 
 const STYLE_BY_STATE: Readonly<Record<Call["state"], Style>> = {
@@ -28,6 +29,8 @@ export class CallView {
   readonly #output: Output;
   #bar = "";
   #numbers = "";
+  /** Why it waited when that was last said. */
+  #reason = "";
 
   constructor(output: Output) {
     this.#output = output;
@@ -57,6 +60,20 @@ export class CallView {
     }
   }
 
+  /** It waits: one line at the bottom; where there is none, a line for every new reason. */
+  waits(waiting: NonNullable<Call["waiting"]>, now: number): void {
+    const text = waitText(waiting, now);
+    if (this.#output.live) this.#output.status(`${this.#output.tint("yellow", "queued")}: ${text}`);
+    else if (waiting.reason !== this.#reason) this.#output.note(`queued: ${text}`);
+    this.#reason = waiting.reason;
+  }
+
+  /** It runs, as far as is known. */
+  waitsNoMore(): void {
+    if (this.#reason !== "") this.#show("running");
+    this.#reason = "";
+  }
+
   end(): void {
     this.#output.clearStatus();
   }
@@ -76,8 +93,9 @@ export class CallView {
   }
 
   #retry({ failure, attempt }: EventItem): void {
-    const why = (failure as Call["failure"])?.message.split("\n")[0] ?? "";
-    this.#output.note(this.#output.tint("yellow", `attempt ${attempt} failed, trying again: ${why}`));
+    const { kind, message = "" } = (failure ?? {}) as Partial<NonNullable<Call["failure"]>>;
+    const how = kind === "preempted" ? "gave way, it goes on later" : "failed, trying again";
+    this.#output.note(this.#output.tint("yellow", `attempt ${attempt} ${how}: ${message.split("\n")[0]}`));
   }
 
   #show(phase: string): void {

@@ -7,12 +7,18 @@ import { apps, open, remove } from "./commands/apps.ts";
 import { call } from "./commands/call.ts";
 import { calls, cancel } from "./commands/calls.ts";
 import { deploy } from "./commands/deploy.ts";
+import { join } from "./commands/join.ts";
+import { keys } from "./commands/keys.ts";
 import { logs } from "./commands/logs.ts";
-import { nodes, pools } from "./commands/nodes.ts";
+import { nodes } from "./commands/nodes.ts";
+import { pools } from "./commands/pools.ts";
 import { ps } from "./commands/ps.ts";
 import { run } from "./commands/run.ts";
+import { scaling } from "./commands/scaling.ts";
 import { schedules } from "./commands/schedules.ts";
+import { show } from "./commands/show.ts";
 import { up } from "./commands/up.ts";
+import { workspaces } from "./commands/workspaces.ts";
 import { CliError, EXIT, formatPlace, SourceError } from "./failure.ts";
 import { Output } from "./output.ts";
 import type { Shell } from "./shell.ts";
@@ -22,11 +28,13 @@ const BUG = 70;
 
 const COMMANDS: readonly Declare[] = [
   up,
+  join,
   deploy,
   run,
   call,
   logs,
   calls,
+  show,
   cancel,
   ps,
   apps,
@@ -34,6 +42,9 @@ const COMMANDS: readonly Declare[] = [
   nodes,
   pools,
   schedules,
+  scaling,
+  workspaces,
+  keys,
   open,
 ];
 

@@ -3,10 +3,21 @@ import { z } from "zod";
 import { gpuProblem } from "../gpu.ts";
 import { LIMITS } from "./limits.ts";
 import { FailureKind } from "./calls.ts";
-import { Digest, DurationText, Json, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
+import { Digest, DurationText, Json, Labels, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
 
-export const GpuText = z.string().max(80).superRefine((text, ctx) => {
-  const problem = gpuProblem(text);
+/** One acceptable way to satisfy a GPU request, as a text such as `H100:4` or spelled out. */
+export const GpuRequest = z.union([
+  z.string().max(80),
+  z.strictObject({
+    model: z.string().max(80).optional(),
+    /** Least memory of each GPU, such as `>=24GiB`. */
+    vram: z.string().max(20).optional(),
+    count: z.number().optional(),
+    /** Part of one GPU. */
+    share: z.number().optional(),
+  }),
+]).superRefine((request, ctx) => {
+  const problem = gpuProblem(request);
   if (problem !== null) ctx.addIssue({ code: "custom", message: problem });
 });
 
@@ -16,8 +27,14 @@ export const Scale = z.strictObject({
   max: z.number().int().min(1).max(1_000).default(10),
   /** Ready containers kept beyond what the load needs. */
   buffer: z.number().int().min(0).max(100).default(0),
-  /** How long an idle container stays. */
-  scaledownWindow: DurationText.default("60s"),
+  /** A queue of short calls should be empty in about this time. */
+  targetWait: DurationText.default("1s"),
+  /** Calls or requests of a container before another is wanted; absent: `concurrency`. */
+  targetConcurrency: z.number().int().min(1).max(1_000).optional(),
+  /** How long an idle container stays; `auto`: as the times of earlier work tell. */
+  scaledownWindow: z.union([z.literal("auto"), DurationText], {
+    error: 'must be "auto", or a duration such as "90s" or "1h30m" of at most 365d',
+  }).default("auto"),
 }).refine(({ min, max }) => min <= max, { message: "must be at most `max`", path: ["min"] });
 export type Scale = z.infer<typeof Scale>;
 
@@ -66,11 +83,23 @@ export const FunctionSpec = z.object({
   methods: z.array(MethodSpec).min(1),
   schedules: z.array(ScheduleSpec).default([]),
   /** Acceptable GPUs, most wanted first; empty for none. */
-  gpu: z.array(GpuText).max(8).default([]),
+  gpu: z.array(GpuRequest).max(8).default([]),
   /** CPU cores. */
   cpu: z.number().min(0.01).max(512).default(0.125),
   /** MiB. */
   memory: z.number().int().min(64).max(4 * 1024 * 1024).default(512),
+  /** MiB of scratch space. */
+  disk: z.number().int().min(0).max(64 * 1024 * 1024).default(0),
+  /** Labels that the node must have. */
+  labels: Labels.default({}),
+  /** Nodes that run each call together, as ranks: a gang. Each has one container, placed all or none. */
+  nodes: z.number().int().min(1).max(256).default(1),
+  /** Whether more important work may take its place: its calls get notice, and go on elsewhere from their last checkpoint. */
+  preemptible: z.boolean().default(false),
+  /** Time from the notice of a preemption to the kill. */
+  preemptNotice: DurationText.default("30s"),
+  /** Calls with the same concurrency key that run at a time. */
+  concurrencyPerKey: z.number().int().min(1).max(1_000).default(1),
   timeout: DurationText.default("5m"),
   /** Time a container has from its start to ready. */
   startTimeout: DurationText.default("60s"),

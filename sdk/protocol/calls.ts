@@ -65,8 +65,9 @@ export const Call = z.object({
   tags: Tags,
   result: Json.optional(),
   failure: Failure.optional(),
-  /** Why it waits, and how many calls of its function go first. */
-  waiting: z.object({ reason: z.string(), position: z.number().int() }).optional(),
+  concurrencyKey: z.string().optional(),
+  /** Why it waits, how many calls of its function go first, and when it should start, where the past allows to tell. */
+  waiting: z.object({ reason: z.string(), position: z.number().int(), eta: Timestamp.nullable() }).optional(),
   usage: Usage,
 });
 export type Call = z.infer<typeof Call>;
@@ -96,6 +97,8 @@ export const CreateCalls = z.object({
   /** Time to wait before the call may start. */
   delay: DurationText.optional(),
   tags: Tags.default({}),
+  /** Of the calls with this key, `concurrencyPerKey` of the function run at a time. */
+  concurrencyKey: z.string().min(1).max(LIMITS.concurrencyKeyLength).optional(),
 }).refine((body) => (body.input === undefined) !== (body.inputs === undefined), {
   message: "give exactly one of `input` and `inputs`",
   path: ["input"],
@@ -131,7 +134,7 @@ export type LogItem = z.infer<typeof LogItem>;
 
 /**
  * What happened to a call. Beside `seq` and `at`, every kind has fields of its own:
- * `queued`, `started {attempt, container, node}`, `report {step?, …numbers}`, `progress {done, total}`, `yield {value}`,
+ * `queued`, `started {attempt, container, node, rank?}`, `report {step?, …numbers}`, `progress {done, total}`, `yield {value}`,
  * `checkpoint {id, size}`, `retry {attempt, failure, at}`, `succeeded`, `failed {failure}`, `cancelled`, `expired`.
  */
 export const EventItem = z.looseObject({

@@ -28,6 +28,10 @@ export const LIMITS = {
   /** Tags of one request: pairs, and characters of each key and value. */
   tags: 16,
   tagLength: 128,
+  /** Labels of one node or function. */
+  labels: 32,
+  /** Characters of a concurrency key. */
+  concurrencyKeyLength: 128,
   /** Requests that may wait for one endpoint's container, per api process. */
   heldRequestsPerFunction: 256,
   /** Error message and stack of a failure, characters. */

@@ -1,6 +1,6 @@
-/** The pool seen from outside: nodes, pools, containers, schedules. */
+/** What runs where, seen from outside: containers, nodes, schedules. */
 import { z } from "zod";
-import { DurationText, Json, Name, pageOf, Timestamp } from "./primitives.ts";
+import { DurationText, Json, Labels, Name, pageOf, Timestamp } from "./primitives.ts";
 
 /** What the scheduler wants of a container. Only the scheduler writes it. */
 export const Desired = z.enum(["run", "drain", "stop"]);
@@ -37,6 +37,10 @@ export const Container = z.object({
   gpus: z.array(GpuShare),
   cpu: z.number(),
   memory: z.number().int(),
+  /** MiB of scratch space. */
+  disk: z.number().int(),
+  /** Its gang and its place in it, when its function runs on several nodes. */
+  gang: z.object({ id: z.string(), rank: z.number().int() }).optional(),
   createdAt: Timestamp,
   readyAt: Timestamp.nullable(),
   exitedAt: Timestamp.nullable(),
@@ -52,26 +56,28 @@ export const Node = z.object({
   name: z.string(),
   pool: Name,
   state: z.enum(["up", "draining", "lost", "left"]),
-  gpus: z.array(Gpu.extend({ freeMilli: z.number().int() })),
+  /** Nothing new is placed on it. */
+  cordoned: z.boolean(),
+  labels: Labels,
+  gpus: z.array(Gpu.extend({
+    freeMilli: z.number().int(),
+    healthy: z.boolean(),
+    /** What is wrong with it, or why it was taken out by hand. */
+    ailment: z.string().optional(),
+  })),
   cpu: z.number(),
   cpuFree: z.number(),
   memory: z.number().int(),
   memoryFree: z.number().int(),
+  disk: z.number().int(),
+  diskFree: z.number().int(),
   containers: z.number().int(),
+  /** The provision that brought it, when its pool's provider did. */
+  provision: z.string().nullable(),
   joinedAt: Timestamp,
   seenAt: Timestamp,
 });
 export type Node = z.infer<typeof Node>;
-
-export const Pool = z.object({
-  name: Name,
-  provider: z.enum(["local", "static"]),
-  nodes: z.number().int(),
-  gpus: z.number().int(),
-  gpusFree: z.number(),
-  createdAt: Timestamp,
-});
-export type Pool = z.infer<typeof Pool>;
 
 export const Schedule = z.object({
   id: z.string(),
@@ -97,5 +103,4 @@ export const Health = z.object({
 
 export const ContainerPage = pageOf(Container);
 export const NodePage = pageOf(Node);
-export const PoolPage = pageOf(Pool);
 export const SchedulePage = pageOf(Schedule);

@@ -32,6 +32,14 @@ export const Tags = z.record(z.string().min(1).max(LIMITS.tagLength), z.string()
   .refine((tags) => Object.keys(tags).length <= LIMITS.tags, `must have at most ${LIMITS.tags} tags`);
 export type Tags = z.infer<typeof Tags>;
 
+/** What a node is marked with, and what a function asks of nodes: `{"zone": "eu-1"}`. */
+export const Labels = z.record(z.string().min(1).max(63), z.string().max(63))
+  .refine(
+    (labels) => Object.keys(labels).length <= LIMITS.labels,
+    `must have at most ${LIMITS.labels} labels`,
+  );
+export type Labels = z.infer<typeof Labels>;
+
 /** Query parameters of every list. */
 export const Page = z.object({
   limit: z.coerce.number().int().min(1).max(LIMITS.pageItems).default(50),

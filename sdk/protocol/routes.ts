@@ -13,35 +13,12 @@ import {
   EventPage,
   LogPage,
 } from "./calls.ts";
-import { ContainerPage, Health, NodePage, PoolPage, Schedule, SchedulePage } from "./nodes.ts";
+import { fleetRoutes } from "./fleet_routes.ts";
+import { ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
-
-/** What a key may do; each includes those after it. */
-export const Scope = z.enum(["admin", "deploy", "invoke", "read"]);
-export type Scope = z.infer<typeof Scope>;
-
-export interface Route<In extends z.ZodType = z.ZodType, Out extends z.ZodType = z.ZodType> {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
-  /** Path with `:name` parameters. */
-  readonly path: string;
-  /** Path parameters, query (GET, DELETE) and JSON body (POST), merged. */
-  readonly input: In;
-  readonly output: Out;
-  readonly status: number;
-  /** Null: no key needed. */
-  readonly scope: Scope | null;
-  readonly summary: string;
-}
-
-const route = <In extends z.ZodType, Out extends z.ZodType>(
-  method: Route["method"],
-  path: string,
-  scope: Scope | null,
-  summary: string,
-  input: In,
-  output: Out,
-  status = 200,
-): Route<In, Out> => ({ method, path, scope, summary, input, output, status });
+import { type Route, route } from "./route.ts";
+import { scalingRoutes } from "./scaling.ts";
+import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
 
@@ -131,8 +108,9 @@ export const routes = {
     Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
     ContainerPage,
   ),
-  listNodes: route("GET", "/v1/nodes", "read", "Nodes", Page, NodePage),
-  listPools: route("GET", "/v1/pools", "read", "Pools", Page, PoolPage),
+  ...fleetRoutes,
+  ...scalingRoutes,
+  ...workspaceRoutes,
   listSchedules: route(
     "GET",
     "/v1/schedules",

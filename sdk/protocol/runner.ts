@@ -11,7 +11,7 @@ import { FunctionSpec } from "./apps.ts";
 import { Failure } from "./calls.ts";
 import { LIMITS } from "./limits.ts";
 import { Desired, Gpu, GpuShare } from "./nodes.ts";
-import { Digest, Json, Name } from "./primitives.ts";
+import { Digest, Json, Labels, Name } from "./primitives.ts";
 
 const Ms = z.number().int().min(0);
 const Index = z.number().int().min(0);
@@ -20,7 +20,8 @@ export const JoinNode = z.object({
   /** The join token (or, when the runner was here before, its own credential). */
   token: z.string().min(1).max(256),
   name: z.string().min(1).max(128),
-  pool: Name.default("default"),
+  /** The pool that it takes the token to be of; another one is refused. */
+  pool: Name.optional(),
   /** Names this run of the runner. Containers of an earlier session are gone for good. */
   session: z.string().min(1).max(64),
   /** Identity of the machine: an api with the same one may use unix sockets. */
@@ -29,9 +30,14 @@ export const JoinNode = z.object({
   /** MiB. */
   memory: z.number().int().min(0),
   gpus: z.array(Gpu).max(1024),
+  /** MiB of scratch space to give away. */
+  disk: z.number().int().min(0).default(0),
+  labels: Labels.default({}),
+  /** Name or address at which other nodes reach this one. */
+  address: z.string().max(253).optional(),
 });
 export type JoinNode = z.infer<typeof JoinNode>;
-export const JoinedNode = z.object({ id: z.string(), credential: z.string() });
+export const JoinedNode = z.object({ id: z.string(), credential: z.string(), pool: Name.optional() });
 export type JoinedNode = z.infer<typeof JoinedNode>;
 
 /** Why a container ended. */
@@ -65,10 +71,24 @@ export const SyncRequest = z.object({
   containers: z.array(ObservedContainer).max(4_096),
   /** Leases with calls not yet reported. */
   leases: z.array(z.number().int()).max(65_536),
+  /** GPUs that fail, and how. Those not named are well. */
+  ailingGpus: z.array(z.object({ index: Index, ailment: z.string().max(512) })).max(1_024).default([]),
+  /** The runner ends now: nothing more is to be placed on the node. */
+  leaving: z.boolean().default(false),
   /** `revision` of the last reply; the api answers when the wanted containers differ from it, or after a while. */
   revision: z.number().int(),
 });
 export type SyncRequest = z.infer<typeof SyncRequest>;
+
+/** The place of a container among those that run each call together, on a node each. */
+export const Gang = z.object({ id: z.string(), rank: Index, size: z.number().int().min(2) });
+export type Gang = z.infer<typeof Gang>;
+
+/** Where rank 0 of a gang listens for the others: said with each call, since it may have moved since the last. */
+export interface Master {
+  readonly address: string;
+  readonly port: number;
+}
 
 /** A container as the scheduler wants it: all that is needed to start it. */
 export const Assignment = z.object({
@@ -80,9 +100,18 @@ export const Assignment = z.object({
   external: z.array(z.string()),
   spec: FunctionSpec,
   gpus: z.array(GpuShare),
+  /** Its place in its gang, if it belongs to one. */
+  gang: Gang.optional(),
+  /** It gives way to more important work: its calls get notice, and it is killed at this time (milliseconds since 1970). */
+  preemptAt: Ms.optional(),
 });
 export type Assignment = z.infer<typeof Assignment>;
-export const SyncReply = z.object({ revision: z.number().int(), containers: z.array(Assignment) });
+export const SyncReply = z.object({
+  revision: z.number().int(),
+  containers: z.array(Assignment),
+  /** The node is no longer wanted: its runner ends for good. */
+  leave: z.boolean().optional(),
+});
 export type SyncReply = z.infer<typeof SyncReply>;
 
 /**
@@ -136,7 +165,10 @@ export const ExchangeRequest = z.object({
 });
 export type ExchangeRequest = z.infer<typeof ExchangeRequest>;
 
-/** Calls given to a container: those of one batch with indexes from `lo`, all of one attempt. */
+/**
+ * Calls given to a container: those of one batch with indexes from `lo`, all of one attempt. Every rank of a gang is given the
+ * call, each under a number of its own in place of the lease's.
+ */
 export interface Claim {
   readonly lease: number;
   readonly container: string;
@@ -146,6 +178,8 @@ export interface Claim {
   /** Name of the method: `train`, `Digits.classify`. */
   readonly method: string;
   readonly inputs: readonly Json[];
+  /** Only of a gang. */
+  readonly master?: Master;
 }
 export interface ExchangeReply {
   readonly claims: readonly Claim[];

@@ -51,9 +51,9 @@ export async function createCall(job: Job, target: Target, flags: CallFlags): Pr
 /** Waits for the call and says how it ended. Ctrl-C ends the waiting, not the call. */
 async function finish(job: Job, id: string, follow: boolean): Promise<number> {
   const signal = job.shell.interrupted();
-  const view = follow ? new CallView(job.output) : undefined;
+  const view = new CallView(job.output);
   try {
-    return showEnd(job, await waitForCall(job.patientWire(), id, { view, signal }));
+    return showEnd(job, await waitForCall(job.patientWire(), id, { view, follow, signal }));
   } catch (error) {
     if (!signal.aborted) throw error;
     job.output.note(`The call goes on. Follow it: berth logs -f ${id}; end it: berth cancel ${id}`);

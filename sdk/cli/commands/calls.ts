@@ -6,6 +6,7 @@ import { Option } from "commander";
 import { command, type Declare, type Job } from "../cli.ts";
 import { collect, type ListOptions, listOptions, showList } from "../list.ts";
 import type { Column } from "../table.ts";
+import { waitText } from "../wait_text.ts";
 import { relativeTime, span } from "../words.ts";
 import { paintState } from "../call_view.ts";
 
@@ -58,7 +59,7 @@ const columnsFor = ({ shell, output }: Job): Column<Call>[] => {
     { title: "ATTEMPT", text: ({ attempt }) => String(attempt), align: "right" },
     { title: "CREATED", text: ({ createdAt }) => relativeTime(createdAt, now) },
     { title: "RAN", text: (call) => ran(call, now), align: "right" },
-    { title: "", text: remark },
+    { title: "", text: (call) => remark(call, now) },
   ];
 };
 
@@ -68,5 +69,7 @@ function ran({ startedAt, endedAt }: Call, now: number): string {
     : span((endedAt === null ? now : Date.parse(endedAt)) - Date.parse(startedAt));
 }
 
-const remark = ({ waiting, failure }: Call): string =>
-  waiting?.reason ?? (failure === undefined ? "" : `${failure.kind}: ${failure.message.split("\n")[0]}`);
+function remark({ waiting, failure }: Call, now: number): string {
+  if (waiting !== undefined) return waitText(waiting, now);
+  return failure === undefined ? "" : `${failure.kind}: ${failure.message.split("\n")[0]}`;
+}

@@ -70,7 +70,7 @@ async function runOnce(job: Job, target: { app: string; name: string }, flags: F
   const id = await createCall(job, target, flags);
   try {
     const view = new CallView(job.output);
-    return showEnd(job, await waitForCall(job.patientWire(), id, { view, signal }));
+    return showEnd(job, await waitForCall(job.patientWire(), id, { view, follow: true, signal }));
   } catch (error) {
     if (!signal.aborted) throw error;
     job.output.note("Interrupted: the call is cancelled");

@@ -1,11 +1,10 @@
-/**
- * `berth up`. The platform itself is another room, which an SDK that was installed alone comes without: it is loaded only
- * when it is asked for, and only where it lies beside the SDK.
- */
+/** `berth up`: the platform on this machine. */
 import { resolve } from "node:path";
-import type { Gpu } from "../../protocol/nodes.ts";
+import type { ListedGpu } from "../../gpu_list.ts";
 import { command, type Declare, type Job } from "../cli.ts";
-import { CliError, EXIT, usageError } from "../failure.ts";
+import { usageError } from "../failure.ts";
+import { gpusOf } from "../machine_options.ts";
+import { loadRoom } from "../rooms.ts";
 
 export interface UpOptions {
   readonly host: string;
@@ -14,9 +13,11 @@ export interface UpOptions {
   /** Absolute. */
   readonly dataDir: string;
   /** GPUs to count and give away though there are none: as they were written, and as they are. */
-  readonly simulatedGpus: { readonly text: string; readonly gpus: readonly Gpu[] } | undefined;
+  readonly simulatedGpus: { readonly text: string; readonly gpus: readonly ListedGpu[] } | undefined;
   /** Guests kept started ahead; undefined leaves it to the runner. */
   readonly poolSize: number | undefined;
+  /** Whether this machine is a node itself. */
+  readonly runner: boolean;
 }
 
 /** Each holds about 50 MB. */
@@ -26,17 +27,13 @@ const POOL_MAX = 64;
 export interface UpModule {
   up(job: Job, options: UpOptions): Promise<number>;
 }
-/** What is used of `runner/gpu.ts`. */
-interface GpuModule {
-  parseSimulatedGpus(text: string): Gpu[];
-}
-
 interface Flags {
   readonly port: number;
   readonly host: string;
   readonly data: string;
   readonly simulateGpus?: string;
   readonly poolSize?: number;
+  readonly runner: boolean;
 }
 
 const PORT_MAX = 65_535;
@@ -54,34 +51,20 @@ export const up: Declare = (program, cli) => {
     .option("--data <dir>", "folder of all data", ".berth")
     .option("--simulate-gpus <spec>", "count and give away GPUs that are not there, such as 8xH100:80GiB")
     .option("--pool-size <n>", "guests kept started ahead, for quick cold starts; 0 for none", poolSizeOf)
-    .action(cli.action<Flags>(async (job, { host, port, data, simulateGpus: text, poolSize }) => {
-      const { up } = await load<UpModule>("api/up.ts");
-      const simulatedGpus = text === undefined ? undefined : { text, gpus: await readGpus(text) };
-      return await up(job, { host, port, dataDir: resolve(job.shell.cwd, data), simulatedGpus, poolSize });
+    .option("--no-runner", "do not make this machine a node: nodes are those of pools, or join")
+    .action(cli.action<Flags>(async (job, { host, port, data, simulateGpus: text, poolSize, runner }) => {
+      const { up } = await loadRoom<UpModule>("api/up.ts");
+      const simulatedGpus = text === undefined ? undefined : { text, gpus: gpusOf(text) };
+      return await up(job, {
+        host,
+        port,
+        dataDir: resolve(job.shell.cwd, data),
+        simulatedGpus,
+        poolSize,
+        runner,
+      });
     }));
 };
-
-/** A module of another room. */
-async function load<Module>(path: string): Promise<Module> {
-  const url = new URL(`../../../${path}`, import.meta.url);
-  try {
-    await Deno.lstat(url);
-  } catch {
-    throw new CliError(EXIT.usage, "Cannot start a platform: this is the client alone", {
-      hint: "Get Berth whole to run one, or point BERTH_URL and BERTH_KEY at one that runs.",
-    });
-  }
-  return await import(url.href);
-}
-
-async function readGpus(text: string): Promise<Gpu[]> {
-  const { parseSimulatedGpus } = await load<GpuModule>("runner/gpu.ts");
-  try {
-    return parseSimulatedGpus(text);
-  } catch (error) {
-    throw usageError((error as Error).message);
-  }
-}
 
 function poolSizeOf(text: string): number {
   const size = Number(text);
