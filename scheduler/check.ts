@@ -1,5 +1,7 @@
 /** The invariants of the world, each by name, over values as tests and the simulation read them from the store. Pure. */
-import type { GpuShare } from "../sdk/protocol.ts";
+import type { Desired, GpuShare } from "../sdk/protocol.ts";
+import { callViolations } from "./check_calls.ts";
+import { partViolations } from "./check_parts.ts";
 import type { Node } from "./model.ts";
 import type { NodeState } from "./states.ts";
 
@@ -12,29 +14,67 @@ export interface Violation {
 /** Everything that the invariants speak of. */
 export interface World {
   readonly nodes: readonly WorldNode[];
+  readonly functions: readonly WorldFunction[];
   readonly containers: readonly WorldContainer[];
   readonly batches: readonly { readonly id: number; readonly size: number }[];
-  readonly ready: readonly Range[];
-  readonly leases:
-    readonly (Range & { readonly id: number; readonly container: string; readonly remaining: number })[];
-  readonly results: readonly { readonly batch: number; readonly index: number }[];
-  /** Calls that a lease no longer has though they have not ended: their attempt failed, or they were given back. */
-  readonly over: readonly { readonly lease: number; readonly index: number }[];
+  readonly ready: readonly (Range & { readonly attempt: number })[];
+  readonly leases: readonly WorldLease[];
+  /** What ranks of gangs have of leases. */
+  readonly parts: readonly WorldPart[];
+  /** `lease`: of the attempt that ended the call; null when it never ran. */
+  readonly results: readonly {
+    readonly batch: number;
+    readonly index: number;
+    readonly lease: number | null;
+  }[];
+  /** Calls that a lease no longer has though they have not ended: their attempt failed, or they were given `back`. */
+  readonly over: readonly { readonly lease: number; readonly index: number; readonly back: boolean }[];
 }
 
-export interface WorldNode extends Omit<Node, "session" | "leaseUntil" | "gpus"> {
+export interface WorldNode extends
+  Pick<
+    Node,
+    "id" | "cpuMilli" | "cpuMilliFree" | "memoryMiB" | "memoryMiBFree" | "diskMiB" | "diskMiBFree"
+  > {
   readonly state: NodeState;
   readonly gpus: readonly { readonly index: number; readonly milliFree: number }[];
 }
 
+export interface WorldFunction {
+  readonly id: number;
+  readonly deployment: string;
+  /** `scale.max`: containers, or gangs of them. */
+  readonly max: number;
+}
+
 export interface WorldContainer {
   readonly id: string;
+  readonly functionId: number;
+  readonly deployment: string;
   readonly node: string;
+  readonly desired: Desired;
+  /** Its gang; its own id when it is alone. */
+  readonly crew: string;
   readonly gpus: readonly GpuShare[];
   readonly cpuMilli: number;
   readonly memoryMiB: number;
+  readonly diskMiB: number;
   /** Neither exited nor lost. */
   readonly live: boolean;
+}
+
+export interface WorldLease extends Range {
+  readonly id: number;
+  readonly container: string;
+  readonly attempt: number;
+  readonly remaining: number;
+}
+
+export interface WorldPart {
+  readonly lease: number;
+  readonly rank: number;
+  readonly container: string;
+  readonly open: boolean;
 }
 
 /** Calls [lo, hi) of a batch. */
@@ -48,26 +88,32 @@ export interface Range {
 export function violations(world: World): Violation[] {
   return [
     ...world.nodes.flatMap((node) => nodeViolations(node, world)),
+    ...world.functions.flatMap((fn) => scaleViolations(fn, world)),
     ...strays(world),
     ...callViolations(world),
+    ...partViolations(world),
   ];
 }
 
 function nodeViolations(node: WorldNode, { containers }: World): Violation[] {
   const here = containers.filter((one) => one.live && one.node === node.id);
-  const used = { cpu: sum(here.map((one) => one.cpuMilli)), memory: sum(here.map((one) => one.memoryMiB)) };
   return [
     ...node.gpus.flatMap((gpu) => gpuViolations(node.id, gpu, here)),
-    ...broken(
-      "cpu is accounted for",
-      node.cpuMilliFree + used.cpu === node.cpuMilli,
-      () => `${node.id}: ${node.cpuMilliFree} milli free and ${used.cpu} given of ${node.cpuMilli}`,
-    ),
-    ...broken(
-      "memory is accounted for",
-      node.memoryMiBFree + used.memory === node.memoryMiB,
-      () => `${node.id}: ${node.memoryMiBFree} MiB free and ${used.memory} given of ${node.memoryMiB}`,
-    ),
+    ...accounted("cpu", node.id, {
+      free: node.cpuMilliFree,
+      given: sum(here.map((one) => one.cpuMilli)),
+      all: node.cpuMilli,
+    }),
+    ...accounted("memory", node.id, {
+      free: node.memoryMiBFree,
+      given: sum(here.map((one) => one.memoryMiB)),
+      all: node.memoryMiB,
+    }),
+    ...accounted("disk", node.id, {
+      free: node.diskMiBFree,
+      given: sum(here.map((one) => one.diskMiB)),
+      all: node.diskMiB,
+    }),
     ...broken(
       "a lost node has no live container",
       here.length === 0 || node.state === "up" || node.state === "draining",
@@ -75,6 +121,17 @@ function nodeViolations(node: WorldNode, { containers }: World): Violation[] {
     ),
   ];
 }
+
+const accounted = (
+  what: string,
+  node: string,
+  { free, given, all }: { free: number; given: number; all: number },
+): Violation[] =>
+  broken(
+    `${what} is accounted for`,
+    free + given === all,
+    () => `${node}: ${free} free and ${given} given of ${all}`,
+  );
 
 function gpuViolations(
   node: string,
@@ -96,6 +153,15 @@ function gpuViolations(
       () => `gpu ${index} of ${node}: ${milliFree} milli free and ${given} given`,
     ),
   ];
+}
+
+/** Only of the current deployment: what an older one has drains. */
+function scaleViolations({ id, deployment, max }: WorldFunction, { containers }: World): Violation[] {
+  const staff = containers.filter((one) =>
+    one.live && one.desired === "run" && one.functionId === id && one.deployment === deployment
+  );
+  const crews = new Set(staff.map(({ crew }) => crew)).size;
+  return broken("scale.max holds", crews <= max, () => `function ${id} has ${crews} of ${max}`);
 }
 
 /** What refers to something that is not there. */
@@ -122,74 +188,8 @@ function strays({ nodes, containers, leases, batches }: World): Violation[] {
   ];
 }
 
-/** Each call lies in one ready range, in one open lease, or has one result. */
-function callViolations({ batches, ready, leases, results, over }: World): Violation[] {
-  const [readyOf, leasesOf, resultsOf] = [byBatch(ready), byBatch(leases), byBatch(results)];
-  const gone = new Set(over.map(({ lease, index }) => `${lease} ${index}`));
-  return batches.flatMap(({ id, size }) => {
-    const queued = count(size, readyOf.get(id) ?? []);
-    const ended = count(size, (resultsOf.get(id) ?? []).map(one));
-    const isElsewhere = (lease: number, i: number) => queued[i]! + ended[i]! > 0 || gone.has(`${lease} ${i}`);
-    const open = openLeases(leasesOf.get(id) ?? [], isElsewhere);
-    const running = count(size, open.flatMap(({ indexes }) => indexes.map((index) => one({ index }))));
-    return [
-      ...Array.from(
-        { length: size },
-        (_, i) => placesViolations(`call ${i} of batch ${id}`, queued[i]!, running[i]!, ended[i]!),
-      ).flat(),
-      ...open.flatMap(({ lease: { id, remaining }, indexes }) =>
-        broken(
-          "a lease counts what remains",
-          remaining === indexes.length,
-          () => `lease ${id}: remaining ${remaining}, unreported ${indexes.length}`,
-        )
-      ),
-    ];
-  });
-}
-
-const placesViolations = (call: string, queued: number, running: number, ended: number): Violation[] => [
-  ...broken(
-    "no call is in two places",
-    queued + running + ended <= 1,
-    () => `${call}: queued ${queued}, running ${running}, ended ${ended}`,
-  ),
-  ...broken("no call is lost", queued + running + ended >= 1, () => `${call} is nowhere`),
-];
-
-type Lease = World["leases"][number];
-
-/** The open leases of a batch, each with the calls that it still has: not elsewhere, and not given to a later lease. */
-function openLeases(leases: readonly Lease[], isElsewhere: (lease: number, index: number) => boolean) {
-  const latest = new Map<number, number>();
-  for (const { id, lo, hi } of leases) {
-    for (let i = lo; i < hi; i++) latest.set(i, Math.max(id, latest.get(i) ?? 0));
-  }
-  return leases.filter((lease) => lease.remaining > 0).map((lease) => ({
-    lease,
-    indexes: indexesOf(lease).filter((i) => latest.get(i) === lease.id && !isElsewhere(lease.id, i)),
-  }));
-}
-
 /** A violation unless `holds`. */
 export const broken = (name: string, holds: boolean, detail: () => string): Violation[] =>
   holds ? [] : [{ name, detail: detail() }];
 
 export const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
-
-const one = ({ index }: { index: number }) => ({ lo: index, hi: index + 1 });
-
-const indexesOf = ({ lo, hi }: { lo: number; hi: number }): number[] =>
-  Array.from({ length: hi - lo }, (_, i) => lo + i);
-
-const byBatch = <T extends { batch: number }>(all: readonly T[]): Map<number, T[]> =>
-  Map.groupBy(all, (one) => one.batch);
-
-/** How many of the ranges hold each index below `size`. */
-function count(size: number, ranges: readonly { lo: number; hi: number }[]): number[] {
-  const counts = new Array<number>(size).fill(0);
-  for (const { lo, hi } of ranges) {
-    for (let i = lo; i < Math.min(hi, size); i++) counts[i]!++;
-  }
-  return counts;
-}

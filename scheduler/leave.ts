@@ -14,30 +14,37 @@ export const START_GRACE_MS = 10_000;
  */
 export const HEARING_MS = 15_000;
 
+export interface Losses {
+  readonly nodes: ReadonlySet<string>;
+  readonly containers: ReadonlySet<string>;
+}
+
 /** Nodes that were silent for too long, and containers that went with a node or a session. */
-export function losses(
-  { nodes, containers, hearingSince }: Snapshot,
-  now: number,
-): { nodes: string[]; containers: string[] } {
-  const silent = now - hearingSince < HEARING_MS
-    ? []
-    : nodes.filter((node) => isUp(node) && node.leaseUntil <= now);
-  const present = new Map(nodes.map((node) => [node.id, silent.includes(node) ? null : node]));
-  const gone = containers.filter(({ node, session }) => !hosts(present.get(node) ?? null, session));
-  return { nodes: silent.map((node) => node.id), containers: gone.map((container) => container.id) };
+export function losses({ nodes, containers, hearingSince }: Snapshot, now: number): Losses {
+  const isHeard = now - hearingSince < HEARING_MS;
+  const silent = isHeard ? [] : nodes.filter((node) => isUp(node) && node.leaseUntil <= now);
+  const lost = new Set(silent.map((node) => node.id));
+  const sessions = new Map(
+    nodes.filter((node) => isUp(node) && !lost.has(node.id)).map(({ id, session }) => [id, session]),
+  );
+  const gone = containers.filter(({ node, session }) => sessions.get(node) !== session);
+  return { nodes: lost, containers: new Set(gone.map(({ id }) => id)) };
 }
 
 const isUp = ({ state }: Node): boolean => state === "up" || state === "draining";
-
-const hosts = (node: Node | null, session: string): boolean =>
-  node !== null && isUp(node) && node.session === session;
 
 /** Why a running container is not wanted however much there is to do, or null when it is. */
 export function unwanted(container: Container, fn: Fn | undefined, node: Node | undefined): string | null {
   if (fn === undefined || fn.removed) return "its function was removed";
   if (container.deployment !== fn.deployment) return "a newer deployment took over";
-  return node?.state === "draining" ? "its node drains" : null;
+  const ailing = container.gpus.find(({ index }) =>
+    node?.gpus.some((gpu) => gpu.index === index && !gpu.healthy)
+  );
+  return ailing === undefined ? null : `GPU ${ailing.index} of its node is failing`;
 }
+
+/** The reason of those that may stay until others have taken their place. */
+export const NODE_DRAINS = "its node drains";
 
 /** The first step out: what runs may end; what never got ready has nothing to end. */
 export const dismiss = ({ id, observed, leased }: Container, reason: string): Ending => ({
@@ -45,6 +52,12 @@ export const dismiss = ({ id, observed, leased }: Container, reason: string): En
   desired: observed === "ready" || leased > 0 ? "drain" : "stop",
   reason,
 });
+
+/** The first step out of one that must be gone by the end of its notice, its calls ended or not. */
+export function preempt(container: Container, { preemptNoticeMs }: Fn, reason: string, now: number): Ending {
+  const ending = dismiss(container, reason);
+  return ending.desired === "drain" ? { ...ending, preemptAt: now + preemptNoticeMs } : ending;
+}
 
 /** The last step, when a container has been let down: it drains and has nothing left, or took too long over it, or never got ready. */
 export function overdue(container: Container, fn: Fn | undefined, now: number): Ending | null {
@@ -54,8 +67,13 @@ export function overdue(container: Container, fn: Fn | undefined, now: number): 
     : { container: container.id, desired: "stop", reason: end.reason };
 }
 
+interface Deadline {
+  readonly at: number;
+  readonly reason: string;
+}
+
 /** When a container is stopped if nothing happens until then. */
-export function deadline(container: Container, fn: Fn | undefined): { at: number; reason: string } | null {
+export function deadline(container: Container, fn: Fn | undefined): Deadline | null {
   if (container.desired === "drain") return drainDeadline(container, container.drainingAt!, fn);
   if (container.desired === "stop" || container.observed === "ready" || fn === undefined) return null;
   return {
@@ -64,15 +82,11 @@ export function deadline(container: Container, fn: Fn | undefined): { at: number
   };
 }
 
-function drainDeadline(
-  { leased }: Container,
-  since: number,
-  fn: Fn | undefined,
-): { at: number; reason: string } {
+function drainDeadline({ leased, preemptAt }: Container, since: number, fn: Fn | undefined): Deadline {
   const busy = leased > 0 || (fn?.demand.requests ?? 0) > 0;
   if (!busy) return { at: since + LEAVE_MS, reason: "it has drained" };
-  return {
-    at: since + (fn?.timeoutMs ?? 0) + DRAIN_GRACE_MS,
-    reason: "it drained for longer than its timeout",
-  };
+  const at = since + (fn?.timeoutMs ?? 0) + DRAIN_GRACE_MS;
+  return preemptAt !== null && preemptAt < at
+    ? { at: preemptAt, reason: "its notice is over" }
+    : { at, reason: "it drained for longer than its timeout" };
 }

@@ -4,6 +4,7 @@
  * that, and so does a lost leader.
  */
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
+import { Alarm } from "./alarm.ts";
 import { planViolations } from "./check_plan.ts";
 import type { Plan, Snapshot } from "./model.ts";
 import { plan } from "./plan.ts";
@@ -39,6 +40,8 @@ export interface Scheduler {
 const TICK_MS_MAX = 1_000;
 /** Ticks take at most one part in this many of the time, however often they are woken. */
 const REST = 10;
+/** But no rest is longer: with large ticks too, demand is to be decided on within a second. */
+const REST_MS_MAX = 500;
 
 /** A longer time between two ticks is a gap, in which nobody listened to the nodes. */
 const GAP_MS = 5_000;
@@ -61,14 +64,15 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     const led = await pool.begin(async (sql) => {
       if (!await lead(sql)) return null;
       const snapshot = await readSnapshot(sql, new Date(now), { ...memory, hearingSince });
-      const made = plan(snapshot, now, () => newId("ctr", deps));
-      assertSound(snapshot, made);
+      const made = plan(snapshot, now, (prefix) => newId(prefix, deps));
+      assertSound(snapshot, made, now);
       return { snapshot, made, touched: await commitPlan(sql, new Date(now), made) };
     }) as { snapshot: Snapshot; made: Plan; touched: Touched } | null;
     memory = { at: clock.now(), hearingSince, lastLease: led?.snapshot.lastLease ?? null };
     if (led === null) return IDLE;
     logPlan(log, led.made);
     wakeTouched(wakes, led.touched);
+    if (led.made.ask.length + led.made.release.length > 0) wakes.wake("pool");
     return { led: true, plan: led.made };
   };
 
@@ -88,34 +92,11 @@ async function run(
     alarm.reset();
     const startedAt = clock.now();
     const { plan } = await tickSurely();
-    const restMs = Math.min(TICK_MS_MAX, (clock.now() - startedAt) * (REST - 1));
+    const restMs = Math.min(REST_MS_MAX, (clock.now() - startedAt) * (REST - 1));
     if (restMs > 0) await clock.sleep(restMs, signal);
     await alarm.until(Math.min(startedAt + TICK_MS_MAX, plan?.nextWakeAt ?? Infinity));
   }
   off();
-}
-
-/** A sleep that somebody else can end; a ring since the last reset ends it before it begins. */
-class Alarm {
-  readonly #clock: Clock;
-  #bell = new AbortController();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  reset(): void {
-    this.#bell = new AbortController();
-  }
-
-  ring(): void {
-    this.#bell.abort();
-  }
-
-  async until(instant: number): Promise<void> {
-    const ms = instant - this.#clock.now();
-    if (ms > 0) await this.#clock.sleep(ms, this.#bell.signal);
-  }
 }
 
 /** The database goes away now and then; that is said once, and once when it is over. */
@@ -138,21 +119,24 @@ function surviving(tick: () => Promise<TickReport>, log: Log): () => Promise<Tic
   };
 }
 
-function assertSound(snapshot: Snapshot, made: Plan): void {
-  const broken = planViolations(snapshot, made);
+function assertSound(snapshot: Snapshot, made: Plan, now: number): void {
+  const broken = planViolations(snapshot, made, now);
   if (broken.length === 0) return;
   throw new Error(
     `Cannot commit plan: it breaks ${broken.map(({ name, detail }) => `"${name}" (${detail})`).join(", ")}`,
   );
 }
 
-function logPlan(log: Log, { start, end, lostNodes, lostContainers, refuse, fire }: Plan): void {
+function logPlan(log: Log, plan: Plan): void {
+  const { start, end, lostNodes, lostContainers, refuse, fire, ask, release } = plan;
   for (const { id, functionId, node, reason } of start) {
     log("container.wanted", { container: id, functionId, node, reason });
   }
   for (const { container, desired, reason } of end) log(`container.${desired}`, { container, reason });
   for (const node of lostNodes) log("node.lost", { node });
   for (const container of lostContainers) log("container.lost", { container });
+  for (const { id, pool, reason } of ask) log("node.asked", { provision: id, pool, reason });
+  for (const { provision, event, reason } of release) log(`provision.${event}`, { provision, reason });
   for (const { functionId, failure } of refuse) {
     log("calls.refused", { functionId, message: failure.message });
   }

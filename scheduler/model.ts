@@ -7,7 +7,11 @@
  * - **live**: a container that has neither exited nor been lost; it holds its share of the node.
  * - **node**: a machine with what is free of its CPU, memory and, per GPU, of 1000 *milli*.
  * - **session**: one run of a node's runner; containers of an earlier session are gone.
+ * - **gang**: containers of one function on distinct nodes that run each call together, as ranks from 0.
+ * - **pool**: nodes of one kind, and who can bring more of them. **Provision**: a node that was asked for, until it is gone.
+ * - **workspace**: a tenant, with its weight and its quotas.
  * - **lease**: calls given to a container and not yet reported.
+ * - **part**: what one rank of a gang has of a lease.
  * - **tick of a schedule**: an instant that its cron names. **Fire**: the call that a tick makes.
  * - **snapshot**: all of that at one instant. **Plan**: what to change, with nothing left to choose.
  *
@@ -15,7 +19,12 @@
  */
 import type { GpuChoice } from "../sdk/gpu.ts";
 import type { Desired, Failure, GpuShare, Json, Observed } from "../sdk/protocol.ts";
-import type { NodeState } from "./states.ts";
+import type { Activity, Day, Note } from "./arrivals.ts";
+import type { Scaling } from "./scaling.ts";
+import type { Demand, QueueLevel, Scale, StartFailures } from "./load.ts";
+import type { NodeState, PoolState, ProvisionState } from "./states.ts";
+
+export type { Demand, QueueLevel, Scale, StartFailures };
 
 /** What one container of a function takes from a node. */
 export interface Need {
@@ -23,52 +32,32 @@ export interface Need {
   readonly gpu: readonly GpuChoice[];
   readonly cpuMilli: number;
   readonly memoryMiB: number;
+  readonly diskMiB: number;
+  /** That the node must have. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
-/** How many containers a function may have, and for how long idle ones stay. */
-export interface Scale {
-  readonly min: number;
-  readonly max: number;
-  /** Containers beyond what the load needs, while there is load. */
-  readonly buffer: number;
-  readonly scaledownWindowMs: number;
-  /** Calls or requests of one container at a time. */
-  readonly concurrency: number;
-}
-
-export interface Demand {
-  /** Calls that could start now. */
-  readonly queued: number;
-  /** Since when the oldest of them waits. */
-  readonly queuedSince: number | null;
-  /** The highest among them. */
-  readonly priority: number;
-  /** Calls given to containers and not reported. */
-  readonly leased: number;
-  readonly leasedSince: number | null;
-  /** Calls of leases older than {@link STUCK_MS}. */
-  readonly stuck: number;
-  /** Mean wall time of the calls that ended last; null when none has. */
-  readonly callMs: number | null;
-  /** Requests that containers are serving, and that gateways hold. */
-  readonly requests: number;
-  readonly requestsHeld: number;
-  readonly heldSince: number | null;
-  /** The last time there was a request. */
-  readonly requestedAt: number | null;
-}
-
-/** Starts that came to nothing, since the last container of this deployment that became ready. */
-export interface StartFailures {
-  /** How often in a row; containers started by one tick count once. */
-  readonly count: number;
-  readonly lastAt: number;
-  /** What the last of them said. */
-  readonly message: string;
+/** A tenant, as far as it has work or containers. */
+export interface Workspace {
+  readonly id: string;
+  /** Its share, relative to others. */
+  readonly weight: number;
+  /** Guaranteed; null without a quota. */
+  readonly gpuQuotaMilli: number | null;
+  readonly cpuQuotaMilli: number | null;
+  /** With what it borrows of others; null for no limit. */
+  readonly gpuLimitMilli: number | null;
+  readonly cpuLimitMilli: number | null;
+  /** GPU-seconds used of late, decayed to `usedAt`. */
+  readonly used: number;
+  readonly usedAt: number | null;
+  /** When in the day its functions have work; null when that is not known. */
+  readonly day: Day | null;
 }
 
 export interface Fn {
   readonly id: number;
+  readonly workspace: string;
   readonly app: string;
   readonly name: string;
   readonly deployment: string;
@@ -78,14 +67,32 @@ export interface Fn {
   readonly removed: boolean;
   readonly need: Need;
   readonly scale: Scale;
+  /** Containers that run each call together; 1 for no gang. */
+  readonly nodes: number;
+  readonly preemptible: boolean;
+  readonly preemptNoticeMs: number;
   readonly timeoutMs: number;
   readonly startTimeoutMs: number;
   readonly demand: Demand;
   readonly startFailures: StartFailures | null;
   /** When the last container of it ended, as far as that is remembered. */
   readonly lastExitAt: number | null;
-  /** What the last tick said about why its calls wait. */
+  /** How long its last containers took from their start to ready; null when none has become ready. */
+  readonly startMs: number | null;
+  /** What is noted of when it has work, where its windows are predicted; null when nothing is. */
+  readonly activity: Activity | null;
+  /** What was wanted last, as far as it was recorded. */
+  readonly wantedBefore: number;
+  /** What an earlier tick said about why its calls wait, and about how long. */
   readonly waiting: string | null;
+  readonly outlook: Outlook | null;
+}
+
+/** From what is told how much longer a call waits, as it was said last. */
+export interface Outlook extends Omit<Wait, "functionId" | "reason" | "startsMs"> {
+  /** When the slots are there. */
+  readonly startsAt: number | null;
+  readonly saidAt: number;
 }
 
 /** A live container. */
@@ -101,6 +108,16 @@ export interface Container {
   readonly gpus: readonly GpuShare[];
   readonly cpuMilli: number;
   readonly memoryMiB: number;
+  readonly diskMiB: number;
+  /** Its gang, or null; and its place there. */
+  readonly gang: string | null;
+  readonly rank: number;
+  /** The highest priority of its calls; null when it has none. */
+  readonly priority: number | null;
+  /** The last time that one of its calls had given way before, if any. */
+  readonly preemptedAt: number | null;
+  /** When it is killed, having been told to give way. */
+  readonly preemptAt: number | null;
   /** Calls it has and has not reported. */
   readonly leased: number;
   readonly createdAt: number;
@@ -111,23 +128,81 @@ export interface Container {
   readonly drainingAt: number | null;
 }
 
+/** A gang that has live containers. */
+export interface Gang extends NewGang {
+  readonly createdAt: number;
+  /** When the last of its containers ended that did, as far as that is remembered. */
+  readonly brokenAt: number | null;
+}
+
 export interface NodeGpu {
   readonly index: number;
   readonly model: string;
+  readonly vramMiB: number;
   readonly milliFree: number;
+  readonly healthy: boolean;
 }
 
 export interface Node {
   readonly id: string;
   readonly session: string;
+  readonly pool: string;
   readonly state: NodeState;
+  /** Nothing new is placed on it. */
+  readonly cordoned: boolean;
+  /** The provision that brought it, if any. */
+  readonly provision: string | null;
+  /** Since when it has had no container; only of use while that is so. */
+  readonly emptiedAt: number;
   /** Not heard of by then, it is lost. */
   readonly leaseUntil: number;
   readonly cpuMilli: number;
   readonly cpuMilliFree: number;
   readonly memoryMiB: number;
   readonly memoryMiBFree: number;
+  readonly diskMiB: number;
+  readonly diskMiBFree: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** In any currency, the same for all. */
+  readonly costPerHour: number;
+  /** Digests of the bundles and images that it has. */
+  readonly cached: readonly string[];
   readonly gpus: readonly NodeGpu[];
+}
+
+/** What one node of a pool has, before there is one. */
+export interface NodeShape {
+  readonly cpuMilli: number;
+  readonly memoryMiB: number;
+  readonly diskMiB: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly gpus: readonly { readonly model: string; readonly vramMiB: number }[];
+}
+
+export interface Pool {
+  readonly name: string;
+  readonly state: PoolState;
+  readonly provider: string;
+  /** Nodes that its provider is asked for, at least and at most. */
+  readonly min: number;
+  readonly max: number;
+  /** Null: unknown, so that it is never asked for one. */
+  readonly shape: NodeShape | null;
+  readonly costPerHour: number;
+  readonly idleTimeoutMs: number;
+  readonly provisionTimeoutMs: number;
+  /** Provisions in a row that came to nothing, since the last that joined. */
+  readonly failures: { readonly count: number; readonly lastAt: number; readonly message: string } | null;
+}
+
+/** A node that was asked for and has neither come to an end nor failed. */
+export interface Provision {
+  readonly id: string;
+  readonly pool: string;
+  readonly state: ProvisionState;
+  readonly node: string | null;
+  readonly requestedAt: number;
+  readonly deadlineAt: number;
 }
 
 /** A schedule whose next tick has come. */
@@ -143,10 +218,16 @@ export interface Schedule {
 }
 
 export interface Snapshot {
+  /** Those of the functions. */
+  readonly workspaces: readonly Workspace[];
+  readonly pools: readonly Pool[];
+  readonly provisions: readonly Provision[];
   /** Those with demand, with live containers, or with `min` above zero. */
   readonly functions: readonly Fn[];
   readonly containers: readonly Container[];
-  /** Those up or draining, and those that still have live containers. */
+  /** Those of the containers. */
+  readonly gangs: readonly Gang[];
+  /** Those up or draining, those that still have live containers, and lost ones of provisions that are not over. */
   readonly nodes: readonly Node[];
   /** Schedules that are due. */
   readonly schedules: readonly Schedule[];
@@ -154,6 +235,8 @@ export interface Snapshot {
   readonly nextScheduleAt: number | null;
   readonly nextDueAt: number | null;
   readonly nextExpiryAt: number | null;
+  /** When the next function that is at zero is to be loaded. */
+  readonly nextLoadAt: number | null;
   /** The newest lease. */
   readonly lastLease: number;
   /** Since when ticks have followed one another without a gap. Before, nobody listened, and the silence of nodes meant nothing. */
@@ -170,7 +253,18 @@ export interface Start {
   readonly gpus: readonly GpuShare[];
   readonly cpuMilli: number;
   readonly memoryMiB: number;
+  readonly diskMiB: number;
+  readonly gang: string | null;
+  readonly rank: number;
   readonly reason: string;
+}
+
+/** A gang to form; its containers are among the starts. */
+export interface NewGang {
+  readonly id: string;
+  readonly functionId: number;
+  readonly size: number;
+  readonly port: number;
 }
 
 /** A container that shall end: `drain` lets it finish what it has. */
@@ -178,6 +272,36 @@ export interface Ending {
   readonly container: string;
   readonly desired: Exclude<Desired, "run">;
   readonly reason: string;
+  /** Set when it gives way to more important work: its calls get notice, and it is killed then. */
+  readonly preemptAt?: number;
+}
+
+/** A node to ask a pool's provider for. */
+export interface Ask {
+  readonly id: string;
+  readonly pool: string;
+  readonly deadlineAt: number;
+  readonly reason: string;
+}
+
+/** A provision that is to end: its node is empty, or it never joined. */
+export interface Release {
+  readonly provision: string;
+  /** What became of it: it is no longer needed, or it did not come. */
+  readonly event: "release" | "cancel" | "fail";
+  readonly reason: string;
+}
+
+/** Why the calls of a function wait, and from what to tell how much longer. */
+export interface Wait {
+  readonly functionId: number;
+  /** Null: nothing waits. */
+  readonly reason: string | null;
+  /** Slots that work on the queue now, or will; null when that is not known. */
+  readonly slots: number | null;
+  readonly callMs: number | null;
+  /** Until those slots are there. */
+  readonly startsMs: number | null;
 }
 
 /** Calls of a function that waited since before `until` and can't be started. */
@@ -199,17 +323,30 @@ export interface Plan {
   readonly lostNodes: readonly string[];
   /** Containers of those, and of sessions that are over. */
   readonly lostContainers: readonly string[];
+  readonly gangs: readonly NewGang[];
   readonly start: readonly Start[];
   readonly end: readonly Ending[];
+  /** Nodes to ask for, and provisions to end. */
+  readonly ask: readonly Ask[];
+  readonly release: readonly Release[];
+  /** Nodes to drain: they are to be released, or their pool is. */
+  readonly drainNodes: readonly string[];
+  /** What workspaces have used of late, decayed to now; only where it changed much. */
+  readonly usage: readonly { readonly workspace: string; readonly used: number }[];
   /** Containers whose `busyAt` is to be set. */
   readonly busy: readonly string[];
+  readonly notes: readonly Note[];
+  /** The days of workspaces whose functions began to have work. */
+  readonly days: readonly { readonly workspace: string; readonly day: Day }[];
+  /** Decisions that differ from the last of their function. */
+  readonly scalings: readonly Scaling[];
   readonly refuse: readonly Refusal[];
   readonly fire: readonly Fire[];
   /** Some delayed ranges are due; some waiting ones have expired. */
   readonly due: boolean;
   readonly expired: boolean;
   /** Reasons that are no longer what the last tick said; null: nothing waits. */
-  readonly waiting: readonly { readonly functionId: number; readonly reason: string | null }[];
+  readonly waiting: readonly Wait[];
   /** The next instant at which this plan would change by itself. */
   readonly nextWakeAt: number | null;
 }
@@ -218,4 +355,5 @@ export interface Plan {
 export const STUCK_MS = 2_000;
 
 /** How old `busyAt` of a busy container may get: a fraction of its window, so that a write per container and tick is not needed. */
-export const busyStaleMs = (scaledownWindowMs: number): number => Math.min(5_000, scaledownWindowMs / 8);
+export const busyStaleMs = (scaledownWindowMs: number | null): number =>
+  Math.min(5_000, (scaledownWindowMs ?? Infinity) / 8);

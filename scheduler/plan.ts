@@ -1,65 +1,106 @@
 /** The whole policy on one page: from what is to what shall change. Pure; the plan leaves nothing to choose. */
 import type { Failure } from "../sdk/protocol.ts";
-import { type Crew, crewOf, idledOut, isRefused, staleBusy, windowEnd } from "./crew.ts";
-import { deadline, dismiss, losses, overdue, unwanted } from "./leave.ts";
+import { takeNotes } from "./activity.ts";
+import { type Crew, isRefused, rescaled, staleBusy } from "./crew.ts";
+import type { NewId, Staffing } from "./draft.ts";
+import { freePorts, withGangWork } from "./gangs.ts";
+import { dismiss, losses, overdue, unwanted } from "./leave.ts";
 import type { Container, Ending, Fn, Node, Plan, Refusal, Snapshot } from "./model.ts";
+import { mixOf } from "./mix.ts";
+import { nextWakeAt } from "./next_wake.ts";
+import { poolPlan } from "./pools.ts";
+import { news } from "./reasons.ts";
 import { roomOf } from "./room.ts";
-import { waitingReason } from "./reasons.ts";
-import { retryAt } from "./scale.ts";
 import { fire } from "./schedule.ts";
-import { staffCrews, type Staffing } from "./staffing.ts";
+import { accountsOf, usageNotes } from "./share.ts";
+import { staffTeams } from "./staffing.ts";
+import { givenUp, idledOut, relieved, type Team, teamsOf } from "./team.ts";
 
-/** @param newContainerId makes the id of each container to start */
-export function plan(snapshot: Snapshot, now: number, newContainerId: () => string): Plan {
+export function plan(snapshot: Snapshot, now: number, newId: NewId): Plan {
   const lost = losses(snapshot, now);
-  const containers = snapshot.containers.filter((container) => !lost.containers.includes(container.id));
-  const nodes = snapshot.nodes.filter((node) => !lost.nodes.includes(node.id));
+  const containers = withGangWork(snapshot.containers.filter(({ id }) => !lost.containers.has(id)));
+  const nodes = new Map(
+    snapshot.nodes.filter(({ id }) => !lost.nodes.has(id)).map((node) => [node.id, node]),
+  );
   const fns = new Map(snapshot.functions.map((fn) => [fn.id, fn]));
 
-  const retired = containers.flatMap((one) => retirement(one, fns.get(one.functionId), nodes, now));
-  const isStaff = (one: Container) =>
-    one.desired === "run" && !retired.some((ending) => ending.container === one.id);
-  const crews = snapshot.functions.map((fn) =>
-    crewOf(fn, containers.filter((one) => one.functionId === fn.id), isStaff, now)
+  // Who must leave whatever there is to do.
+  const retired = containers.flatMap((one) =>
+    retirement(one, fns.get(one.functionId), nodes.get(one.node), now)
   );
-  const idle = crews.flatMap((crew) => idledOut(crew, now).map((one) => dismiss(one, "idle")));
-
-  const ending = [...retired, ...idle];
-  const leaving = containers.filter((one) =>
-    one.desired !== "run" || ending.some(({ container }) => container === one.id)
-  );
-  const room = roomOf(nodes.filter((node) => node.state === "up"), leaving);
-  const staffing = staffCrews(crews, room, ending, now, newContainerId);
+  // What each function has, wants and lacks; and who has been idle for too long. Calls that are lost with a node come back.
+  const teams = teamsOf(snapshot, containers, retired, nodes, now);
+  const returning = new Set(callsOf(snapshot.containers.filter(({ id }) => lost.containers.has(id))));
+  const idle = teams.filter(({ crew }) => !returning.has(crew.fn.id)).flatMap((team) => idledOut(team, now));
+  // Who gets what in turn, and who gives way.
+  const leaving = leavingOf(containers, [...retired, ...idle]);
+  const room = () =>
+    roomOf([...nodes.values()].filter(({ state }) => state === "up"), leaving, mixOfTeams(teams));
+  const accounts = accountsOf(snapshot, containers, leaving, now);
+  const ports = freePorts(snapshot.gangs);
+  const staffing = staffTeams({ teams, room, accounts, leaving, fns, ports, now, newId });
+  // What has no room: nodes to ask for; and nodes that nobody needs.
+  const pools = poolPlan({
+    snapshot,
+    unplaced: staffing.unplaced,
+    wanting: teams.filter((team) => isWanting(team, staffing)).map(({ crew }) => crew.fn),
+    occupied: staffing.occupied,
+    now,
+    newId: () => newId("prov"),
+  });
+  const { notes, days, kept } = takeNotes(teams.map(({ crew }) => crew), snapshot.workspaces, now);
 
   return {
-    lostNodes: lost.nodes,
-    lostContainers: lost.containers,
+    lostNodes: [...lost.nodes],
+    lostContainers: [...lost.containers],
+    gangs: staffing.gangs,
     start: staffing.start,
-    end: [...ending, ...staffing.evict],
-    busy: crews.flatMap((crew) => staleBusy(crew, now)),
-    refuse: crews.flatMap((crew) => refusal(crew, now)),
+    end: [
+      ...retired,
+      ...idle,
+      ...staffing.end,
+      ...givenUp(staffing.stuck, now),
+      ...teams.flatMap((team) => relieved(team, staffing.obstacles.get(team.crew.fn.id))),
+    ],
+    ask: pools.ask,
+    release: pools.release,
+    drainNodes: pools.drainNodes,
+    usage: usageNotes(accounts.values(), now),
+    busy: teams.flatMap(({ crew }) => staleBusy(crew, now)),
+    notes,
+    days,
+    scalings: [...kept, ...teams.flatMap(({ crew }) => rescaled(crew, now))],
+    refuse: teams.flatMap(({ crew }) => refusal(crew, now)),
     fire: snapshot.schedules.map((schedule) => fire(schedule, now)),
     due: hasCome(snapshot.nextDueAt, now),
     expired: hasCome(snapshot.nextExpiryAt, now),
-    waiting: crews.flatMap((crew) => newReason(crew, staffing, now)),
-    nextWakeAt: nextWakeAt(snapshot, crews, containers, fns, now),
+    waiting: teams.flatMap((team) => news(team, staffing, pools, now)),
+    nextWakeAt: nextWakeAt({ snapshot, teams, containers, fns, poolsAt: pools.wakeAt }, now),
   };
 }
 
+/** It lacks containers, and its workspace may have more. */
+const isWanting = ({ crew }: Team, { obstacles }: Staffing): boolean =>
+  crew.lacking > 0 && obstacles.get(crew.fn.id)?.kind !== "limited";
+
+/** Functions that had calls in these containers. */
+const callsOf = (containers: readonly Container[]): number[] =>
+  containers.filter(({ leased }) => leased > 0).map(({ functionId }) => functionId);
+
+const mixOfTeams = (teams: readonly Team[]) =>
+  mixOf(teams.map(({ crew: { fn, staff, lacking } }) => ({ fn, containers: staff.length + lacking })));
+
 /** A container that must leave whatever there is to do, or that takes too long over it. */
-function retirement(container: Container, fn: Fn | undefined, nodes: readonly Node[], now: number): Ending[] {
+function retirement(container: Container, fn: Fn | undefined, node: Node | undefined, now: number): Ending[] {
   const late = overdue(container, fn, now);
   if (late !== null) return [late];
-  const reason = unwanted(container, fn, nodes.find((node) => node.id === container.node));
-  return reason === null || container.desired !== "run" ? [] : [dismiss(container, reason)];
+  const reason = container.desired === "run" ? unwanted(container, fn, node) : null;
+  return reason === null ? [] : [dismiss(container, reason)];
 }
 
-/** The reason for what waits, when it is not what the last tick said. */
-function newReason(crew: Crew, { start, obstacles }: Staffing, now: number): Plan["waiting"] {
-  const { id, waiting } = crew.fn;
-  const starting = crew.staff.length - crew.ready + start.filter((one) => one.functionId === id).length;
-  const reason = waitingReason(crew, starting, obstacles.get(id), now);
-  return reason === waiting ? [] : [{ functionId: id, reason }];
+function leavingOf(containers: readonly Container[], ending: readonly Ending[]): Container[] {
+  const ended = new Set(ending.map(({ container }) => container));
+  return containers.filter(({ id, desired }) => desired !== "run" || ended.has(id));
 }
 
 /** Calls that nothing will ever run: of a function that can't be started, or that is no more (they came back from a lease). */
@@ -73,25 +114,3 @@ function refusal({ fn, ready }: Crew, now: number): Refusal[] {
 const REMOVED: Failure = { kind: "cancelled", message: "The function was removed", retryable: false };
 
 const hasCome = (at: number | null, now: number): boolean => at !== null && at <= now;
-
-function nextWakeAt(
-  snapshot: Snapshot,
-  crews: readonly Crew[],
-  containers: readonly Container[],
-  fns: ReadonlyMap<number, Fn>,
-  now: number,
-): number | null {
-  const instants = [
-    snapshot.nextScheduleAt,
-    snapshot.nextDueAt,
-    snapshot.nextExpiryAt,
-    ...snapshot.nodes.map((node) => node.leaseUntil),
-    ...crews.flatMap((crew) => crew.spare.map((one) => windowEnd(crew.fn, one.idleSince))),
-    ...crews.map(({ fn }) => fn.startFailures === null ? null : retryAt(fn.startFailures)),
-    ...containers.map((container) => deadline(container, fns.get(container.functionId))?.at ?? null),
-  ];
-  return instants.reduce<number | null>(
-    (next, at) => at !== null && at > now && at < (next ?? Infinity) ? at : next,
-    null,
-  );
-}

@@ -5,17 +5,17 @@
  *
  * | what is known | slots for `n` calls that wait or run |
  * |---|---|
- * | calls last `d` on average, shorter than {@link DRAIN_MS} | `n × d ÷ DRAIN_MS`, at least one: the queue is empty in about that time |
+ * | calls last `d` on average, shorter than `targetWait` | `n × d ÷ targetWait`, at least one: the queue is empty in about that time |
  * | calls last longer than that | `n`: one each |
  * | none has ended, `n` fits into `max` containers | `n`: a few calls expect to run side by side |
- * | none has ended, `n` is more (a bulk map) | of {@link BULK_START} containers, until one ends or is a quarter of DRAIN_MS old: then the rows above, `n` |
+ * | none has ended, `n` is more (a bulk map) | of {@link BULK_START} containers, until one ends or is {@link BULK_WAIT_MS} old: then the rows above, `n` |
  * | calls in leases older than {@link STUCK_MS} | one each, whatever `d` is |
  *
  * So 50,000 calls of a millisecond get a few containers, not `max`: starting ten guests would take longer than the work. And a
  * bulk map of long calls waits for a quarter of a second, which is less than any of its calls takes.
  *
- * **Containers** are the slots over `concurrency`, and `buffer` more while there is any load, between `min` and `max`. They start in
- * the tick that sees the load. An idle one stays for `scaledownWindow` after its last work.
+ * **Containers** are the slots over `targetConcurrency`, and `buffer` more while there is any load, between `min` and `max`. They start in
+ * the tick that sees the load. An idle one stays for `scaledownWindow` after its last work, or as predicted (crew.ts).
  *
  * **Failed starts.** When a container could not start, the next attempt waits 1 s, then 2 s, 4 s … 60 s, one container at a time.
  * After {@link GIVE_UP_COUNT} in a row, the calls that waited for the last of them fail with what it said: a module that throws on import
@@ -23,18 +23,21 @@
  */
 import type { Container, Demand, Fn, Scale, StartFailures } from "./model.ts";
 
-/** A queue of short calls should be empty in about this time. */
-export const DRAIN_MS = 1_000;
 /** Containers for a bulk of calls of which nothing is known. Two, so that one slow start does not hold up all. */
 export const BULK_START = 2;
+/** A call of a bulk that has run for this long is not a short one. */
+export const BULK_WAIT_MS = 250;
 /** Failed starts in a row after which waiting calls fail. */
 export const GIVE_UP_COUNT = 3;
 
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
 
+/** What scaling looks at. */
+export type Load = Pick<Fn, "removed" | "scale" | "demand">;
+
 /** Containers that the function should have now, ready or on the way. */
-export function wantedContainers(fn: Fn, now: number): number {
+export function wantedContainers(fn: Load, now: number): number {
   if (fn.removed) return 0;
   const { min, max, buffer } = fn.scale;
   const needed = neededContainers(fn, now);
@@ -42,20 +45,21 @@ export function wantedContainers(fn: Fn, now: number): number {
 }
 
 /** Containers that the load alone needs. */
-export function neededContainers({ demand, scale }: Fn, now: number): number {
-  const slots = callSlots(demand, scale, now) + demand.requests + demand.requestsHeld;
-  return Math.ceil(slots / scale.concurrency);
-}
+export const neededContainers = (fn: Load, now: number): number =>
+  Math.ceil(neededSlots(fn, now) / fn.scale.targetConcurrency);
+
+export const neededSlots = ({ demand, scale }: Load, now: number): number =>
+  callSlots(demand, scale, now) + demand.requests + demand.requestsHeld;
 
 /** Slots for the calls that wait or run. The table above, row by row. */
-export function callSlots(demand: Demand, { max, concurrency }: Scale, now: number): number {
+export function callSlots(demand: Demand, { max, concurrency, targetWaitMs }: Scale, now: number): number {
   const calls = demand.queued + demand.leased;
   if (calls === 0) return 0;
   if (demand.callMs === null) {
-    const slow = demand.leasedSince !== null && now - demand.leasedSince >= DRAIN_MS / 4;
+    const slow = demand.leasedSince !== null && now - demand.leasedSince >= BULK_WAIT_MS;
     return slow || calls <= max * concurrency ? calls : Math.min(calls, BULK_START * concurrency);
   }
-  const share = Math.min(1, demand.callMs / DRAIN_MS);
+  const share = Math.min(1, demand.callMs / targetWaitMs);
   return Math.max(1, Math.min(calls, demand.stuck + Math.ceil((calls - demand.stuck) * share)));
 }
 
@@ -86,7 +90,7 @@ export interface Idleness {
  */
 export function idleness(fn: Fn, containers: readonly Container[]): Idleness[] {
   const { requests, requestsHeld, requestedAt } = fn.demand;
-  const serving = Math.ceil((requests + requestsHeld) / fn.scale.concurrency);
+  const serving = Math.ceil((requests + requestsHeld) / fn.scale.targetConcurrency);
   return byAge(containers).map((container, i) => {
     if (container.leased > 0 || i < serving) return { container, idleSince: null };
     return { container, idleSince: Math.max(workedAt(container), i === 0 ? requestedAt ?? 0 : 0) };

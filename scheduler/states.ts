@@ -10,6 +10,9 @@
  *           expired            ┘
  * container  pending ─start→ starting ─ready→ ready ─exit→ exited      (lose, from any of the first three → lost)
  * node       up ⇄ draining,  up|draining ─lose→ lost ─rejoin→ up,  any ─leave→ left
+ * provision  requested ─start→ starting ─join→ joined ─release→ releasing ─end→ released
+ *              (cancel, before it joined → releasing; fail, from any of the first four → failed)
+ * pool       active ⇄ draining ─delete→ deleted
  * ```
  */
 import type { CallState, Desired, Observed } from "../sdk/protocol.ts";
@@ -57,6 +60,28 @@ export const nodeMachine = {
   lost: { rejoin: "up", leave: "left" },
   left: { rejoin: "up" },
 } as const satisfies Record<NodeState, Readonly<Record<string, NodeState>>>;
+
+export type ProvisionState = "requested" | "starting" | "joined" | "releasing" | "released" | "failed";
+export const provisionMachine = {
+  /** The scheduler wants it; the provider has not been told. */
+  requested: { start: "starting", join: "joined", cancel: "releasing", fail: "failed" },
+  /** The provider has been told; its runner has not joined. */
+  starting: { join: "joined", cancel: "releasing", fail: "failed" },
+  /** Its node is there. */
+  joined: { release: "releasing", fail: "failed" },
+  /** The provider is to take it back. */
+  releasing: { end: "released", fail: "failed" },
+  released: {},
+  failed: {},
+} as const satisfies Record<ProvisionState, Readonly<Record<string, ProvisionState>>>;
+
+export type PoolState = "active" | "draining" | "deleted";
+export const poolMachine = {
+  active: { drain: "draining" },
+  /** Asks for no more nodes; those it has drain and are released. */
+  draining: { resume: "active", delete: "deleted" },
+  deleted: {},
+} as const satisfies Record<PoolState, Readonly<Record<string, PoolState>>>;
 
 /** States in which `event` may happen: the guard of a statement. */
 export const sources = <M extends Machine>(machine: M, event: Event<M>): State<M>[] =>

@@ -1,6 +1,7 @@
 /** Apps, their deployments and functions, as they are read. */
 import type { App, Deployment, FunctionSpec, Manifest } from "../../sdk/protocol.ts";
 import type { Sql } from "./connect.ts";
+import { waitingCalls } from "./quotas.ts";
 
 export interface AppRow {
   readonly id: number;
@@ -66,8 +67,8 @@ export async function callables(sql: Sql, workspace: string, app: string): Promi
 /** Calls of a function that wait. */
 export async function countQueued(sql: Sql, functionId: number): Promise<number> {
   const [row] = await sql<{ queued: number }[]>`
-    select coalesce(sum(hi - lo), 0)::float8 as queued from ready where function_id = ${functionId}`;
-  return row!.queued;
+    select ${waitingCalls(sql, "function.id")} as queued from function where id = ${functionId}`;
+  return row?.queued ?? 0;
 }
 
 /** Why the calls and requests of a function wait, as the last tick saw it. */

@@ -5,9 +5,7 @@
 import { type Call, type CallKey, type Failure, formatCallId, type Json } from "../../sdk/protocol.ts";
 import { RESULT_STATES } from "../states.ts";
 import type { Sql } from "./connect.ts";
-
-/** How many ranges are looked at to count the calls before one; beyond, `position` is a lower bound. */
-const POSITION_RANGES = 2_000;
+import { epochMs, outlookOf, type OutlookRow, waitingOf, waitingRange, type WaitRow } from "./waits.ts";
 
 interface CallRow {
   readonly batch: number;
@@ -22,7 +20,8 @@ interface CallRow {
   readonly ready: WaitRow | null;
   readonly lease: LeaseRow | null;
   readonly past: UsageRow & { readonly attempt: number };
-  readonly reason: string | null;
+  readonly concurrencyKey: string | null;
+  readonly outlook: OutlookRow | null;
 }
 interface EndRow {
   readonly state: number;
@@ -30,11 +29,6 @@ interface EndRow {
   readonly startedMs: number | null;
   readonly endedMs: number;
   readonly cpuUs: number;
-}
-interface WaitRow {
-  readonly attempt: number;
-  readonly dueMs: number | null;
-  readonly before: number;
 }
 interface LeaseRow {
   readonly attempt: number;
@@ -60,17 +54,14 @@ export async function findCalls(
       select * from unnest(${keys.map((key) => key.batch)}::bigint[], ${keys.map((key) => key.index)}::int[])
         with ordinality as w(batch, idx, place)
     )
-    select b.id as batch, w.idx as index, a.name as app, b.method as function, b.priority, b.tags, b.created_at,
+    select b.id as batch, w.idx as index, a.name as app, b.method as function, b.priority, b.tags, b.created_at, b.concurrency_key,
       coalesce(l.deployment_id, f.deployment_id) as deployment,
-      (select reason from waiting where function_id = f.id) as reason,
+      ${outlookOf(sql)} as outlook,
       case when r.batch_id is not null then json_build_object('state', r.state, 'value', r.value,
         'startedMs', ${epochMs(sql, "r.started_at")}, 'endedMs', ${
     epochMs(sql, "r.ended_at")
   }, 'cpuUs', r.cpu_us) end as result,
-      case when q.batch_id is not null then json_build_object('attempt', q.attempt, 'dueMs', ${
-    epochMs(sql, "q.due_at")
-  },
-        'before', q.before + w.idx - q.lo) end as ready,
+      q.wait as ready,
       case when l.id is not null then json_build_object('attempt', l.attempt, 'gpuMilli', l.gpu_milli,
         'startedMs', ${epochMs(sql, "l.started_at")}, 'leasedMs', ${
     epochMs(sql, "l.leased_at")
@@ -88,32 +79,10 @@ export async function findCalls(
   return rows.map((row) => toCall(row, now.getTime()));
 }
 
-/** The range of `ready` in which a call waits, and how many calls go before that range. */
-const waitingRange = (sql: Sql) =>
-  sql`
-  select q.*, case when q.due_at is null then (
-    select coalesce(sum(hi - lo), 0)::int from (
-      (
-        select hi, lo from ready
-        where function_id = q.function_id and due_at is null and priority > q.priority
-        order by priority, batch_id desc, lo desc  -- ready_claim, backwards
-        limit ${POSITION_RANGES}
-      ) union all (
-        select hi, lo from ready
-        where function_id = q.function_id and due_at is null and priority = q.priority
-          and (batch_id, lo) < (q.batch_id, q.lo)
-        order by priority, batch_id desc, lo desc
-        limit ${POSITION_RANGES}
-      )
-    ) earlier
-  ) else 0 end as before
-  from ready q
-  where r.batch_id is null and q.batch_id = w.batch and q.lo <= w.idx and q.hi > w.idx`;
-
 /** The lease that ended a call or, when it runs, holds it. */
 const holdingLease = (sql: Sql) =>
   sql`
-  select l.id, l.attempt, l.leased_at, c.deployment_id, c.gpu_milli,
+  select l.id, l.attempt, l.leased_at, c.deployment_id, c.gpu_milli * ${ranks(sql)} as gpu_milli,
     (
       select e.at from event e
       where e.batch_id = w.batch and e.idx = w.idx and e.lease_id = l.id and e.kind = 'started'
@@ -126,21 +95,24 @@ const holdingLease = (sql: Sql) =>
   order by l.id desc
   limit 1`;
 
+/** Containers that run the calls of a lease: the ranks of a gang, each with as much as rank 0 has; else one. */
+const ranks = (sql: Sql) =>
+  sql`case when l.exchange = 0 then (select count(*)::int from part where part.lease_id = l.id) else 1 end`;
+
 /** What the attempts cost that did not end the call. */
 const pastAttempts = (sql: Sql) =>
   sql`
   select json_build_object(
     'attempt', coalesce(max(t.attempt), 0),
     'wallMs', coalesce(sum(extract(epoch from t.ended_at - t.started_at) * 1000), 0)::float8,
-    'gpuMs', coalesce(sum(extract(epoch from t.ended_at - t.started_at) * c.gpu_milli), 0)::float8,
+    'gpuMs', coalesce(sum(extract(epoch from t.ended_at - t.started_at)
+      * c.gpu_milli * ${ranks(sql)}), 0)::float8,
     'cpuUs', coalesce(sum(t.cpu_us), 0)::float8
   ) as past
   from attempt t
   left join lease l on l.id = t.lease_id
   left join container c on c.id = l.container_id
   where t.batch_id = w.batch and t.idx = w.idx`;
-
-const epochMs = (sql: Sql, column: string) => sql`(extract(epoch from ${sql(column)}) * 1000)::float8`;
 
 function toCall(row: CallRow, now: number): Call {
   const { result, ready, lease, past } = row;
@@ -163,8 +135,9 @@ function toCall(row: CallRow, now: number): Call {
     endedAt: instant(result?.endedMs ?? null),
     priority: row.priority,
     tags: row.tags,
+    ...(row.concurrencyKey === null ? {} : { concurrencyKey: row.concurrencyKey }),
     ...outcomeOf(result),
-    ...waitingOf(row, now),
+    ...(result !== null || (lease !== null && ready === null) ? {} : { waiting: waitingOf(row, now) }),
     usage: usageOf(row, startedMs, now),
   };
 }
@@ -173,16 +146,6 @@ function outcomeOf(result: EndRow | null): Pick<Call, "result" | "failure"> {
   if (result === null) return {};
   if (result.state === 0) return { result: result.value };
   return result.value === null ? {} : { failure: result.value as unknown as Failure };
-}
-
-function waitingOf({ result, ready, lease, reason }: CallRow, now: number): Pick<Call, "waiting"> {
-  if (result !== null || (lease !== null && ready === null)) return {};
-  const { dueMs = null, before = 0 } = ready ?? {};
-  if (dueMs !== null && dueMs > now) {
-    const what = ready!.attempt > 1 ? "its next attempt" : "its delay to pass,";
-    return { waiting: { reason: `waits for ${what} at ${instant(dueMs)}`, position: 0 } };
-  }
-  return { waiting: { reason: reason ?? "waits for a free container", position: before } };
 }
 
 function usageOf({ result, lease, past }: CallRow, startedMs: number | null, now: number): Call["usage"] {

@@ -3,6 +3,8 @@ import type { Failure } from "../../sdk/protocol.ts";
 import { RESULT_STATES } from "../states.ts";
 import type { Sql } from "./connect.ts";
 
+export * from "./claims.ts";
+export { claimKeyed } from "./keyed_claims.ts";
 export * from "./leases.ts";
 export * from "./cancel.ts";
 export * from "./requeue.ts";
@@ -16,6 +18,7 @@ export interface Submission {
   readonly inputs: string;
   readonly size: number;
   readonly priority: number;
+  readonly concurrencyKey?: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
   readonly dueAt?: Date | undefined;
   readonly expiresAt?: Date | undefined;
@@ -26,7 +29,7 @@ export interface Submission {
 }
 
 /**
- * Stores submissions, all in one statement, and queues their calls.
+ * Stores submissions, all in one statement, and queues their calls, whatever limits their workspaces have.
  *
  * @returns for each, in order, the id of its batch; null when its idempotency key or its tick was there before
  */
@@ -35,23 +38,41 @@ export async function enqueue(
   now: Date,
   submissions: readonly Submission[],
 ): Promise<(number | null)[]> {
+  return (await store(sql, now, submissions, { skipLimited: false })).map(({ id }) => id);
+}
+
+/** What became of a submission. */
+export interface Stored {
+  readonly id: number | null;
+  /** It was not looked at: its workspace has a limit for calls that wait. */
+  readonly skipped: boolean;
+}
+
+/** Stores submissions; those of workspaces with a limit are skipped when that is asked for. */
+export async function store(
+  sql: Sql,
+  now: Date,
+  submissions: readonly Submission[],
+  { skipLimited }: { readonly skipLimited: boolean },
+): Promise<Stored[]> {
   // Inputs travel apart from the heads: `json_to_recordset` would decode, and refuse, escapes such as \\u0000.
   const heads = JSON.stringify(submissions.map(headOf));
   const inputs = `[${submissions.map((submission) => submission.inputs).join(",")}]`;
-  const rows = await sql<{ n: number; id: number | null }[]>`
+  return await sql<Stored[]>`
     with asked as materialized (
-      select nextval(pg_get_serial_sequence('batch', 'id')) as id, d.*
+      select nextval(pg_get_serial_sequence('batch', 'id')) as id, d.*,
+        ${skipLimited} and exists (select from workspace where workspace.id = d.workspace_id and queued_limit is not null) as skipped
       from json_to_recordset(${heads}::text::json) as d(
-        n int, workspace_id text, function_id int, method text, size int, priority smallint, tags jsonb, due_at timestamptz,
-        expires_at timestamptz, schedule_id text, tick_at timestamptz, idempotency_key text, request_hash text)
+        n int, workspace_id text, function_id int, method text, size int, priority smallint, concurrency_key text, tags jsonb,
+        due_at timestamptz, expires_at timestamptz, schedule_id text, tick_at timestamptz, idempotency_key text, request_hash text)
       order by n
     ),
     stored as (
-      insert into batch (id, workspace_id, function_id, method, size, priority, tags, created_at, due_at, expires_at,
+      insert into batch (id, workspace_id, function_id, method, size, priority, concurrency_key, tags, created_at, due_at, expires_at,
         schedule_id, tick_at, idempotency_key, request_hash)
-      select id, workspace_id, function_id, method, size, priority, tags, ${now}, due_at, expires_at,
+      select id, workspace_id, function_id, method, size, priority, concurrency_key, tags, ${now}, due_at, expires_at,
         schedule_id, tick_at, idempotency_key, request_hash
-      from asked
+      from asked where not skipped
       on conflict do nothing
       returning id
     ),
@@ -63,12 +84,11 @@ export async function enqueue(
         json_array_elements(given.elements) with ordinality as element(input, place)
     ),
     queued as (
-      insert into ready (batch_id, lo, hi, function_id, priority, attempt, due_at, expires_at, since)
-      select id, 0, size, function_id, priority, 1, case when due_at > ${now} then due_at end, expires_at, ${now}
+      insert into ready (batch_id, lo, hi, function_id, priority, attempt, due_at, expires_at, since, concurrency_key)
+      select id, 0, size, function_id, priority, 1, case when due_at > ${now} then due_at end, expires_at, ${now}, concurrency_key
       from asked join stored using (id)
     )
-    select asked.n, stored.id from asked left join stored using (id) order by asked.n`;
-  return rows.map((row) => row.id);
+    select stored.id, asked.skipped from asked left join stored using (id) order by asked.n`;
 }
 
 const headOf = (submission: Submission, index: number) => ({
@@ -78,6 +98,7 @@ const headOf = (submission: Submission, index: number) => ({
   method: submission.method,
   size: submission.size,
   priority: submission.priority,
+  concurrency_key: submission.concurrencyKey,
   tags: submission.tags,
   due_at: submission.dueAt,
   expires_at: submission.expiresAt,

@@ -47,26 +47,33 @@ async function cancelWaiting(sql: Sql, now: Date, { batch, index }: CallKey): Pr
       where ready.batch_id = covering.batch_id and ready.lo = covering.lo and covering.lo = ${index}
     ),
     rest as (
-      insert into ready (batch_id, lo, hi, function_id, priority, attempt, due_at, expires_at, since)
-      select batch_id, ${index}::int + 1, hi, function_id, priority, attempt, due_at, expires_at, since
+      insert into ready (batch_id, lo, hi, function_id, priority, attempt, due_at, expires_at, since, concurrency_key, preempted_at)
+      select batch_id, ${index}::int + 1, hi, function_id, priority, attempt, due_at, expires_at, since, concurrency_key, preempted_at
       from covering where hi > ${index}::int + 1
     )
     select from covering`;
   return rows.length > 0;
 }
 
-/** Notes the wish beside the lease that has the call. */
+/**
+ * Notes the wish beside the lease that has the call. The lease is locked by a statement of its own: one that waits for a lock
+ * still sees what was there when it began, and would ask for what has ended meanwhile.
+ */
 async function askToCancel(sql: Sql, now: Date, { batch, index }: CallKey): Promise<string | null> {
+  const [holding] = await sql<{ id: number }[]>`
+    select id from lease
+    where batch_id = ${batch} and lo <= ${index} and hi > ${index} and remaining > 0 -- lease_batch
+    order by id desc limit 1
+    for update`;
+  if (holding === undefined) return null;
   const [row] = await sql<{ nodeId: string }[]>`
     with holding as materialized (
       select id, node_id from lease
-      where batch_id = ${batch} and lo <= ${index} and hi > ${index} and remaining > 0 -- lease_batch
+      where id = ${holding.id} and remaining > 0
         and not exists (select from result where result.batch_id = ${batch} and result.idx = ${index})
         and not exists (select from attempt
           where attempt.batch_id = ${batch} and attempt.idx = ${index} and attempt.lease_id = lease.id)
         and not exists (select from given_back where given_back.lease_id = lease.id and given_back.idx = ${index})
-      order by id desc limit 1
-      for update
     ),
     asked as (
       insert into cancellation (batch_id, idx, node_id, lease_id, requested_at)
@@ -81,7 +88,10 @@ async function askToCancel(sql: Sql, now: Date, { batch, index }: CallKey): Prom
 export type CancelScope = { readonly batchId: number } | { readonly functionIds: readonly number[] };
 
 /**
- * Cancels every call of a scope that has not ended.
+ * Cancels every call of a scope that has not ended. Call it inside a transaction.
+ *
+ * Leases are locked first, by a statement of their own, so that none of their calls ends or is queued again under our hands; then once
+ * more, for calls that were claimed until the queue was ours.
  *
  * @param failure why, kept with the calls that waited
  * @returns how many waited or ran, the nodes to tell, the batches that ended calls
@@ -92,12 +102,37 @@ export async function cancelAll(
   scope: CancelScope,
   failure: Failure | null,
 ): Promise<{ calls: number; nodeIds: string[]; batchIds: number[] }> {
-  const within = "batchId" in scope
+  await lockLeasesIn(sql, scope);
+  const waited = await endWaiting(sql, now, scope, failure);
+  const run = await askAllToCancel(sql, now, await lockLeasesIn(sql, scope));
+  const sum = (rows: readonly { calls: number }[]) => rows.reduce((n, row) => n + row.calls, 0);
+  return {
+    calls: sum(waited) + sum(run),
+    nodeIds: run.map((row) => row.nodeId),
+    batchIds: waited.map((row) => row.batchId),
+  };
+}
+
+const within = (sql: Sql, scope: CancelScope) =>
+  "batchId" in scope
     ? sql`batch_id = ${scope.batchId}`
     : sql`function_id = any(${scope.functionIds as number[]}::int[])`;
-  const waited = await sql<{ batchId: number; calls: number }[]>`
+
+async function lockLeasesIn(sql: Sql, scope: CancelScope): Promise<number[]> {
+  const rows = await sql<{ id: number }[]>`
+    select id from lease where ${within(sql, scope)} and remaining > 0 order by id for update`;
+  return rows.map((row) => row.id);
+}
+
+async function endWaiting(
+  sql: Sql,
+  now: Date,
+  scope: CancelScope,
+  failure: Failure | null,
+): Promise<{ batchId: number; calls: number }[]> {
+  return await sql<{ batchId: number; calls: number }[]>`
     with gone as (
-      delete from ready where ${within} returning batch_id, lo, hi
+      delete from ready where ${within(sql, scope)} returning batch_id, lo, hi
     ),
     ended as (
       insert into result (batch_id, idx, state, value, ended_at)
@@ -107,9 +142,16 @@ export async function cancelAll(
       on conflict (batch_id, idx) do nothing
     )
     select batch_id, sum(hi - lo)::int as calls from gone group by batch_id`;
-  const run = await sql<{ nodeId: string; calls: number }[]>`
+}
+
+async function askAllToCancel(
+  sql: Sql,
+  now: Date,
+  leases: readonly number[],
+): Promise<{ nodeId: string; calls: number }[]> {
+  return await sql<{ nodeId: string; calls: number }[]>`
     with holding as materialized (
-      select id, batch_id, lo, hi, node_id from lease where ${within} and remaining > 0 order by id for update
+      select id, batch_id, lo, hi, node_id from lease where id = any(${leases as number[]}::bigint[]) and remaining > 0
     ),
     asked as (
       insert into cancellation (batch_id, idx, node_id, lease_id, requested_at)
@@ -123,21 +165,27 @@ export async function cancelAll(
       returning node_id
     )
     select node_id, count(*)::int as calls from asked group by node_id`;
-  const sum = (rows: readonly { calls: number }[]) => rows.reduce((n, row) => n + row.calls, 0);
-  return {
-    calls: sum(waited) + sum(run),
-    nodeIds: run.map((row) => row.nodeId),
-    batchIds: waited.map((row) => row.batchId),
-  };
 }
 
-/** What a node is to cancel, until it has reported it. */
+/**
+ * What a node is to cancel, until it has reported it. A report that had begun when the wish was noted does not see it; such a
+ * wish is taken back here.
+ */
 export async function cancellationsOf(
   sql: Sql,
   nodeId: string,
 ): Promise<(readonly [lease: number, index: number])[]> {
   const rows = await sql<{ leaseId: number; idx: number }[]>`
-    select lease_id, idx from cancellation where node_id = ${nodeId} -- cancellation_node
-    order by requested_at limit 1000`;
+    with wished as materialized ( -- cancellation_node
+      select batch_id, idx, lease_id, requested_at,
+        exists (select from result where result.batch_id = cancellation.batch_id and result.idx = cancellation.idx) as ended
+      from cancellation where node_id = ${nodeId}
+      order by requested_at limit 1000
+    ),
+    taken_back as (
+      delete from cancellation using wished
+      where ended and cancellation.batch_id = wished.batch_id and cancellation.idx = wished.idx
+    )
+    select lease_id, idx from wished where not ended order by requested_at`;
   return rows.map(({ leaseId, idx }) => [leaseId, idx] as const);
 }

@@ -1,5 +1,6 @@
 /** Checkpoints: bytes that a call saved to go on from. The row is the commit; the bytes lie in a blob made before it. */
 import type { Sql } from "./connect.ts";
+import { isPart } from "./parts.ts";
 
 /** Which call of which lease speaks, and of which of its checkpoints. */
 export interface CheckpointOf {
@@ -29,9 +30,9 @@ export async function insertCheckpoint(
     ),
     told as (  -- the runner counts its own events from zero, -1 is for the retry
       insert into event (batch_id, idx, lease_id, n, attempt, at, kind, data)
-      select batch_id, ${index}::int, ${lease}::bigint, -1 - id, attempt, ${now}::timestamptz, 'checkpoint',
+      select saved.batch_id, ${index}::int, saver.lease_id, -1 - id, saved.attempt, ${now}::timestamptz, 'checkpoint',
         json_build_object('id', id, 'size', ${size}::bigint)
-      from saved
+      from saved, saver
     )
     select id, batch_id as batch from saved`;
   return row ?? null;
@@ -76,11 +77,16 @@ export async function latestShared(
   return row ?? null;
 }
 
+/** The lease, or that of which it is an open part: a call of a gang has one checkpoint, whichever rank saves it. */
 const openLease = (sql: Sql, { node, lease, index }: CheckpointOf) =>
   sql`
-  select l.batch_id, l.attempt, f.app_id
-  from lease l
+  select l.id as lease_id, l.batch_id, l.attempt, f.app_id
+  from ${isPart(lease) ? sql`part p join lease l on l.id = p.lease_id` : sql`lease l`}
   join function f on f.id = l.function_id
-  where l.id = ${lease} and l.node_id = ${node} and l.remaining > 0 and ${index} >= l.lo and ${index} < l.hi
+  where ${
+    isPart(lease)
+      ? sql`p.id = ${lease} and p.node_id = ${node} and p.ended_at is null`
+      : sql`l.id = ${lease} and l.node_id = ${node}`
+  } and l.remaining > 0 and ${index} >= l.lo and ${index} < l.hi
     and not exists (select from result r where r.batch_id = l.batch_id and r.idx = ${index})
     and not exists (select from attempt a where a.batch_id = l.batch_id and a.idx = ${index} and a.attempt = l.attempt)`;

@@ -2,10 +2,11 @@
  * How containers end. Their share of the node goes back exactly once, with the row that says so, and what they had leased is
  * queued again. Locks are taken in one order everywhere: node, container, gpu, lease, ready.
  */
-import type { Exit, Failure } from "../../sdk/protocol.ts";
+import type { Exit } from "../../sdk/protocol.ts";
 import { containerMachine, sources } from "../states.ts";
-import { loseLeases, openLeasesOf } from "./calls.ts";
+import { openLeasesOf } from "./calls.ts";
 import type { Sql } from "./connect.ts";
+import { loseGiven } from "./parts.ts";
 import { NOTHING, type Touched, union } from "./touched.ts";
 
 /** A container that its runner saw exit. */
@@ -61,11 +62,8 @@ export async function containersOfOtherSessions(
   return rows.map((row) => row.id);
 }
 
-async function lose(sql: Sql, now: Date, leases: readonly number[], message: string): Promise<Touched> {
-  const failure: Failure = { kind: "node_lost", message, retryable: true };
-  const { functionIds, batchIds } = await loseLeases(sql, now, leases, failure);
-  return { ...NOTHING, functionIds, batchIds };
-}
+const lose = (sql: Sql, now: Date, given: readonly number[], message: string): Promise<Touched> =>
+  loseGiven(sql, now, given, { kind: "node_lost", message, retryable: true });
 
 /** Locks nodes before anything that hangs on them. */
 export async function lockNodesOf(sql: Sql, containerIds: readonly string[]): Promise<void> {
@@ -95,7 +93,7 @@ async function end(
       from report
       where container.id = report.id and observed = any(${sources(containerMachine, event)})
         and (${nodeId}::text is null or node_id = ${nodeId})
-      returning container.id, node_id, gpus, cpu_milli, memory_mib
+      returning container.id, node_id, gpus, cpu_milli, memory_mib, disk_mib
     ),
     gpus_back as (
       update gpu set milli_free = milli_free + back.milli
@@ -108,9 +106,9 @@ async function end(
     ),
     nodes_back as (
       update node set cpu_milli_free = cpu_milli_free + back.cpu, memory_mib_free = memory_mib_free + back.memory,
-        revision = revision + 1
+        disk_mib_free = disk_mib_free + back.disk, emptied_at = ${now}, revision = revision + 1
       from (
-        select node_id, sum(cpu_milli)::int as cpu, sum(memory_mib)::int as memory from ended group by node_id
+        select node_id, sum(cpu_milli)::int as cpu, sum(memory_mib)::int as memory, sum(disk_mib)::int as disk from ended group by node_id
       ) back
       where node.id = back.node_id
     )

@@ -1,138 +1,10 @@
 /**
- * Calls as they run: a claim moves ranges from `ready` into `lease`, a result takes a call out of it. The lease row is the
- * fence: each statement locks it first, so that a late report and the loss of its container cannot both have the call.
+ * Calls as they run: they lie in open leases until a result takes them out, one by one. The lease row is the fence: each
+ * statement locks it first, so that a late report and the loss of its container cannot both have the call.
  */
-import type { Failure, FunctionSpec, Json } from "../../sdk/protocol.ts";
+import type { Failure, Json, Retries } from "../../sdk/protocol.ts";
+import type { PastAttempts } from "../../sdk/retry.ts";
 import type { Sql } from "./connect.ts";
-
-/** A claimed range; `inputs` are JSON values joined by commas, as text, to be sent on unparsed. */
-export interface ClaimedRange {
-  readonly lease: number;
-  readonly batch: number;
-  readonly lo: number;
-  /** Calls in it. */
-  readonly size: number;
-  readonly attempt: number;
-  readonly method: string;
-  readonly inputs: string;
-}
-
-export interface ClaimRequest {
-  readonly containerId: string;
-  readonly nodeId: string;
-  /** Number of the exchange in whose reply they go. */
-  readonly exchange: number;
-  /** Calls at most. */
-  readonly calls: number;
-}
-
-export interface Claimed {
-  readonly ranges: readonly ClaimedRange[];
-  /** The function has no more calls that wait; false when that is not known. */
-  readonly exhausted: boolean;
-}
-
-/** Statements tried again when another claimer took the same ranges first. */
-const CLAIM_TRIES = 4;
-
-/**
- * Gives a container the next calls of its function: highest priority first, then oldest. One that is to end, that has ended,
- * or that runs an older deployment gets none.
- */
-export async function claim(sql: Sql, now: Date, request: ClaimRequest): Promise<Claimed> {
-  for (let tries = 0; tries < CLAIM_TRIES; tries++) {
-    const rows = await claimOnce(sql, now, request);
-    const [first] = rows;
-    if (first === undefined) return { ranges: [], exhausted: true };
-    if (first.nothing === "no such container") break;
-    if (first.nothing !== null) continue;
-    const ranges = rows.map(({ nothing: _nothing, waiting: _waiting, ...range }) => range);
-    return { ranges, exhausted: first.waiting < request.calls };
-  }
-  return { ranges: [], exhausted: false };
-}
-
-interface ClaimRow extends ClaimedRange {
-  /** Why nothing was claimed although it is not known that nothing waits. */
-  readonly nothing: "no such container" | "taken by others" | null;
-  /** Calls that waited, counted up to what was asked for. */
-  readonly waiting: number;
-}
-
-/**
- * The wanted ranges are chosen without locks, by a running sum over the order of the index, and only those are then locked:
- * locking while choosing would hide from other claimers what is not taken in the end.
- */
-async function claimOnce(
-  sql: Sql,
-  now: Date,
-  { containerId, nodeId, exchange, calls }: ClaimRequest,
-): Promise<ClaimRow[]> {
-  return await sql<ClaimRow[]>`
-    with holder as materialized ( -- locked, so that it cannot be lost between this claim and its commit
-      select container.function_id from container
-      join function on function.id = container.function_id and function.deployment_id = container.deployment_id
-      where container.id = ${containerId} and container.node_id = ${nodeId} and container.desired = 'run'
-        and container.exited_at is null and function.removed_at is null
-      for share of container
-    ),
-    waiting as ( -- ready_claim
-      select batch_id, lo, hi, priority from ready
-      where function_id = (select function_id from holder) and due_at is null
-      order by priority desc, batch_id, lo
-      limit ${calls}
-    ),
-    wanted as (
-      select * from (
-        select batch_id, lo, sum(hi - lo) over (order by priority desc, batch_id, lo) - (hi - lo) as before from waiting
-      ) as summed
-      where before < ${calls}
-    ),
-    locked as materialized (
-      select ready.batch_id, ready.lo, ready.hi, ready.attempt,
-        least(ready.hi, ready.lo + ${calls}::int - wanted.before::int) as cut
-      from ready join wanted on ready.batch_id = wanted.batch_id and ready.lo = wanted.lo
-      for update of ready skip locked
-    ),
-    gone as (
-      delete from ready using locked
-      where ready.batch_id = locked.batch_id and ready.lo = locked.lo and locked.cut = locked.hi
-    ),
-    shrunk as (
-      update ready set lo = locked.cut from locked
-      where ready.batch_id = locked.batch_id and ready.lo = locked.lo and locked.cut < locked.hi
-    ),
-    leased as (
-      insert into lease (batch_id, lo, hi, function_id, container_id, node_id, attempt, exchange, remaining, leased_at)
-      select batch_id, lo, cut, (select function_id from holder), ${containerId}, ${nodeId}, attempt, ${exchange}, cut - lo, ${now}
-      from locked
-      returning id, batch_id, lo, hi, attempt
-    )
-    select leased.id as lease, leased.batch_id as batch, leased.lo, leased.hi - leased.lo as size, leased.attempt, batch.method,
-      (select string_agg(call.input::text, ',' order by call.idx) from call
-       where call.batch_id = leased.batch_id and call.idx >= leased.lo and call.idx < leased.hi) as inputs,
-      null as nothing, (select sum(hi - lo)::int from waiting) as waiting
-    from leased join batch on batch.id = leased.batch_id
-    union all
-    select null, null, null, null, null, null, null, 'no such container', 0 where not exists (select from holder)
-    union all
-    select null, null, null, null, null, null, null, 'taken by others', 0
-    where exists (select from wanted) and not exists (select from leased)`;
-}
-
-/** Claims of replies that never arrived, to be sent again. */
-export async function claimsOfExchanges(
-  sql: Sql,
-  nodeId: string,
-  exchanges: readonly number[],
-): Promise<(ClaimedRange & { containerId: string })[]> {
-  return await sql<(ClaimedRange & { containerId: string })[]>`
-    select lease.id as lease, lease.batch_id as batch, lease.lo, lease.hi - lease.lo as size, lease.attempt, batch.method, lease.container_id,
-      (select string_agg(call.input::text, ',' order by call.idx) from call
-       where call.batch_id = lease.batch_id and call.idx >= lease.lo and call.idx < lease.hi) as inputs
-    from lease join batch on batch.id = lease.batch_id
-    where lease.node_id = ${nodeId} and lease.remaining > 0 and lease.exchange = any(${exchanges as number[]}::bigint[])`;
-}
 
 /** How one call ended. Times in milliseconds since 1970, CPU time in microseconds. */
 export interface Finished {
@@ -152,12 +24,16 @@ export const numbers = (values: readonly number[]): string => `{${values.join(",
 /**
  * Writes results, once each: a call whose lease is over, or that has ended, is passed over. May be repeated.
  *
- * @returns the batches in which a call has ended now
+ * @returns the batches in which a call has ended now, and the functions of which a concurrency key has a place again
  */
-export async function complete(sql: Sql, nodeId: string, finished: readonly Finished[]): Promise<number[]> {
-  if (finished.length === 0) return [];
+export async function complete(
+  sql: Sql,
+  nodeId: string,
+  finished: readonly Finished[],
+): Promise<{ batchIds: number[]; functionIds: number[] }> {
+  if (finished.length === 0) return { batchIds: [], functionIds: [] };
   const leases = [...new Set(finished.map((f) => f.lease))];
-  const rows = await sql<{ batchId: number }[]>`
+  const rows = await sql<{ batchId: number; functionId: number | null }[]>`
     with report as materialized (
       select * from rows from (
         unnest(${numbers(finished.map((f) => f.lease))}::text::bigint[]),
@@ -188,19 +64,35 @@ export async function complete(sql: Sql, nodeId: string, finished: readonly Fini
     ),
     counted as (select lease_id, count(*)::int as n from ended group by lease_id)
     update lease set remaining = remaining - counted.n from counted where lease.id = counted.lease_id
-    returning lease.batch_id`;
-  return [...new Set(rows.map((row) => row.batchId))];
+    returning lease.batch_id, case when lease.concurrency_key is not null then lease.function_id end as function_id`;
+  return touchedBy(rows);
 }
 
-/** Open leases of containers. */
+/** Rows that name functions or batches, each named once. */
+export function touchedBy(
+  rows: readonly { functionId: number | null; batchId: number | null }[],
+): { functionIds: number[]; batchIds: number[] } {
+  const present = (ids: (number | null)[]) => [...new Set(ids.filter((id) => id !== null))];
+  return {
+    functionIds: present(rows.map((row) => row.functionId)),
+    batchIds: present(rows.map((row) => row.batchId)),
+  };
+}
+
+/** Open leases of containers, and open parts of them. */
 export async function openLeasesOf(sql: Sql, containerIds: readonly string[]): Promise<number[]> {
   const rows = await sql<{ id: number }[]>`
-    select id from lease where container_id = any(${containerIds as string[]}) and remaining > 0 -- lease_open_container
+    select id from lease
+    where container_id = any(${containerIds as string[]}) and remaining > 0 and ${
+    notOfGang(sql)
+  } -- lease_open_container
+    union all
+    select id from part where container_id = any(${containerIds as string[]}) and ended_at is null -- part_open_container
     order by id`;
   return rows.map((row) => row.id);
 }
 
-/** Open leases of a node, older than `before`, that its runner does not hold: their reply was lost on the way. */
+/** Open leases and parts of a node, older than `before`, that its runner does not hold: their reply was lost on the way. */
 export async function openLeasesNotHeld(
   sql: Sql,
   nodeId: string,
@@ -208,20 +100,45 @@ export async function openLeasesNotHeld(
   before: Date,
 ): Promise<number[]> {
   const rows = await sql<{ id: number }[]>`
-    select id from lease
-    where node_id = ${nodeId} and remaining > 0 and leased_at < ${before} -- lease_open_node
-      and id <> all(${held as number[]}::bigint[])
+    select id from (
+      select id from lease
+      where node_id = ${nodeId} and remaining > 0 and leased_at < ${before} and ${
+    notOfGang(sql)
+  } -- lease_open_node
+      union all
+      select id from part where node_id = ${nodeId} and ended_at is null and sent_at < ${before} -- part_open_node
+    ) as given
+    where id <> all(${held as number[]}::bigint[])
     order by id`;
   return rows.map((row) => row.id);
 }
 
-/** What a failed attempt needs for its retry decision, by lease. */
-export async function attemptsOf(
+/** A gang's lease is given to nobody; its ranks hold parts of it. */
+const notOfGang = (sql: Sql) => sql`exchange > 0`;
+
+/** What the retry decision needs of an attempt that failed. */
+export interface FailedAttempt {
+  readonly retries: Retries;
+  readonly past: PastAttempts;
+}
+
+/** What is known of failed attempts, in their order; null where there is no such lease. */
+export async function failedAttempts(
   sql: Sql,
-  leaseIds: readonly number[],
-): Promise<Map<number, { attempt: number; spec: FunctionSpec }>> {
-  const rows = await sql<{ id: number; attempt: number; spec: FunctionSpec }[]>`
-    select lease.id, lease.attempt, function.spec from lease join function on function.id = lease.function_id
-    where lease.id = any(${leaseIds as number[]}::bigint[])`;
-  return new Map(rows.map(({ id, ...rest }) => [id, rest]));
+  failed: readonly { readonly lease: number; readonly index: number }[],
+): Promise<(FailedAttempt | null)[]> {
+  const rows = await sql<{ retries: Retries | null; past: PastAttempts }[]>`
+    select function.spec->'retries' as retries, json_build_object(
+      'failed', count(attempt.lease_id) filter (where failure->>'kind' not in ('node_lost', 'preempted')),
+      'lost', count(attempt.lease_id) filter (where failure->>'kind' = 'node_lost')) as past
+    from rows from (
+      unnest(${numbers(failed.map((one) => one.lease))}::text::bigint[]),
+      unnest(${numbers(failed.map((one) => one.index))}::text::int[])
+    ) with ordinality as report(lease_id, idx, place)
+      left join lease on lease.id = report.lease_id
+      left join function on function.id = lease.function_id
+      left join attempt on attempt.batch_id = lease.batch_id and attempt.idx = report.idx and attempt.attempt < lease.attempt
+    group by place, function.id
+    order by place`;
+  return rows.map(({ retries, past }) => retries && { retries, past });
 }

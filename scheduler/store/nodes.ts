@@ -1,60 +1,11 @@
-/** Nodes as their runners keep them: joining, the lease of a session, and what is wanted on them. */
-import type { Assignment, Gpu, ObservedContainer } from "../../sdk/protocol.ts";
+/** Nodes as their runners keep them: the lease of a session, what is wanted on them, and what ails their GPUs. */
+import type { Assignment, Gang, ObservedContainer } from "../../sdk/protocol.ts";
 import { containerMachine, nodeMachine, type NodeState, sources } from "../states.ts";
 import type { Sql } from "./connect.ts";
+import { NOTHING, type Touched } from "./touched.ts";
 
 /** How long a node counts as up after it was last heard. */
 export const NODE_LEASE_MS = 30_000;
-
-export interface JoiningNode {
-  readonly id: string;
-  readonly name: string;
-  readonly pool: string;
-  readonly credentialHash: string;
-  readonly session: string;
-  readonly host: string;
-  readonly cpuMilli: number;
-  readonly memoryMiB: number;
-  readonly gpus: readonly Gpu[];
-}
-
-/** The pool that a join token opens; null when it is unknown or has expired. */
-export async function poolOfToken(sql: Sql, now: Date, hash: string): Promise<string | null> {
-  const [row] = await sql<{ pool: string }[]>`
-    select pool from join_token where hash = ${hash} and (expires_at is null or expires_at > ${now})`;
-  return row?.pool ?? null;
-}
-
-/**
- * A runner's session begins: all capacity is free. Call it inside a transaction, once the containers of the node's earlier
- * sessions are lost.
- */
-export async function join(sql: Sql, now: Date, node: JoiningNode): Promise<void> {
-  const until = new Date(now.getTime() + NODE_LEASE_MS);
-  await sql`
-    insert into node (id, name, pool, credential_hash, session, host, state, cpu_milli, memory_mib, cpu_milli_free,
-      memory_mib_free, joined_at, seen_at, lease_until)
-    values (${node.id}, ${node.name}, ${node.pool}, ${node.credentialHash}, ${node.session}, ${node.host}, 'up',
-      ${node.cpuMilli}, ${node.memoryMiB}, ${node.cpuMilli}, ${node.memoryMiB}, ${now}, ${now}, ${until})
-    on conflict (id) do update set
-      name = excluded.name, pool = excluded.pool, session = excluded.session, host = excluded.host,
-      state = case when node.state = 'draining' then 'draining' else 'up' end,
-      cpu_milli = excluded.cpu_milli, memory_mib = excluded.memory_mib, cpu_milli_free = excluded.cpu_milli_free,
-      memory_mib_free = excluded.memory_mib_free, revision = node.revision + 1, joined_at = excluded.joined_at,
-      seen_at = excluded.seen_at, lease_until = excluded.lease_until`;
-  await sql`delete from gpu where node_id = ${node.id}`;
-  await sql`
-    insert into gpu (node_id, index, model, vram_mib, uuid, simulated)
-    select ${node.id}, g.index, g.model, g."vramMiB", g.uuid, g.simulated
-    from json_to_recordset(${JSON.stringify(node.gpus)}::text::json)
-      as g(index int, model text, "vramMiB" int, uuid text, simulated boolean)`;
-}
-
-/** The id of the node with this credential. */
-export async function nodeOfCredential(sql: Sql, hash: string): Promise<string | null> {
-  const [row] = await sql<{ id: string }[]>`select id from node where credential_hash = ${hash}`;
-  return row?.id ?? null;
-}
 
 /** Prolongs the session's lease; null when the session is over, since the runner has joined anew. */
 export async function renew(
@@ -75,17 +26,46 @@ export async function rejoin(sql: Sql, nodeId: string): Promise<void> {
   await sql`update node set state = ${nodeMachine.lost.rejoin} where id = ${nodeId} and state = 'lost'`;
 }
 
-/** Containers that the runner should have, with all that is needed to start them. */
+/** The runner of a node ends in order. Should it come back, so does the node. */
+export async function leave(sql: Sql, nodeId: string): Promise<void> {
+  await sql`
+    update node set state = 'left', revision = revision + 1
+    where id = ${nodeId} and state = any(${sources(nodeMachine, "leave")})`;
+}
+
+/** Notes which GPUs of a node fail, and how; those not named are well. Returns whether that is news. */
+export async function noteAilments(
+  sql: Sql,
+  nodeId: string,
+  ailing: readonly { readonly index: number; readonly ailment: string }[],
+): Promise<boolean> {
+  const { count } = await sql`
+    update gpu set healthy = said.ailment is null, ailment = said.ailment
+    from (
+      select fitted.index, a.ailment
+      from gpu fitted left join json_to_recordset(${
+    JSON.stringify(ailing)
+  }::text::json) as a(index int, ailment text) using (index)
+      where fitted.node_id = ${nodeId}
+    ) said
+    where gpu.node_id = ${nodeId} and gpu.index = said.index and gpu.ailment is distinct from said.ailment`;
+  return count > 0;
+}
+
+/** Containers that the runner should have, with all that is needed to start them; and whether it should leave, since its provision is over. */
 export async function wanted(
   sql: Sql,
   nodeId: string,
-): Promise<{ revision: number; containers: Assignment[] }> {
-  const rows = await sql<({ revision: number } & Partial<Assignment>)[]>`
+): Promise<{ revision: number; leave: boolean; containers: Assignment[] }> {
+  const rows = await sql<WantedRow[]>`
     select node.revision, c.id, c.desired, app.name as app, c.deployment_id as deployment, deployment.digest as bundle,
       coalesce(deployment.manifest->'external', '[]') as external,
       (select element.spec from json_array_elements(deployment.manifest->'functions') as element(spec)
        where element.spec->>'name' = function.name) as spec,
-      c.gpus
+      c.gpus, (extract(epoch from c.preempt_at) * 1000)::bigint as preempt_at,
+      case when c.gang_id is not null then
+        json_build_object('id', c.gang_id, 'rank', c.rank, 'size', (select size from gang where gang.id = c.gang_id)) end as gang,
+      coalesce((select state not in ('requested', 'starting', 'joined') from provision where id = node.provision_id), false) as leave
     from node
       left join container c on c.node_id = node.id and c.exited_at is null and c.session = node.session -- container_node
       left join function on function.id = c.function_id
@@ -93,22 +73,37 @@ export async function wanted(
       left join deployment on deployment.id = c.deployment_id
     where node.id = ${nodeId}
     order by c.created_at, c.id`;
-  const containers = rows.filter((row) => row.id !== null).map(({ revision: _, ...rest }) =>
-    rest as Assignment
-  );
-  return { revision: rows[0]?.revision ?? 0, containers };
+  return {
+    revision: rows[0]?.revision ?? 0,
+    leave: rows[0]?.leave ?? false,
+    containers: rows.filter((row) => row.id !== null).map((
+      { revision: _, leave: _leave, gang, preemptAt, ...rest },
+    ) => ({
+      ...rest,
+      ...(gang === null ? {} : { gang }),
+      ...(preemptAt === null ? {} : { preemptAt }),
+    })),
+  };
 }
 
-/** Notes containers that have come to start or to be ready; returns whether one is ready now. */
+/** Null where there is no container, no gang, no preemption. */
+interface WantedRow extends Omit<Assignment, "gang" | "preemptAt"> {
+  readonly revision: number;
+  readonly leave: boolean;
+  readonly gang: Gang | null;
+  readonly preemptAt: number | null;
+}
+
+/** Notes containers that have come to start or to be ready. Of a gang, the node of rank 0 is touched: it may have waited for them. */
 export async function observeRunning(
   sql: Sql,
   now: Date,
   nodeId: string,
   observed: readonly ObservedContainer[],
-): Promise<boolean> {
+): Promise<Touched> {
   const alive = observed.filter((container) => container.observed !== "exited");
-  if (alive.length === 0) return false;
-  const rows = await sql<{ observed: string }[]>`
+  if (alive.length === 0) return NOTHING;
+  const rows = await sql<{ observed: string; leaderNode: string | null }[]>`
     update container set observed = seen.observed,
       address = seen.address,
       ready_at = case when seen.observed = 'ready' then ${now}::timestamptz end,
@@ -118,8 +113,12 @@ export async function observeRunning(
       and container.observed = any(
         case seen.observed when 'ready' then ${sources(containerMachine, "ready")}::text[]
         else ${sources(containerMachine, "start")}::text[] end)
-    returning container.observed`;
-  return rows.some((row) => row.observed === "ready");
+    returning container.observed, case when container.gang_id is not null then (
+      select leader.node_id from container leader -- container_rank
+      where leader.gang_id = container.gang_id and leader.rank = 0 and leader.exited_at is null
+    ) end as leader_node`;
+  const ready = rows.filter((row) => row.observed === "ready");
+  return { ...NOTHING, containers: ready.length, nodeIds: ready.flatMap((row) => row.leaderNode ?? []) };
 }
 
 /** Those of `ids` that the store holds to be alive on a node. */
@@ -129,13 +128,17 @@ export async function aliveAmong(sql: Sql, nodeId: string, ids: readonly string[
   return new Set(rows.map((row) => row.id));
 }
 
-/** The function that each of these containers of a node runs. */
-export async function functionsOf(
-  sql: Sql,
-  nodeId: string,
-  ids: readonly string[],
-): Promise<Map<string, number>> {
-  const rows = await sql<{ id: string; functionId: number }[]>`
-    select id, function_id from container where node_id = ${nodeId} and id = any(${ids as string[]})`;
-  return new Map(rows.map((row) => [row.id, row.functionId]));
+/** What a container is for. */
+export interface Role {
+  readonly functionId: number;
+  /** Its place in its gang; null when it belongs to none. */
+  readonly rank: number | null;
+}
+
+/** The roles of these containers of a node. */
+export async function rolesOf(sql: Sql, nodeId: string, ids: readonly string[]): Promise<Map<string, Role>> {
+  const rows = await sql<(Role & { id: string })[]>`
+    select id, function_id, case when gang_id is not null then rank end as rank
+    from container where node_id = ${nodeId} and id = any(${ids as string[]})`;
+  return new Map(rows.map(({ id, ...role }) => [id, role]));
 }

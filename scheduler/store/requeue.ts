@@ -3,9 +3,9 @@
  * or node gives up all it had. Each locks the lease first, and may be repeated.
  */
 import type { Failure } from "../../sdk/protocol.ts";
-import { PLATFORM_RETRIES_MAX } from "../../sdk/retry.ts";
+import { LOSSES_MAX } from "../../sdk/retry.ts";
 import type { Sql } from "./connect.ts";
-import { type Finished, numbers } from "./leases.ts";
+import { type Finished, numbers, touchedBy } from "./leases.ts";
 
 /** An attempt that failed and is to be repeated. */
 export interface Retried extends Omit<Finished, "state" | "value"> {
@@ -15,9 +15,11 @@ export interface Retried extends Omit<Finished, "state" | "value"> {
 }
 
 /**
- * Queues failed attempts again, as the next attempt; a call that somebody wants cancelled ends instead. May be repeated.
+ * Queues failed attempts again, as the next attempt; a call that somebody wants cancelled ends instead. May be repeated. Call it
+ * inside a transaction.
  *
- * @returns the functions whose calls wait again, and the batches in which a call has ended
+ * @returns the functions whose calls wait again or may start, since a place of their key is free, and the batches in which a
+ *   call has ended
  */
 export async function retry(
   sql: Sql,
@@ -27,6 +29,7 @@ export async function retry(
 ): Promise<{ functionIds: number[]; batchIds: number[] }> {
   if (retried.length === 0) return { functionIds: [], batchIds: [] };
   const leases = [...new Set(retried.map((r) => r.lease))];
+  await lockLeases(sql, leases);
   const rows = await sql<{ functionId: number | null; batchId: number | null }[]>`
     with report as materialized (
       select * from rows from (
@@ -40,7 +43,7 @@ export async function retry(
       ) as r(lease_id, idx, started_ms, ended_ms, cpu_us, delay_ms, failure)
     ),
     alive as materialized (
-      select id, batch_id, lo, hi, function_id, attempt from lease
+      select id, batch_id, lo, hi, function_id, attempt, priority, concurrency_key, preempted_at from lease
       where id = any(${leases}::bigint[]) and node_id = ${nodeId} and remaining > 0
       order by id for update
     ),
@@ -64,13 +67,13 @@ export async function retry(
       on conflict (batch_id, idx) do nothing
     ),
     queued as (
-      insert into ready (batch_id, lo, hi, function_id, priority, attempt, due_at, since)
-      select failed.batch_id, failed.idx, failed.idx + 1, alive.function_id, batch.priority, failed.attempt + 1,
-        case when report.delay_ms > 0 then ${now}::timestamptz + report.delay_ms * interval '1 ms' end, ${now}
+      insert into ready (batch_id, lo, hi, function_id, priority, attempt, due_at, since, concurrency_key, preempted_at)
+      select failed.batch_id, failed.idx, failed.idx + 1, alive.function_id, alive.priority, failed.attempt + 1,
+        case when report.delay_ms > 0 then ${now}::timestamptz + report.delay_ms * interval '1 ms' end, ${now},
+        alive.concurrency_key, case when report.failure->>'kind' = 'preempted' then ${now} else alive.preempted_at end
       from failed
         join alive on alive.id = failed.lease_id
         join report on report.lease_id = failed.lease_id and report.idx = failed.idx
-        join batch on batch.id = failed.batch_id
       where not exists (select from unwanted where unwanted.batch_id = failed.batch_id and unwanted.idx = failed.idx)
       on conflict (batch_id, lo) do nothing
       returning function_id
@@ -87,11 +90,12 @@ export async function retry(
       update lease set remaining = remaining - counted.n from counted where lease.id = counted.lease_id
     )
     select distinct function_id, null::bigint as batch_id from queued
-    union all select distinct null::int, batch_id from unwanted`;
-  return split(rows);
+    union all select distinct case when alive.concurrency_key is not null then alive.function_id end, unwanted.batch_id
+    from unwanted join alive on alive.id = unwanted.lease_id`;
+  return touchedBy(rows);
 }
 
-/** Calls that a runner gives back unstarted: they wait again on the same attempt. May be repeated. */
+/** Calls that a runner gives back unstarted: they wait again on the same attempt. May be repeated. Call it inside a transaction. */
 export async function giveBack(
   sql: Sql,
   now: Date,
@@ -100,6 +104,7 @@ export async function giveBack(
 ): Promise<{ functionIds: number[]; batchIds: number[] }> {
   if (calls.length === 0) return { functionIds: [], batchIds: [] };
   const leases = [...new Set(calls.map((call) => call.lease))];
+  await lockLeases(sql, leases);
   const rows = await sql<{ functionId: number | null; batchId: number | null }[]>`
     with report as materialized (
       select * from rows from (
@@ -108,7 +113,7 @@ export async function giveBack(
       ) as r(lease_id, idx)
     ),
     alive as materialized (
-      select id, batch_id, lo, hi, function_id, attempt from lease
+      select id, batch_id, lo, hi, function_id, attempt, priority, concurrency_key, preempted_at from lease
       where id = any(${leases}::bigint[]) and node_id = ${nodeId} and remaining > 0
       order by id for update
     ),
@@ -133,18 +138,17 @@ export async function giveBack(
       on conflict (batch_id, idx) do nothing
     ),
     islands as (
-      select alive.batch_id, back.idx, alive.function_id, alive.attempt,
-        back.idx - row_number() over (partition by alive.id order by back.idx) as island, alive.id as lease_id
+      select alive.*, back.idx, back.idx - row_number() over (partition by alive.id order by back.idx) as island
       from back join alive on alive.id = back.lease_id
       where not exists (select from unwanted where unwanted.lease_id = back.lease_id and unwanted.idx = back.idx)
     ),
     queued as (
-      insert into ready (batch_id, lo, hi, function_id, priority, attempt, expires_at, since)
-      select islands.batch_id, min(islands.idx), max(islands.idx) + 1, islands.function_id, batch.priority, islands.attempt,
-        case when islands.attempt = 1 then batch.expires_at end, ${now}
+      insert into ready (batch_id, lo, hi, function_id, priority, attempt, expires_at, since, concurrency_key, preempted_at)
+      select batch_id, min(idx), max(idx) + 1, islands.function_id, islands.priority, attempt,
+        case when attempt = 1 then batch.expires_at end, ${now}, islands.concurrency_key, preempted_at
       from islands join batch on batch.id = islands.batch_id
-      group by islands.batch_id, islands.lease_id, islands.island, islands.function_id, islands.attempt, batch.priority,
-        batch.expires_at
+      group by batch_id, islands.id, island, islands.function_id, islands.priority, attempt, batch.expires_at,
+        islands.concurrency_key, preempted_at
       on conflict (batch_id, lo) do nothing
       returning function_id
     ),
@@ -153,13 +157,14 @@ export async function giveBack(
       update lease set remaining = remaining - counted.n from counted where lease.id = counted.lease_id
     )
     select distinct function_id, null::bigint as batch_id from queued
-    union all select distinct null::int, batch_id from unwanted`;
-  return split(rows);
+    union all select distinct case when alive.concurrency_key is not null then alive.function_id end, unwanted.batch_id
+    from unwanted join alive on alive.id = unwanted.lease_id`;
+  return touchedBy(rows);
 }
 
 /**
  * Closes leases whose container is gone or that nobody holds: what they had not reported is queued again as the next
- * attempt, ends as cancelled when that was asked for, or fails when it has been lost too often.
+ * attempt, ends as cancelled when that was asked for, or fails when it has been lost too often. Call it inside a transaction.
  */
 export async function loseLeases(
   sql: Sql,
@@ -169,19 +174,22 @@ export async function loseLeases(
 ): Promise<{ functionIds: number[]; batchIds: number[] }> {
   if (leaseIds.length === 0) return { functionIds: [], batchIds: [] };
   const text = JSON.stringify(failure);
+  await lockLeases(sql, leaseIds);
   const rows = await sql<{ functionId: number | null; batchId: number | null }[]>`
     with alive as materialized (
-      select lease.id, lease.batch_id, lease.lo, lease.hi, lease.function_id, lease.attempt, batch.priority,
-        lease.attempt <= coalesce((function.spec->'retries'->>'max')::int, 0) + ${PLATFORM_RETRIES_MAX}::int as again
-      from lease join batch on batch.id = lease.batch_id join function on function.id = lease.function_id
-      where lease.id = any(${leaseIds as number[]}::bigint[]) and lease.remaining > 0
-      order by lease.id for update of lease
+      select id, batch_id, lo, hi, function_id, attempt, priority, concurrency_key, preempted_at from lease
+      where id = any(${leaseIds as number[]}::bigint[]) and remaining > 0
+      order by id for update
     ),
     closed as (
       update lease set remaining = 0 from alive where lease.id = alive.id
     ),
     unreported as materialized (
-      select alive.*, place as idx from alive, generate_series(alive.lo, alive.hi - 1) as place
+      select alive.*, place as idx, ${LOSSES_MAX}::int > (
+          select count(*) from attempt
+          where attempt.batch_id = alive.batch_id and attempt.idx = place and attempt.failure->>'kind' = 'node_lost'
+        ) as again
+      from alive, generate_series(alive.lo, alive.hi - 1) as place
       where not exists (select from result where result.batch_id = alive.batch_id and result.idx = place)
         and not exists (select from given_back where given_back.lease_id = alive.id and given_back.idx = place)
         and not exists (select from attempt
@@ -207,7 +215,7 @@ export async function loseLeases(
         ${now}
       from decided where cancelled or not again
       on conflict (batch_id, idx) do nothing
-      returning batch_id
+      returning batch_id, lease_id
     ),
     islands as (
       select *, idx - row_number() over (partition by id order by idx) as island from decided where again and not cancelled
@@ -219,21 +227,22 @@ export async function loseLeases(
       on conflict do nothing
     ),
     queued as (
-      insert into ready (batch_id, lo, hi, function_id, priority, attempt, since)
-      select batch_id, min(idx), max(idx) + 1, function_id, priority, attempt + 1, ${now}
-      from islands group by batch_id, id, island, function_id, priority, attempt
+      insert into ready (batch_id, lo, hi, function_id, priority, attempt, since, concurrency_key, preempted_at)
+      select batch_id, min(idx), max(idx) + 1, function_id, priority, attempt + 1, ${now}, concurrency_key, preempted_at
+      from islands group by batch_id, id, island, function_id, priority, attempt, concurrency_key, preempted_at
       on conflict (batch_id, lo) do nothing
       returning function_id
     )
     select distinct function_id, null::bigint as batch_id from queued
-    union all select distinct null::int, batch_id from ended`;
-  return split(rows);
+    union all select distinct case when alive.concurrency_key is not null then alive.function_id end, ended.batch_id
+    from ended join alive on alive.id = ended.lease_id`;
+  return touchedBy(rows);
 }
 
-function split(rows: readonly { functionId: number | null; batchId: number | null }[]) {
-  const present = (ids: (number | null)[]) => [...new Set(ids.filter((id) => id !== null))];
-  return {
-    functionIds: present(rows.map((row) => row.functionId)),
-    batchIds: present(rows.map((row) => row.batchId)),
-  };
+/**
+ * By a statement of its own: one that waits for a lock goes on with what it saw before, and would miss what was reported and
+ * asked for meanwhile.
+ */
+async function lockLeases(sql: Sql, ids: readonly number[]): Promise<void> {
+  await sql`select from lease where id = any(${ids as number[]}::bigint[]) order by id for update`;
 }

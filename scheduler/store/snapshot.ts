@@ -27,14 +27,37 @@ export async function readSnapshot(
   const before = (ms: number) => new Date(now.getTime() - ms);
   const [row] = await sql<[SnapshotRow]>`
     with
-    queued as ( -- ready_claim
-      select function_id, sum(hi - lo)::int as calls, min(since) as since, max(priority) as priority, min(batch_id) as first_batch
-      from ready where due_at is null
+    levels as (
+      select function_id, priority, sum(hi - lo)::int as calls, min(since) as since, min(batch_id) as first_batch
+      from (
+        select * from ready where due_at is null and concurrency_key is null -- ready_claim
+        union all
+        select * from ready where due_at is null and concurrency_key is not null -- ready_keyed
+      ) waits
+      group by function_id, priority
+    ),
+    queued as (
+      select function_id, sum(calls)::int as calls, min(since) as since, max(priority) as priority, min(first_batch) as first_batch,
+        json_agg(json_build_object('priority', priority, 'queued', calls, 'since', since) order by priority desc) as levels
+      from levels
+      group by function_id
+    ),
+    keyed as materialized ( -- ready_key, lease_key: calls beyond the free places of their concurrency key
+      select function_id, sum(greatest(0, calls - greatest(0, places - running)))::int as calls
+      from (
+        select ready.function_id, sum(hi - lo) as calls,
+          (select coalesce((function.spec->>'concurrencyPerKey')::int, 1) from function where id = ready.function_id) as places,
+          (select coalesce(sum(remaining), 0) from lease
+           where lease.function_id = ready.function_id and lease.concurrency_key = ready.concurrency_key and remaining > 0) as running
+        from ready where due_at is null and concurrency_key is not null
+        group by ready.function_id, ready.concurrency_key
+      ) k
       group by function_id
     ),
     held as materialized ( -- lease_open_function
       select function_id, container_id, sum(remaining)::int as calls, min(leased_at) as since, min(batch_id) as first_batch,
-        coalesce(sum(remaining) filter (where leased_at < ${before(STUCK_MS)}), 0)::int as stuck
+        coalesce(sum(remaining) filter (where leased_at < ${before(STUCK_MS)}), 0)::int as stuck,
+        max(priority) as priority, max(preempted_at) as preempted_at
       from lease where remaining > 0
       group by function_id, container_id
     ),
@@ -44,9 +67,9 @@ export async function readSnapshot(
       group by function_id
     ),
     worked as materialized (
-      select container_id, max(leased_at) as at
-      from (select container_id, leased_at from lease where id > ${leaseAfter} order by id desc limit 50000) l
-      group by container_id
+      select container_id, function_id, max(leased_at) as at
+      from (select container_id, function_id, leased_at from lease where id > ${leaseAfter} order by id desc limit 50000) l
+      group by container_id, function_id
     ),
     live as ( -- container_live
       select c.*, d.digest
@@ -59,12 +82,18 @@ export async function readSnapshot(
       from demand where updated_at > ${before(TRAFFIC_STALE_MS)}
       group by function_id
     ),
+    active as materialized (
+      select function_id from queued
+      union select function_id from leased
+      union select function_id from traffic where in_flight + waiting > 0
+    ),
     present as (
       select function_id as id from queued
       union select function_id from leased
       union select function_id from live
       union select function_id from traffic where in_flight + waiting > 0
       union select function_id from waiting
+      union select function_id from arrival where keep_until > ${now} and load_at <= ${now} -- arrival_keep
       union select id from function where removed_at is null and (spec->'scale'->>'min')::int > 0 -- function_kept
     ),
     pace as materialized ( -- calls that ended last before the oldest that has not, a few of each batch
@@ -86,7 +115,7 @@ export async function readSnapshot(
       group by queued.function_id
     ),
     started as ( -- container_recent
-      select function_id, deployment_id, created_at, ready_at, exited_at, exit
+      select function_id, deployment_id, node_id, gang_id, created_at, ready_at, exited_at, exit
       from container
       order by created_at desc, id desc limit 500
     ),
@@ -105,19 +134,31 @@ export async function readSnapshot(
     )
     select
       (select coalesce(json_agg(json_build_object(
-        'id', f.id, 'app', app.name, 'name', f.name, 'deployment', f.deployment_id, 'digest', d.digest,
+        'id', f.id, 'workspace', app.workspace_id, 'app', app.name, 'name', f.name, 'deployment', f.deployment_id, 'digest', d.digest,
         'removed', f.removed_at is not null or app.deleted_at is not null,
         'spec', json_build_object('gpu', f.spec->'gpu', 'cpu', f.spec->'cpu', 'memory', f.spec->'memory',
+          'disk', f.spec->'disk', 'labels', f.spec->'labels',
+          'nodes', f.spec->'nodes', 'preemptible', f.spec->'preemptible', 'preemptNotice', f.spec->'preemptNotice',
           'timeout', f.spec->'timeout', 'startTimeout', f.spec->'startTimeout', 'concurrency', f.spec->'concurrency',
           'scale', f.spec->'scale'),
         'queued', (select row_to_json(queued) from queued where queued.function_id = f.id),
+        'keyed', (select calls from keyed where keyed.function_id = f.id),
         'leased', (select row_to_json(leased) from leased where leased.function_id = f.id),
         'traffic', (select row_to_json(traffic) from traffic where traffic.function_id = f.id),
         'callMs', (select call_ms from pace where pace.function_id = f.id),
         'failures', (select row_to_json(failures) from failures
           where failures.function_id = f.id and failures.deployment_id = f.deployment_id),
         'lastExitAt', (select max(exited_at) from started where started.function_id = f.id),
-        'waiting', (select reason from waiting where waiting.function_id = f.id)
+        'startMs', (select avg(extract(epoch from ready_at - started.created_at) * 1000)::float8 from started
+          where started.function_id = f.id and ready_at is not null),
+        'activity', (select json_build_object('idleAt', idle_at, 'loadAt', load_at, 'keepUntil', keep_until,
+            'history', case when (idle_at is null) <> (f.id in (select function_id from active))
+              or idle_at < (select max(at) from worked where worked.function_id = f.id)
+              or idle_at < (select active_at from traffic where traffic.function_id = f.id) then history end)
+          from arrival where arrival.function_id = f.id),
+        'wantedBefore', (select wanted from scaling
+          where scaling.function_id = f.id and inputs->>'kind' = 'scale' order by seq desc limit 1), -- scaling_function
+        'said', (select row_to_json(waiting) from waiting where waiting.function_id = f.id)
       ) order by f.id), '[]')
         from present
         join function f using (id)
@@ -127,18 +168,68 @@ export async function readSnapshot(
       (select coalesce(json_agg(json_build_object(
         'id', live.id, 'functionId', function_id, 'deployment', deployment_id, 'digest', digest, 'node', node_id,
         'session', session, 'desired', desired, 'observed', observed, 'gpus', gpus, 'cpuMilli', cpu_milli,
-        'memoryMiB', memory_mib, 'createdAt', created_at, 'busyAt', busy_at, 'drainingAt', draining_at,
+        'memoryMiB', memory_mib, 'diskMiB', disk_mib, 'gang', gang_id, 'rank', rank, 'createdAt', created_at, 'busyAt', busy_at,
+        'drainingAt', draining_at, 'preemptAt', preempt_at,
         'leased', (select coalesce(sum(held.calls), 0) from held where held.container_id = live.id),
+        'priority', (select max(held.priority) from held where held.container_id = live.id),
+        'preemptedAt', (select max(held.preempted_at) from held where held.container_id = live.id),
         'leasedAt', (select at from worked where worked.container_id = live.id)
       ) order by live.id), '[]') from live) as containers,
       (select coalesce(json_agg(json_build_object(
-        'id', id, 'session', session, 'state', state, 'leaseUntil', lease_until, 'cpuMilli', cpu_milli,
+        'id', id, 'session', session, 'pool', node.pool, 'state', node.state, 'cordoned', cordoned, 'provision', provision_id,
+        'emptiedAt', coalesce(emptied_at, joined_at), 'leaseUntil', lease_until, 'cpuMilli', cpu_milli,
         'cpuMilliFree', cpu_milli_free, 'memoryMiB', memory_mib, 'memoryMiBFree', memory_mib_free,
-        'gpus', (select coalesce(json_agg(json_build_object('index', index, 'model', model, 'milliFree', milli_free)
-          order by index), '[]') from gpu where gpu.node_id = node.id)
+        'diskMiB', disk_mib, 'diskMiBFree', disk_mib_free, 'labels', labels, 'costPerHour', pool.cost_per_hour,
+        'cached', coalesce(cache.digests, '[]'), 'gpus', coalesce(fitted.gpus, '[]')
       ) order by id), '[]')
-        from node where state in ('up', 'draining') or id in (select node_id from live)
+        from node
+        join pool on pool.name = node.pool
+        left join (
+          select node_id, json_agg(json_build_object('index', index, 'model', model, 'vramMiB', vram_mib, 'milliFree', milli_free,
+            'healthy', healthy and taken_out is null) order by index) as gpus
+          from gpu group by node_id
+        ) fitted on fitted.node_id = node.id
+        left join (
+          select node_id, json_agg(distinct digest) as digests
+          from started join deployment d on d.id = started.deployment_id
+          group by node_id
+        ) cache on cache.node_id = node.id
+        where node.state in ('up', 'draining') or id in (select node_id from live)
+          or (node.state = 'lost' and provision_id in (select id from provision where ended_at is null)) -- provision_live
       ) as nodes,
+      (select coalesce(json_agg(json_build_object(
+        'id', id, 'functionId', function_id, 'size', size, 'port', port, 'createdAt', created_at,
+        'brokenAt', (select max(exited_at) from started where started.gang_id = gang.id)
+      ) order by id), '[]')
+        from gang where id in (select gang_id from live)
+      ) as gangs,
+      (select coalesce(json_agg(json_build_object(
+        'id', w.id, 'weight', weight, 'gpuQuotaMilli', gpu_quota_milli, 'gpuLimitMilli', gpu_limit_milli,
+        'cpuQuotaMilli', cpu_quota_milli, 'cpuLimitMilli', cpu_limit_milli, 'used', coalesce(u.gpu_seconds, 0), 'usedAt', u.at, 'day', w.day
+      ) order by w.id), '[]')
+        from workspace w left join workspace_usage u on u.workspace_id = w.id
+        where w.id in (select app.workspace_id from present join function f using (id) join app on app.id = f.app_id)
+      ) as workspaces,
+      (select coalesce(json_agg(json_build_object(
+        'name', name, 'state', state, 'provider', provider, 'min', min_nodes, 'max', max_nodes, 'shape', shape,
+        'costPerHour', cost_per_hour, 'idleTimeoutMs', idle_timeout_ms, 'provisionTimeoutMs', provision_timeout_ms,
+        'failures', (
+          select json_build_object('count', count(distinct requested_at), 'last_at', max(ended_at), -- of one tick: once
+            'message', (array_agg(error order by ended_at desc))[1])
+          from provision
+          where provision.pool = pool.name and state = 'failed' and ended_at > ${before(FAILURES_MS)}
+            and requested_at > (select coalesce(max(requested_at), '-infinity') from provision joined
+              where joined.pool = pool.name and joined.node_id is not null)
+          having count(*) > 0
+        )
+      ) order by name), '[]')
+        from pool where state <> 'deleted'
+      ) as pools,
+      (select coalesce(json_agg(json_build_object(
+        'id', id, 'pool', pool, 'state', state, 'node', node_id, 'requestedAt', requested_at, 'deadlineAt', deadline_at
+      ) order by id), '[]')
+        from provision where ended_at is null -- provision_live
+      ) as provisions,
       (select coalesce(json_agg(json_build_object(
         'id', s.id, 'functionId', s.function_id, 'workspace', app.workspace_id, 'method', s.method, 'cron', s.cron,
         'timeZone', s.time_zone, 'input', s.input, 'nextAt', s.next_at
@@ -151,6 +242,7 @@ export async function readSnapshot(
       (select min(next_at) from schedule) as next_schedule_at,
       (select min(due_at) from ready) as next_due_at,
       (select min(expires_at) from ready) as next_expiry_at,
+      (select min(load_at) from arrival where keep_until > ${now} and load_at > ${now}) as next_load_at, -- arrival_keep
       (select coalesce(max(id), 0) from lease) as last_lease`;
   return toSnapshot(row, hearingSince);
 }

@@ -43,7 +43,7 @@ export async function listEvents(sql: Sql, key: CallKey, { after = -1, limit }: 
   const { batch, index } = key;
   const rows = await sql<EventRow[]>`
     select e.seq, e.at, e.kind, e.attempt,
-      case when e.kind = 'started' then json_build_object('container', l.container_id, 'node', l.node_id) else e.data end as data
+      case when e.kind = 'started' and e.data->'rank' is null then json_build_object('container', l.container_id, 'node', l.node_id) else e.data end as data
     from event e
     join lease l on l.id = e.lease_id
     where e.batch_id = ${batch} and e.idx = ${index} and e.seq > ${after}  -- event_seq
