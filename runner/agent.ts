@@ -5,17 +5,24 @@ import type { Gpu, JoinNode } from "../sdk/protocol.ts";
 import type { Clock, Log, Random } from "../sdk/ports.ts";
 import { ApiRefused, type NodeApi, persist, type RunnerApi } from "./api.ts";
 import type { Engine } from "./engine.ts";
+import type { GpuHealth } from "./gpu_health.ts";
 import { Session } from "./session.ts";
 
 /** What this machine is and has. */
 export interface Machine {
   readonly name: string;
-  readonly pool: string;
+  /** That it takes its token to be of; undefined leaves it to the token. */
+  readonly pool: string | undefined;
   readonly host: string;
   readonly cpu: number;
   /** MiB. */
   readonly memory: number;
   readonly gpus: readonly Gpu[];
+  /** MiB of scratch space. */
+  readonly disk: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Where other nodes reach it. */
+  readonly address: string;
 }
 
 export interface AgentDeps {
@@ -31,6 +38,7 @@ export interface AgentDeps {
   joined(api: NodeApi): Promise<void>;
   /** True when the process that started this one, and ought to stop it, is gone. */
   orphaned(): boolean;
+  readonly health: Pick<GpuHealth, "ailing" | "watch">;
   readonly graceMs: number;
   readonly drainMs: number;
 }
@@ -42,21 +50,42 @@ const ORPHAN_LOOK_MS = 1_000;
 const REJOIN_MS = 500;
 const REFUSED_MS = 2_000;
 
+/** The platform does not want this node, and will not. */
+export class JoinRefused extends Error {
+  override readonly name = "JoinRefused";
+}
+
 export class Agent {
   readonly #deps: AgentDeps;
   readonly #stopping = new AbortController();
   #session: Session | null = null;
   #leaving: Promise<void> | null = null;
   #lastHeardAt: number;
+  #wasJoined = false;
 
   constructor(deps: AgentDeps) {
     this.#deps = deps;
     this.#lastHeardAt = deps.clock.now();
   }
 
-  /** Runs until it is stopped or orphaned. */
+  /**
+   * Runs until it is stopped or orphaned, or is no longer wanted.
+   *
+   * @throws JoinRefused when it may not join, now or later
+   */
   async run(): Promise<void> {
     this.#watchParent();
+    const watching = this.#deps.health.watch(this.#stopping.signal, () => this.#session?.healthChanged());
+    try {
+      await this.#runSessions();
+    } finally {
+      this.#stopping.abort();
+      await Promise.all([this.#leaving, watching]);
+      await this.#deps.engine.close();
+    }
+  }
+
+  async #runSessions(): Promise<void> {
     const { clock } = this.#deps;
     while (!this.#stopping.signal.aborted) {
       const session = await this.#join();
@@ -68,8 +97,6 @@ export class Agent {
       if (this.#deps.orphaned()) this.#stopping.abort();
       await clock.sleep(REJOIN_MS, this.#stopping.signal);
     }
-    await this.#leaving;
-    await this.#deps.engine.close();
   }
 
   /** Leaves in order. */
@@ -82,24 +109,36 @@ export class Agent {
 
   /** A session of this node, however long it takes; null when it was told to stop meanwhile. */
   async #join(): Promise<Session | null> {
-    const { clock, engine, log, graceMs, random } = this.#deps;
+    const { clock, engine, log, graceMs, health, random } = this.#deps;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const session = random.bytes(12).toHex();
       const node = await this.#tryTokens(session);
       if (node !== null) {
         log("runner.joined", { node: node.node.id });
+        this.#wasJoined = true;
         await this.#deps.joined(node);
-        return new Session({ api: node, session, engine, clock, log, graceMs });
+        return new Session({
+          api: node,
+          session,
+          engine,
+          clock,
+          log,
+          graceMs,
+          health,
+          released: () => this.stop(),
+        });
       }
       await clock.sleep(REFUSED_MS, signal);
     }
     return null;
   }
 
+  /** Null when it may be tried again. */
   async #tryTokens(session: string): Promise<NodeApi | null> {
     const { api, clock, log } = this.#deps;
     const { signal } = this.#stopping;
+    let refusal: ApiRefused | null = null;
     for (const token of await this.#deps.tokens()) {
       try {
         return await persist(clock, signal, () => api.join(this.#request(token, session), signal));
@@ -107,13 +146,25 @@ export class Agent {
         if (signal.aborted) return null;
         if (!(error instanceof ApiRefused)) throw error;
         log("runner.join_refused", { status: error.status, message: error.message });
+        refusal = error;
       }
     }
+    if (refusal === null) {
+      throw new JoinRefused("Cannot join: there is no token, give one with BERTH_JOIN_TOKEN");
+    }
+    if (this.#isFinal(refusal)) throw new JoinRefused(refusal.message);
     return null;
   }
 
+  /** A token that was never any good will not become so, nor will a node that is no longer wanted. */
+  #isFinal({ status }: ApiRefused): boolean {
+    return status === 400 || status === 403 || (status === 401 && !this.#wasJoined);
+  }
+
   #request(token: string, session: string): JoinNode {
-    return { token, session, ...this.#deps.machine, gpus: [...this.#deps.machine.gpus] };
+    const { gpus, labels, pool, ...machine } = this.#deps.machine;
+    const named = pool === undefined ? {} : { pool };
+    return { token, session, ...named, ...machine, gpus: [...gpus], labels: { ...labels } };
   }
 
   async #watchParent(): Promise<void> {

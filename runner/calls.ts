@@ -8,7 +8,7 @@
  * A guest starts calls in the order they were sent, `concurrency` at a time: so the first `concurrency` unfinished ones *are*
  * those that run, and nobody has to say so.
  */
-import type { Json } from "../sdk/protocol.ts";
+import type { Json, Master } from "../sdk/protocol.ts";
 
 /** A claim as the runner keeps it until every report of it has arrived. */
 export interface HeldLease {
@@ -18,11 +18,13 @@ export interface HeldLease {
   readonly lo: number;
   readonly attempt: number;
   readonly method: string;
+  /** Of a gang: where rank 0 listens for the others. */
+  readonly master?: Master | undefined;
   readonly calls: HeldCall[];
 }
 
-/** Why a running call must end. `stopped`: its container must. */
-export type DoomReason = "cancelled" | "timeout" | "stopped";
+/** Why a running call must end. `stopped`: its container must. `preempted`: it does so for more important work. */
+export type DoomReason = "cancelled" | "timeout" | "stopped" | "preempted";
 /** `killAt` is when its process is killed for it; null before the guest was told. */
 export interface Doom {
   readonly why: DoomReason;

@@ -2,7 +2,7 @@
 import { homedir } from "node:os";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { Name } from "../sdk/protocol.ts";
+import { Labels, Name } from "../sdk/protocol.ts";
 import { parseSimulatedGpus } from "./gpu.ts";
 
 const SimulatedGpus = z.string().transform((text, ctx) => {
@@ -14,17 +14,40 @@ const SimulatedGpus = z.string().transform((text, ctx) => {
   }
 });
 
+const LabelsText = z.string().transform((text, ctx) => {
+  const labels = text.startsWith("{") ? fromJson(text) : fromPairs(text);
+  if (labels !== null) return labels;
+  ctx.addIssue({
+    code: "custom",
+    message: "expected NAME=VALUE, several of them joined by commas, or a JSON object",
+  });
+  return z.NEVER;
+}).pipe(Labels);
+
+function fromPairs(text: string): Record<string, string> | null {
+  const pairs = text.split(",").filter((pair) => pair !== "").map((pair) => pair.split("="));
+  return pairs.every((pair) => pair.length === 2) ? Object.fromEntries(pairs) : null;
+}
+
+function fromJson(text: string): Record<string, string> | null {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 export const RunnerConfig = z.object({
   /** Where the api listens: `http://HOST:PORT` or `unix:/PATH`. */
-  api: z.string(),
+  api: z.string({ error: "say where the platform is: http://HOST:PORT" }),
   /** The join token; not needed where the runner has joined before. */
   token: z.string().optional(),
   /** Everything the runner keeps: its credential, bundles, environments, slots. */
   data: z.string().default(".berth/runner"),
   /** @default the machine's name */
   name: z.string().min(1).max(128).optional(),
-  /** Pool of nodes to join. */
-  pool: Name.default("default"),
+  /** The pool that the token should be of; joining another is refused. @default that of the token */
+  pool: Name.optional(),
   /** GPUs to count and give away though there are none. */
   simulateGpus: SimulatedGpus.optional(),
   /** Prestarted guests: two serve a function and its endpoint, and cost some 20 MiB each. */
@@ -32,6 +55,12 @@ export const RunnerConfig = z.object({
   /** Cores and MiB to offer. @default all there are */
   cpu: z.coerce.number().min(0.1).max(4_096).optional(),
   memory: z.coerce.number().int().min(64).optional(),
+  /** MiB of scratch space to offer. @default what is free where `data` lies */
+  disk: z.coerce.number().int().min(0).optional(),
+  /** Labels of the node, `zone=eu-1,rack=7`. */
+  labels: LabelsText.default({}),
+  /** Name or address at which other nodes reach this machine. @default its name */
+  address: z.string().min(1).max(253).optional(),
   /** The process to outlive no longer than the api, when it is gone. */
   parentPid: z.coerce.number().int().min(2).optional(),
   /** From the notice to the kill. Long enough to save a checkpoint. */
@@ -40,6 +69,8 @@ export const RunnerConfig = z.object({
   drainMs: z.coerce.number().int().min(0).default(5_000),
   /** One line of JSON on stdout when joined. */
   json: z.boolean().default(false),
+  /** Does no more than end what a killed runner has left behind in `data`. */
+  sweep: z.boolean().default(false),
   denoDir: z.string(),
   tmp: z.string(),
 });
@@ -55,10 +86,14 @@ const OPTIONS = {
   "pool-size": { type: "string" },
   cpu: { type: "string" },
   memory: { type: "string" },
+  disk: { type: "string" },
+  labels: { type: "string" },
+  address: { type: "string" },
   "parent-pid": { type: "string" },
   "grace-ms": { type: "string" },
   "drain-ms": { type: "string" },
   json: { type: "boolean" },
+  sweep: { type: "boolean" },
 } as const;
 
 /** Reads the command line and the environment. Throws a sentence that names the option. */

@@ -65,8 +65,9 @@ export class Container {
   #link: Link | null = null;
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
-  /** When it is killed if it has not left by itself. */
+  /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
+  #giveWayBy = Infinity;
 
   constructor(assignment: Assignment, deps: ContainerDeps) {
     const { id, spec } = assignment;
@@ -106,6 +107,11 @@ export class Container {
     return this.#state;
   }
 
+  /** True once it was told to give way. */
+  get givesWay(): boolean {
+    return this.#giveWayBy < Infinity;
+  }
+
   /** True when it holds no call. */
   get idle(): boolean {
     return this.#work.idle;
@@ -117,9 +123,10 @@ export class Container {
     return { id: this.id, observed: "ready", ...(this.#serves ? { address: this.#guest!.address } : {}) };
   }
 
-  /** How many more calls it can be given, when it may hold `share` beyond those that run. */
+  /** How many more calls it can be given, when it may hold `share` beyond those that run. A gang holds none ahead: it begins together. */
   free(share: number): number {
-    return this.#state === "ready" && this.#takesCalls ? this.#work.free(share) : 0;
+    if (this.#state !== "ready" || !this.#takesCalls) return 0;
+    return this.#work.free(this.#assignment.gang === undefined ? share : 0);
   }
 
   give(lease: HeldLease): void {
@@ -150,6 +157,19 @@ export class Container {
     this.#state = "draining";
     this.#work.close();
     this.#link?.send('{"t":"drain"}\n');
+  }
+
+  /**
+   * Gives way to more important work: its calls get notice, and what is left of it is killed when that is over. The time counts
+   * from now, by this machine's clock: another's may be ahead by more than the whole notice.
+   */
+  preempt(): void {
+    if (this.#state === "starting") return this.stop();
+    if (this.#state !== "ready" && this.#state !== "draining") return;
+    const noticeMs = parseDuration(this.#assignment.spec.preemptNotice);
+    this.#giveWayBy = this.#deps.clock.now() + noticeMs;
+    this.#work.preempt(noticeMs);
+    this.drain();
   }
 
   /** Tells all that runs to end, and kills what is left after the grace time. */
@@ -265,7 +285,7 @@ export class Container {
   }
 
   #killFor(why: DoomReason): void {
-    if (why === "stopped") return this.kill();
+    if (why === "stopped" || why === "preempted") return this.kill();
     const message = why === "timeout"
       ? `A call ran longer than ${this.#assignment.spec.timeout} and did not end when it was told to`
       : "A cancelled call did not end when it was told to";
@@ -315,7 +335,7 @@ export class Container {
     if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
       this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? REQUESTS_MS : 0);
     }
-    if (now >= this.#leaveBy) this.kill();
+    if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
   }
 
   #say(text: string): void {

@@ -90,5 +90,6 @@ const PREEMPTED: Failure = {
 export function failureOfDoom(why: DoomReason, timeout: string): Failure | null {
   if (why === "cancelled") return null;
   if (why === "stopped") return PREEMPTED;
+  if (why === "preempted") return { ...PREEMPTED, message: "It gave way to more important work" };
   return { kind: "timeout", message: `The call ran longer than its timeout of ${timeout}`, retryable: true };
 }

@@ -6,7 +6,7 @@
  * accepted only for calls that this guest was given.
  */
 import { z } from "zod";
-import { Json, LIMITS, Name } from "../sdk/protocol.ts";
+import { Json, LIMITS, type Master, Name } from "../sdk/protocol.ts";
 
 const CallRef = z.number().int().min(0);
 
@@ -29,6 +29,8 @@ export interface LoadFrame {
     Record<string, { member: string | null; kind: "call" | "endpoint"; stream: boolean }>
   >;
   readonly endpoints: Readonly<Record<string, string>>; // endpoint name → method name
+  /** Its place among the containers that run each call together. */
+  readonly gang?: { readonly rank: number; readonly size: number };
 }
 /** One call. `c` is the host's number for it within this guest. Calls start in the order given, at most `concurrency` at once. */
 export interface CallFrame {
@@ -38,12 +40,20 @@ export interface CallFrame {
   readonly method: string;
   readonly attempt: number;
   readonly input: Json;
+  /** Of a gang: where rank 0 listens for the others. */
+  readonly master?: Master;
 }
 /** End this call: abort its signal; the process is killed after the grace time. */
 export interface CancelFrame {
   readonly t: "cancel";
   readonly c: number;
   readonly reason: "cancelled" | "timeout";
+}
+/** The container gives way to more important work: what runs should save what it has and end. It is killed after `deadlineMs`. */
+export interface PreemptFrame {
+  readonly t: "preempt";
+  /** Time left, from now. */
+  readonly deadlineMs: number;
 }
 /** Give back the calls that were sent but not started: answer `recalled` with their numbers, and never start them. */
 export interface RecallFrame {
@@ -76,6 +86,7 @@ export type HostFrame =
   | LoadFrame
   | CallFrame
   | CancelFrame
+  | PreemptFrame
   | RecallFrame
   | DrainFrame
   | ReplyFrame

@@ -1,24 +1,9 @@
 /** Which GPUs a node has: asked of nvidia-smi, or declared for machines without. */
+import { parseGpuList } from "../sdk/gpu_list.ts";
 import type { Gpu } from "../sdk/protocol.ts";
 import type { Spawn } from "./engine.ts";
 
 const QUERY = ["--query-gpu=index,name,memory.total,uuid", "--format=csv,noheader,nounits"];
-const GPUS_MAX = 1_024;
-
-/** VRAM of models whose declaration does not say it, GiB. */
-const VRAM_GIB: Readonly<Record<string, number>> = {
-  B200: 192,
-  H200: 141,
-  H100: 80,
-  A100: 80,
-  L40S: 48,
-  A10: 24,
-  A10G: 24,
-  L4: 24,
-  T4: 16,
-  V100: 16,
-};
-
 /** The GPUs of this machine; none when nvidia-smi is absent or finds none. */
 export async function probeGpus(spawn: Spawn, visible: string | undefined): Promise<Gpu[]> {
   try {
@@ -73,42 +58,10 @@ function requestable(name: string): string {
   return /^[A-Za-z]/.test(text) ? text : `GPU-${text}`.replace(/-$/, "");
 }
 
-const PART = /^(\d+)x([A-Za-z][A-Za-z0-9-]{0,63})(?::(\d+(?:\.\d+)?)(GiB|MiB))?$/;
-const EXPECTED =
-  `expected COUNTxMODEL:MEMORY, comma-separated, such as "8xH100:80GiB" or "4xH100:80GiB,2xL4:24GiB"`;
-
 /**
  * Reads `--simulate-gpus`: GPUs that are counted and given away, though there are none.
  *
  * @throws TypeError naming the part that makes no sense
  */
-export function parseSimulatedGpus(text: string): Gpu[] {
-  const gpus = text.split(",").flatMap((part) => {
-    const { count, model, vramMiB } = readPart(text, part.trim());
-    return Array.from({ length: count }, () => ({ model, vramMiB, simulated: true }));
-  });
-  if (gpus.length > GPUS_MAX) refuse(text, `${gpus.length} GPUs are more than ${GPUS_MAX}`);
-  return gpus.map((gpu, index) => ({ index, ...gpu }));
-}
-
-function readPart(text: string, part: string): { count: number; model: string; vramMiB: number } {
-  const [, count, model, amount, unit] = PART.exec(part) ??
-    refuse(text, `"${part}" makes no sense, ${EXPECTED}`);
-  if (Number(count) < 1 || Number(count) > GPUS_MAX) {
-    refuse(text, `the count in "${part}" must be 1 to ${GPUS_MAX}`);
-  }
-  if (model!.toLowerCase() === "any") refuse(text, `"any" is not a model, ${EXPECTED}`);
-  const gib = amount === undefined
-    ? VRAM_GIB[model!.toUpperCase()]
-    : Number(amount) / (unit === "MiB" ? 1_024 : 1);
-  if (gib === undefined) refuse(text, `the memory of "${model}" is not known, write it as "${part}:24GiB"`);
-  const vramMiB = Math.round(gib * 1_024);
-  if (vramMiB < 1 || vramMiB > 4 * 1_024 * 1_024) {
-    refuse(text, `the memory in "${part}" must be 1MiB to 4096GiB`);
-  }
-  return { count: Number(count), model: model!, vramMiB };
-}
-
-function refuse(text: string, why: string): never {
-  throw new TypeError(`Cannot read simulated GPUs "${text}": ${why}`);
-}
+export const parseSimulatedGpus = (text: string): Gpu[] =>
+  parseGpuList(text).map((gpu, index) => ({ index, ...gpu, simulated: true }));

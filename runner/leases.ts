@@ -22,6 +22,7 @@ export class Leases {
       lo: claim.lo,
       attempt: claim.attempt,
       method: claim.method,
+      master: claim.master,
       calls: [],
     };
     claim.inputs.forEach((input, i) => lease.calls.push(heldCall(lease, claim.lo + i, input, now)));

@@ -3,7 +3,7 @@ import type { Assignment } from "../sdk/protocol.ts";
 import type { LoadFrame } from "./frames.ts";
 
 /** @param path the module of the function, or the folder of its bundle */
-export function loadFrame({ id, app, spec }: Assignment, path: string): LoadFrame {
+export function loadFrame({ id, app, spec, gang }: Assignment, path: string): LoadFrame {
   return {
     t: "load",
     path,
@@ -19,5 +19,6 @@ export function loadFrame({ id, app, spec }: Assignment, path: string): LoadFram
     endpoints: Object.fromEntries(
       spec.methods.flatMap(({ name, endpoint }) => endpoint === undefined ? [] : [[endpoint.name, name]]),
     ),
+    ...(gang === undefined ? {} : { gang: { rank: gang.rank, size: gang.size } }),
   };
 }

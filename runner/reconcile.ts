@@ -5,11 +5,15 @@ import type { Assignment } from "../sdk/protocol.ts";
 export interface Known {
   readonly id: string;
   readonly state: "starting" | "ready" | "draining" | "stopping" | "exited";
+  /** It was told to give way to more important work. */
+  readonly givesWay?: boolean;
 }
 
 export type Action =
   | { readonly do: "start"; readonly assignment: Assignment }
   | { readonly do: "drain"; readonly id: string }
+  /** Drain, with a time after which it is killed, which its calls are told. */
+  | { readonly do: "preempt"; readonly id: string }
   /** Notice, grace, kill. */
   | { readonly do: "stop"; readonly id: string }
   /** Wanted to end before it ever began: say that it has exited. */
@@ -31,7 +35,9 @@ function pursue(assignment: Assignment, known: Known | undefined): Action | null
   if (known === undefined) return desired === "run" ? { do: "start", assignment } : { do: "refuse", id };
   if (known.state === "exited" || known.state === "stopping") return null;
   if (desired === "stop") return { do: "stop", id };
-  return desired === "drain" && known.state !== "draining" ? { do: "drain", id } : null;
+  if (desired === "run") return null;
+  if (assignment.preemptAt !== undefined && !known.givesWay) return { do: "preempt", id };
+  return known.state === "draining" ? null : { do: "drain", id };
 }
 
 function dismiss({ id, state }: Known): Action | null {

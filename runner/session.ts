@@ -2,13 +2,14 @@
  * One session of a joined node: observe → sync → reconcile → act, level-triggered, beside the call loop. Whatever was missed
  * comes up again with the next sync.
  */
-import type { Assignment, ObservedContainer, SyncReply } from "../sdk/protocol.ts";
+import type { Assignment, ObservedContainer, SyncReply, SyncRequest } from "../sdk/protocol.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import { ApiAway, ApiRefused, backoffMs, type NodeApi } from "./api.ts";
 import { Bell, within } from "./bell.ts";
 import { Container } from "./container.ts";
 import type { Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
+import type { GpuHealth } from "./gpu_health.ts";
 import { Leases } from "./leases.ts";
 import { Outbox } from "./outbox.ts";
 import { type Action, type Known, reconcile } from "./reconcile.ts";
@@ -21,6 +22,9 @@ export interface SessionDeps {
   readonly log: Log;
   /** From the notice to the kill of what must end. */
   readonly graceMs: number;
+  readonly health: Pick<GpuHealth, "ailing">;
+  /** Called when the node is no longer wanted. */
+  readonly released: () => void;
 }
 
 const TICK_BUSY_MS = 25;
@@ -35,8 +39,12 @@ const SYNCS_MAX = 2;
 /** Time for the last reports to arrive when the runner stops. */
 const FAREWELL_MS = 3_000;
 const FAREWELL_STEP_MS = 5;
+/** Time to say that nothing more is to be placed here; unsaid, the scheduler finds out within half a minute. */
+const GOODBYE_MS = 1_000;
 /** Exited containers that are remembered, so that an old reply does not start one again. */
 const ENDED_MAX = 4_096;
+/** Differs from any: the api answers at once. */
+const NO_REVISION = -1;
 
 export class Session {
   readonly #deps: SessionDeps;
@@ -100,7 +108,13 @@ export class Session {
       await this.#allExited();
     }
     await within(clock, FAREWELL_MS, this.#farewell());
+    await within(clock, GOODBYE_MS, this.#goodbye());
     this.abandon();
+  }
+
+  /** Other GPUs fail than before: that is told at once. */
+  healthChanged(): void {
+    this.#news();
   }
 
   /** Ends at once and kills everything. */
@@ -128,17 +142,11 @@ export class Session {
   }
 
   async #sync(signal: AbortSignal): Promise<void> {
-    const { api, session, clock, log } = this.#deps;
+    const { api, clock, log } = this.#deps;
     this.#changed = false;
     this.#syncs++;
     try {
-      const reply = await api.sync({
-        node: api.node.id,
-        session,
-        containers: this.#observed(),
-        leases: this.#leases.ids(),
-        revision: this.#revision,
-      }, signal);
+      const reply = await api.sync(this.#report(), signal);
       this.#failures = 0;
       this.#heardAt = clock.now();
       this.#parkAt = clock.now() + PARK_AFTER_MS;
@@ -153,6 +161,19 @@ export class Session {
     this.#bell.ring();
   }
 
+  #report(leaving = false): SyncRequest {
+    const { api, session, health } = this.#deps;
+    return {
+      node: api.node.id,
+      session,
+      containers: this.#observed(),
+      leases: this.#leases.ids(),
+      ailingGpus: [...health.ailing],
+      leaving,
+      revision: this.#revision,
+    };
+  }
+
   #observed(): ObservedContainer[] {
     return [
       ...[...this.#containers.values()].map((container) => container.observed),
@@ -160,10 +181,15 @@ export class Session {
     ];
   }
 
-  #apply({ revision, containers }: SyncReply): void {
+  #apply({ revision, containers, leave }: SyncReply): void {
     if (revision < this.#revision) return;
     this.#revision = revision;
-    const known: Known[] = [...this.#containers.values()].map(({ id, state }) => ({ id, state }));
+    if (leave) this.#deps.released();
+    const known: Known[] = [...this.#containers.values()].map(({ id, state, givesWay }) => ({
+      id,
+      state,
+      givesWay,
+    }));
     for (const id of this.#refused.keys()) known.push({ id, state: "exited" });
     for (const action of reconcile(containers, known)) this.#act(action);
   }
@@ -174,6 +200,8 @@ export class Session {
         return this.#start(action.assignment);
       case "drain":
         return this.#containers.get(action.id)?.drain();
+      case "preempt":
+        return this.#containers.get(action.id)?.preempt();
       case "stop":
         return this.#containers.get(action.id)?.stop();
       case "refuse":
@@ -245,6 +273,13 @@ export class Session {
 
   async #allExited(): Promise<void> {
     await Promise.all(this.#running.values());
+  }
+
+  /** Never fails: there is nothing left to do about it. */
+  async #goodbye(): Promise<void> {
+    await this.#deps.api.sync({ ...this.#report(true), revision: NO_REVISION }, this.#over.signal).catch(
+      () => {},
+    );
   }
 
   /** All reports have arrived, and the scheduler has taken note of every exit. */

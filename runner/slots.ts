@@ -4,7 +4,7 @@
  */
 import type { Random } from "../sdk/ports.ts";
 import type { SlotPaths } from "./engines/deno_args.ts";
-import { kill, killGroup, processesWith, startedAt } from "./proc.ts";
+import { kill, killGroup, namedProcess, processesWith } from "../sdk/proc.ts";
 
 /** A unix socket's path has at most 107 bytes; keep a margin. */
 const SOCKET_PATH_MAX = 100;
@@ -63,27 +63,13 @@ async function refuseForeign(folder: string): Promise<void> {
   );
 }
 
-/** Writes the name of a process: its pid, and when it was started, since pids are used again. */
-export function nameProcess(file: string, pid: number): void {
-  Deno.writeTextFileSync(file, `${pid} ${startedAt(pid)}`);
-}
-
 /** Kills what a file names, if it still runs: the process alone, or the group that it leads. */
 export function killNamed(file: string, what: "group" | "process" = "group"): boolean {
-  const [pid, started] = readName(file);
-  if (pid === undefined || pid === Deno.pid || startedAt(pid) !== started) return false;
+  const pid = namedProcess(file);
+  if (pid === null || pid === Deno.pid) return false;
   if (what === "group") killGroup(pid);
   else kill(pid);
   return true;
-}
-
-function readName(file: string): number[] {
-  try {
-    const numbers = Deno.readTextFileSync(file).split(" ").map(Number);
-    return numbers.length === 2 && numbers.every((n) => Number.isInteger(n) && n > 1) ? numbers : [];
-  } catch {
-    return [];
-  }
 }
 
 const removeTree = (path: string): Promise<void> => Deno.remove(path, { recursive: true }).catch(() => {});

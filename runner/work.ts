@@ -11,7 +11,8 @@ import {
   type LogRecord,
   type Report,
 } from "../sdk/protocol.ts";
-import { CallLine, type DoomReason, type HeldCall, type HeldLease } from "./calls.ts";
+import { formatDuration } from "../sdk/duration.ts";
+import { CallLine, type Doom, type DoomReason, type HeldCall, type HeldLease } from "./calls.ts";
 import { failureOfDoom, failureOfExit } from "./exits.ts";
 import { cutText } from "./lines.ts";
 import { guestAhead, heldAhead, isStuck, type Pace, paced, slowed, UNKNOWN_PACE } from "./lookahead.ts";
@@ -58,6 +59,8 @@ export class Work {
   #pace: Pace = UNKNOWN_PACE;
   #closed = false;
   #recalling = false;
+  /** The doom of all that runs, once notice was given. */
+  #preemption: Doom | null = null;
   /** Reports made since the last turn, to share the CPU time of that turn. */
   #turn: Report[] = [];
   #turnMs = 0;
@@ -179,6 +182,7 @@ export class Work {
   /** Ends calls that ran too long, kills for those that would not end, gives back those that are stuck. */
   tick(now: number): void {
     for (const call of this.#line.running) {
+      call.doom ??= this.#preemption;
       if (call.doom === null && now - call.startedAt > this.#deps.timeoutMs) {
         call.doom = { why: "timeout", killAt: null };
       }
@@ -189,7 +193,7 @@ export class Work {
   }
 
   cancel(call: HeldCall): void {
-    if (call.state === "done" || call.doom !== null) return;
+    if (call.state === "done" || (call.doom !== null && call.doom !== this.#preemption)) return;
     if (call.state === "waiting") {
       const now = this.#deps.now();
       this.#line.remove(call, now);
@@ -207,12 +211,27 @@ export class Work {
     this.#recall();
   }
 
+  /** Gives notice to all that runs: it is killed after `noticeMs`. */
+  preempt(noticeMs: number): void {
+    this.close();
+    this.#preemption = { why: "preempted", killAt: this.#deps.now() + noticeMs };
+    if (this.#line.running.size === 0) return;
+    for (const call of this.#line.running) {
+      this.say(
+        call,
+        "system",
+        `It gives way to more important work and has ${formatDuration(noticeMs)} to end`,
+      );
+    }
+    this.#deps.send(`{"t":"preempt","deadlineMs":${noticeMs}}\n`);
+  }
+
   /** Tells all that runs to end. */
   stop(): void {
     this.close();
     const now = this.#deps.now();
     for (const call of this.#line.running) {
-      call.doom ??= { why: "stopped", killAt: null };
+      call.doom ??= this.#preemption ?? { why: "stopped", killAt: null };
       this.#pursue(call, call.doom, now);
     }
   }
@@ -257,8 +276,8 @@ export class Work {
   /** What a call ended in; one that was made to end has ended in that, whatever the guest says. */
   #reportOf(call: HeldCall, outcome: 0 | 1, value: Report[2]): Report {
     const now = this.#deps.now();
-    const { doom } = call;
-    if (doom === null || (doom.why === "stopped" && outcome === 0)) {
+    const doom = call.doom ?? this.#preemption;
+    if (doom === null || (outcome === 0 && (doom.why === "stopped" || doom.why === "preempted"))) {
       return [call.index, outcome, value, call.startedAt, now, 0];
     }
     const failure = failureOfDoom(doom.why, this.#deps.timeout);
@@ -345,9 +364,10 @@ export class Work {
 function callFrame({ lease, index, number, input }: HeldCall): string {
   const id = formatCallId({ batch: lease.batch, index });
   const method = JSON.stringify(lease.method);
+  const master = lease.master === undefined ? "" : `,"master":${JSON.stringify(lease.master)}`;
   return `{"t":"call","c":${number},"id":"${id}","method":${method},"attempt":${lease.attempt},"input":${
     JSON.stringify(input)
-  }}\n`;
+  }${master}}\n`;
 }
 
 /** Is a value, received in a frame of `characters`, larger than the limit? Exact, but only measured when it is near. */

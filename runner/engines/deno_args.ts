@@ -1,5 +1,6 @@
 /** The command line of a Deno guest: exactly what its function declares, and what our own guest needs. Pure. */
 import type { FunctionSpec, Permissions } from "../../sdk/protocol.ts";
+import { GANG_VARIABLES } from "./environment.ts";
 
 /** Where things are on this machine. */
 export interface GuestPaths {
@@ -78,9 +79,17 @@ function flag(
 }
 
 /** What the guest of a function may do. */
-export const limitsOf = ({ permissions, env, memory }: FunctionSpec, external: boolean): DenoLimits => ({
+export const limitsOf = (
+  { permissions, env, memory, nodes }: FunctionSpec,
+  external: boolean,
+): DenoLimits => ({
   permissions,
   external,
-  env: [...Object.keys(env), "CUDA_VISIBLE_DEVICES", "BERTH_GPUS_SIMULATED"],
+  env: [
+    ...Object.keys(env),
+    "CUDA_VISIBLE_DEVICES",
+    "BERTH_GPUS_SIMULATED",
+    ...nodes > 1 ? GANG_VARIABLES : [],
+  ],
   memory,
 });

@@ -1,5 +1,5 @@
 /** The environments of what a runner starts: nothing is inherited but what is named here. Pure. */
-import type { Gpu, GpuShare } from "../../sdk/protocol.ts";
+import type { Gang, Gpu, GpuShare } from "../../sdk/protocol.ts";
 
 type Env = Readonly<Record<string, string>>;
 
@@ -39,15 +39,17 @@ export interface GuestEnv {
   /** As the function declares it. */
   readonly declared: Env;
   readonly gpus: Env;
+  readonly gang: Env;
 }
 
-export const guestEnv = (own: Env, { slot, denoDir, declared, gpus }: GuestEnv): Env => ({
+export const guestEnv = (own: Env, { slot, denoDir, declared, gpus, gang }: GuestEnv): Env => ({
   ...Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name))),
   HOME: slot,
   NO_COLOR: "1",
   PYTHONUNBUFFERED: "1",
   DENO_NO_UPDATE_CHECK: "1",
   ...gpus,
+  ...gang,
   ...declared,
   DENO_DIR: denoDir,
   BERTH_SLOT: slot,
@@ -66,3 +68,26 @@ export function gpuEnv(shares: readonly GpuShare[], gpus: readonly Gpu[]): Env {
     ...(simulated ? { BERTH_GPUS_SIMULATED: "1" } : {}),
   };
 }
+
+/** What a rank of a gang finds in its environment, as torchrun and its like name it. Where rank 0 listens comes with each call. */
+export const GANG_VARIABLES = [
+  "RANK",
+  "WORLD_SIZE",
+  "LOCAL_RANK",
+  "LOCAL_WORLD_SIZE",
+  "NODE_RANK",
+  "NNODES",
+  "MASTER_ADDR",
+  "MASTER_PORT",
+] as const;
+
+/** One process for each node. */
+export const gangEnv = (gang: Pick<Gang, "rank" | "size"> | undefined): Env =>
+  gang === undefined ? {} : {
+    RANK: String(gang.rank),
+    WORLD_SIZE: String(gang.size),
+    LOCAL_RANK: "0",
+    LOCAL_WORLD_SIZE: "1",
+    NODE_RANK: String(gang.rank),
+    NNODES: String(gang.size),
+  };

@@ -5,6 +5,7 @@
 import { setImmediate } from "node:timers";
 import type { Assignment, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
 import type { Clock, Log } from "../../sdk/ports.ts";
+import { nameProcess } from "../../sdk/proc.ts";
 import { type BundleCache, copyBundle, type Unpacked } from "../cache.ts";
 import {
   type Channel,
@@ -18,7 +19,7 @@ import {
 } from "../engine.ts";
 import { Pool } from "../pool.ts";
 import { usageOf } from "../proc.ts";
-import { nameProcess, type Slots } from "../slots.ts";
+import type { Slots } from "../slots.ts";
 import {
   declaresNothing,
   denoArgs,
@@ -27,7 +28,7 @@ import {
   limitsOf,
   type SlotPaths,
 } from "./deno_args.ts";
-import { gpuEnv, guestEnv } from "./environment.ts";
+import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
 import type { Installs } from "./installs.ts";
 
 export interface ProcessEngineDeps {
@@ -91,12 +92,12 @@ export class ProcessEngine implements Engine {
   }
 
   /** Prestarted guests know nothing of the function: neither permissions nor variables nor GPUs can be added. */
-  #poolable({ spec, external, gpus }: Assignment): boolean {
+  #poolable({ spec, external, gpus, gang }: Assignment): boolean {
     const simulated = gpus.every(({ index }) =>
       this.#deps.gpus.find((gpu) => gpu.index === index)?.simulated
     );
     return spec.body === "ts" && declaresNothing(spec.permissions) && Object.keys(spec.env).length === 0 &&
-      external.length === 0 && spec.memory <= POOL_MEMORY && simulated;
+      external.length === 0 && spec.memory <= POOL_MEMORY && simulated && gang === undefined;
   }
 
   async #startFresh(assignment: Assignment, bundle: Unpacked, { signal, say }: StartContext): Promise<Guest> {
@@ -118,7 +119,7 @@ export class ProcessEngine implements Engine {
   }
 
   async #command(
-    { spec, gpus, external }: Assignment,
+    { spec, gpus, external, gang }: Assignment,
     slot: SlotPaths,
     say: (text: string) => void,
   ): Promise<Command> {
@@ -127,6 +128,7 @@ export class ProcessEngine implements Engine {
       denoDir: this.#deps.denoDir,
       declared: spec.env,
       gpus: gpuEnv(gpus, this.#deps.gpus),
+      gang: gangEnv(gang),
     });
     if (spec.body === "ts") return this.#denoCommand(slot, limitsOf(spec, external.length > 0), env);
     const command = await this.#deps.installs.python(spec.requirements, say);
@@ -141,7 +143,7 @@ export class ProcessEngine implements Engine {
   async #prestart(signal: AbortSignal): Promise<Program> {
     const { env: own, denoDir, slots } = this.#deps;
     const slot = await slots.create();
-    const env = guestEnv(own, { slot: slot.dir, denoDir, declared: {}, gpus: gpuEnv([], []) });
+    const env = guestEnv(own, { slot: slot.dir, denoDir, declared: {}, gpus: gpuEnv([], []), gang: {} });
     const command = this.#denoCommand(slot, {
       permissions: {},
       env: [],

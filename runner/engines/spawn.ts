@@ -1,6 +1,6 @@
 /** Starting programs, for real. */
 import type { Command, Spawn } from "../engine.ts";
-import { killGroup } from "../proc.ts";
+import { killGroup } from "../../sdk/proc.ts";
 
 export const realSpawn: Spawn = {
   start: (command) => {

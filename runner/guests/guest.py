@@ -51,11 +51,14 @@ def main():
                 state["load"] = frame
                 wanted.set()
             elif work is None:
-                os._exit(0)  # Drained before there was anything to do
+                if kind == "drain":
+                    os._exit(0)  # Before there was anything to do
             elif kind == "call":
                 work.push(frame)
             elif kind == "cancel":
                 work.cancel(frame)
+            elif kind == "preempt":
+                work.preempt(frame)
             elif kind == "recall":
                 work.recall()
             elif kind == "drain":

@@ -73,6 +73,8 @@ function receive({ frame, body }: Decoded): void {
       return platform.receive(frame, body);
     case "cancel":
       return work?.cancel(frame);
+    case "preempt":
+      return work?.preempt(frame);
     case "recall":
       return work?.recall();
     case "load":
@@ -84,7 +86,8 @@ function receive({ frame, body }: Decoded): void {
 
 async function load(frame: LoadFrame): Promise<void> {
   wanted = true;
-  const identity = { app: frame.app, function: frame.function, container: frame.container };
+  const { app, function: name, container, gang } = frame;
+  const identity = { app, function: name, container, gang };
   const contextOf = (signal: AbortSignal): ContainerContext =>
     containerContext(identity, { outlet: platform, signal, write: (line) => console.log(line) });
   try {

@@ -2,7 +2,7 @@
 import { CallContext, type ContainerIdentity, type Outlet } from "../../sdk/context.ts";
 import type { Invoke } from "../../sdk/invoke.ts";
 import type { Clock } from "../../sdk/ports.ts";
-import type { CallFrame, CancelFrame } from "../frames.ts";
+import type { CallFrame, CancelFrame, PreemptFrame } from "../frames.ts";
 import type { Channel } from "./channel.ts";
 import { errorFrame, resultFrame, yieldFrame } from "./outcome.ts";
 import type { Turn } from "./turn.ts";
@@ -66,6 +66,11 @@ export class Work {
     for (const frame of waiting) this.#options.channel.sendText(errorFrame(frame.c, error));
   }
 
+  /** All that runs is to give way: it is told, and may end as it likes. */
+  preempt({ deadlineMs }: PreemptFrame): void {
+    for (const { ctx } of this.#running.values()) ctx.preempt({ deadlineMs });
+  }
+
   /** Gives back what has not started. */
   recall(): void {
     const calls = this.#waiting().map(({ c }) => c);
@@ -121,9 +126,10 @@ export class Work {
     this.#head = 0;
   }
 
-  #start({ c, id, attempt, method, input }: CallFrame): void {
+  #start({ c, id, attempt, method, input, master }: CallFrame): void {
     const { identity, methods, outlet } = this.#options;
-    const running = { call: c, ctx: new CallContext(identity, { number: c, id, attempt }, outlet) };
+    if (master !== undefined) tellChildren(master);
+    const running = { call: c, ctx: new CallContext(identity, { number: c, id, attempt, master }, outlet) };
     this.#running.set(c, running);
     try {
       const invoke = methods.get(method);
@@ -180,4 +186,10 @@ function isStream(value: unknown): value is AsyncIterator<unknown> | Iterator<un
   return typeof value === "object" && value !== null &&
     typeof (value as { next?: unknown }).next === "function" &&
     (Symbol.asyncIterator in value || Symbol.iterator in value);
+}
+
+/** Programs that the code starts find rank 0 by the names that torchrun gave the world. */
+function tellChildren({ address, port }: NonNullable<CallFrame["master"]>): void {
+  Deno.env.set("MASTER_ADDR", address);
+  Deno.env.set("MASTER_PORT", String(port));
 }

@@ -1,7 +1,17 @@
 """`ctx`: what a handler knows of its call, and what it can tell and keep."""
+import asyncio
+import inspect
 import threading
+from typing import NamedTuple
 
 from .wire import CHECKPOINT_BYTES, LOG_LINE_BYTES, encode, to_json
+
+
+class Gang(NamedTuple):
+    """Where the ranks meet. It may be elsewhere at the next call."""
+
+    master_address: str
+    master_port: int
 
 
 class Checkpoint:
@@ -28,18 +38,31 @@ class Checkpoint:
 class Context:
     """What a handler knows of its call, and what it can tell and keep."""
 
-    rank = 0
-    world_size = 1
-
     def __init__(self, load, call, channel, host):
         self.app, self.function, self.container = load["app"], load["function"], load["container"]
         self.call_id, self.attempt = call["id"], call["attempt"]
+        gang, master = load.get("gang", {}), call.get("master")
+        self.rank, self.world_size = gang.get("rank", 0), gang.get("size", 1)
+        """This process among those that run the call together, from 0; and how many they are."""
+        self.gang = Gang(master["address"], master["port"]) if master else None
+        """Where rank 0 listens and the others connect; None when the function has one node."""
         self.cancelled = threading.Event()
-        """Is set when the call is cancelled or has run out of time; a grace time later the process is killed."""
+        """Is set when the call is cancelled, has run out of time or must give way; some time later the process is killed."""
+        self.preempted = threading.Event()
+        """Is set when the call must give way to more important work; its next attempt goes on from its checkpoint."""
         self.checkpoint = Checkpoint(host, call["c"])
         self.task = None
         self.ended = False
         self._call, self._channel = call["c"], channel
+        self._lock, self._handlers, self._notice = threading.Lock(), [], None
+
+    def on_preempt(self, handler):
+        """Calls the handler when the call must give way: it may save a checkpoint. It may take the milliseconds that are left."""
+        with self._lock:
+            self._handlers.append(handler)
+            notice = self._notice
+        if notice is not None:
+            self._heed(handler, *notice)
 
     def log(self, text, **fields):
         """Writes one line to the call's log."""
@@ -59,6 +82,31 @@ class Context:
         text = encode(value, "yield")
         if not self.ended:
             self._channel.send_text(f'{{"t":"event","c":{self._call},"kind":"yield","data":{{"value":{text}}}}}')
+
+    def preempt(self, deadline_ms, loop):
+        with self._lock:
+            if self._notice is not None:
+                return
+            self._notice = deadline_ms, loop
+            handlers = list(self._handlers)
+        self.preempted.set()
+        self.cancelled.set()
+        for handler in handlers:
+            self._heed(handler, deadline_ms, loop)
+
+    def _heed(self, handler, deadline_ms, loop):
+        """Runs a handler beside the call: on its loop when it is async, else on a thread, since it waits for the host."""
+        arguments = [deadline_ms] if inspect.signature(handler).parameters else []
+
+        def run():
+            try:
+                value = handler(*arguments)
+                if inspect.iscoroutine(value):
+                    asyncio.run_coroutine_threadsafe(value, loop).result() if loop else asyncio.run(value)
+            except BaseException as error:
+                self.log(f"A handler of on_preempt failed: {error}")
+
+        threading.Thread(target=run, daemon=True).start()
 
     def cancel(self, loop):
         self.cancelled.set()

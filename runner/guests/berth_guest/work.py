@@ -52,6 +52,12 @@ class Work:
         for call in dropped:
             self._fail(call["c"], Cancelled("It never started"))
 
+    def preempt(self, frame):
+        with self._changed:
+            running = list(self._running.values())
+        for ctx in running:
+            ctx.preempt(frame["deadlineMs"], self._loop)
+
     def recall(self):
         with self._changed:
             calls = [call["c"] for call in self._waiting]
@@ -93,6 +99,8 @@ class Work:
     def _start(self):
         call = self._waiting.popleft()
         ctx = self._running[call["c"]] = Context(self._load, call, self._channel, self._host)
+        if ctx.gang is not None:  # One call at a time, so the environment is that call's
+            os.environ.update(MASTER_ADDR=ctx.gang.master_address, MASTER_PORT=str(ctx.gang.master_port))
         return call, ctx
 
     def _call_sync(self, call, ctx):

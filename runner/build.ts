@@ -1,0 +1,142 @@
+/** A runner put together from real things: this machine, its processes, the network. */
+import { statfs } from "node:fs/promises";
+import { type Log, realClock, realFetch, realRandom } from "../sdk/ports.ts";
+import { nameProcess, startedAt } from "../sdk/proc.ts";
+import { Agent, type Machine } from "./agent.ts";
+import { apiAddress, type NodeApi, RunnerApi } from "./api.ts";
+import { BundleCache } from "./cache.ts";
+import type { RunnerConfig } from "./config.ts";
+import { toolEnv } from "./engines/environment.ts";
+import { Installs } from "./engines/installs.ts";
+import { ProcessEngine } from "./engines/process.ts";
+import { realSpawn } from "./engines/spawn.ts";
+import { probeGpus } from "./gpu.ts";
+import { GpuHealth } from "./gpu_health.ts";
+import { loadIdentity, saveIdentity } from "./identity.ts";
+import { killNamed, Slots, slotsFolder } from "./slots.ts";
+
+export type Env = Readonly<Record<string, string>>;
+
+export interface RunnerParts {
+  readonly agent: Agent;
+  readonly machine: Machine;
+  /** Says that this runner is gone. Call it when the agent has run. */
+  close(): Promise<void>;
+}
+
+/** Takes the data folder over, and makes the runner. `joined` hears of each session. */
+export async function buildRunner(
+  config: RunnerConfig,
+  { env, log, joined }: { env: Env; log: Log; joined: (node: NodeApi["node"]) => void },
+): Promise<RunnerParts> {
+  await takeOver(config.data, log);
+  const data = await Deno.realPath(config.data);
+  const identity = `${data}/node.json`;
+  const machine = await machineOf(config, env);
+  const engine = await engineOf(config, data, env, machine.gpus, log);
+  const agent = new Agent({
+    api: new RunnerApi({ address: apiAddress(config.api), fetch: realFetch, clock: realClock }),
+    engine,
+    machine,
+    clock: realClock,
+    random: realRandom,
+    log,
+    health: new GpuHealth({
+      gpus: machine.gpus,
+      spawn: realSpawn,
+      drill: () => Deno.readTextFile(`${data}/ailing-gpus`).catch(() => ""),
+      clock: realClock,
+      log,
+    }),
+    tokens: async () => {
+      const known = await loadIdentity(identity, config.api);
+      return [known?.credential, config.token].filter((token) => token !== undefined);
+    },
+    joined: async ({ node }) => {
+      await saveIdentity(identity, config.api, node);
+      joined(node);
+      engine.settled();
+    },
+    orphaned: orphanWatch(config.parentPid),
+    graceMs: config.graceMs,
+    drainMs: config.drainMs,
+  });
+  return { agent, machine, close: () => Deno.remove(`${data}/runner.pid`) };
+}
+
+/** Ends what a killed runner has left behind. */
+export async function sweep({ data, tmp }: RunnerConfig): Promise<void> {
+  killNamed(`${data}/runner.pid`, "process");
+  await new Slots(await slotsFolder(await Deno.realPath(data), tmp), realRandom).sweep();
+}
+
+const here = (path: string): string => new URL(path, import.meta.url).pathname;
+
+async function machineOf(config: RunnerConfig, env: Env): Promise<Machine> {
+  return {
+    name: config.name ?? Deno.hostname(),
+    pool: config.pool,
+    host: await hostIdentity(),
+    cpu: config.cpu ?? navigator.hardwareConcurrency,
+    memory: config.memory ?? Math.floor(Deno.systemMemoryInfo().total / 1024 ** 2),
+    disk: config.disk ?? await freeDiskMiB(config.data),
+    labels: config.labels,
+    address: config.address ?? Deno.hostname(),
+    gpus: config.simulateGpus ?? await probeGpus(realSpawn, env.CUDA_VISIBLE_DEVICES),
+  };
+}
+
+async function freeDiskMiB(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return Math.floor(bavail * bsize / 1024 ** 2);
+}
+
+/** The same for all processes that see the same files, and so the same unix sockets. */
+async function hostIdentity(): Promise<string> {
+  const boot = await Deno.readTextFile("/proc/sys/kernel/random/boot_id").catch(() => Deno.hostname());
+  const mounts = await Deno.readLink("/proc/self/ns/mnt").catch(() => "");
+  return `${boot.trim()} ${mounts}`.trim();
+}
+
+async function engineOf(
+  config: RunnerConfig,
+  data: string,
+  env: Env,
+  gpus: Machine["gpus"],
+  log: Log,
+): Promise<ProcessEngine> {
+  const slots = new Slots(await slotsFolder(data, config.tmp), realRandom);
+  const killed = await slots.sweep();
+  if (killed > 0) log("runner.swept", { killed });
+  const folders = { bundles: `${data}/bundles`, venvs: `${data}/venvs` };
+  for (const folder of Object.values(folders)) await Deno.mkdir(folder, { recursive: true });
+  const deno = Deno.execPath();
+  return new ProcessEngine({
+    spawn: realSpawn,
+    slots,
+    cache: new BundleCache(folders.bundles),
+    installs: new Installs({ spawn: realSpawn, venvs: folders.venvs, deno, env: toolEnv(env) }),
+    clock: realClock,
+    log,
+    gpus,
+    paths: { guest: here("guests/guest.ts"), sdk: here("../sdk"), importMap: here("guests/import_map.json") },
+    pythonGuest: here("guests/guest.py"),
+    deno,
+    denoDir: config.denoDir,
+    env,
+    poolSize: config.poolSize,
+  });
+}
+
+/** There is one runner for a data folder: the newest. One that its parent left behind gives way. */
+async function takeOver(data: string, log: Log): Promise<void> {
+  await Deno.mkdir(data, { recursive: true, mode: 0o700 });
+  if (killNamed(`${data}/runner.pid`, "process")) log("runner.took_over");
+  nameProcess(`${data}/runner.pid`, Deno.pid);
+}
+
+function orphanWatch(parent: number | undefined): () => boolean {
+  if (parent === undefined) return () => false;
+  const started = startedAt(parent);
+  return () => started === null || startedAt(parent) !== started;
+}
