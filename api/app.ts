@@ -20,11 +20,14 @@ import type { Exchanges } from "./exchange.ts";
 import { liveRoute } from "./live.ts";
 import { nodeHandlers } from "./nodes.ts";
 import { OPENAPI_PATH, openApiRoute } from "./openapi.ts";
+import { poolHandlers } from "./pools.ts";
 import { resultsRoute } from "./results.ts";
 import { serveRunners } from "./runners.ts";
+import { scalingHandlers } from "./scaling.ts";
 import { scheduleHandlers } from "./schedules.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
+import { workspaceHandlers } from "./workspaces.ts";
 
 export interface ApiDeps {
   readonly sql: Pool;
@@ -119,7 +122,10 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...appHandlers(deps),
     ...callHandlers(deps),
     ...nodeHandlers(deps),
+    ...poolHandlers(deps),
+    ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
+    ...workspaceHandlers(deps),
   };
 }
 

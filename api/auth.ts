@@ -62,6 +62,17 @@ export function permit(caller: Caller, needed: Scope): void {
   throw new PlatformError("forbidden", message);
 }
 
+/** The workspace whose admins run the platform: machines are no tenant's own. */
+const OPERATORS = "default";
+
+/** Throws unless the caller may change what all workspaces share. The route has asked for scope `admin` already. */
+export function needOperator({ workspace }: { readonly workspace: string }): void {
+  if (workspace === OPERATORS) return;
+  const message =
+    `Cannot do this from workspace "${workspace}": an admin key of workspace "${OPERATORS}" is needed`;
+  throw new PlatformError("forbidden", message);
+}
+
 /** Makes a key of a workspace. Its text is returned once and kept nowhere. */
 export async function createKey(
   { sql, clock, random }: AuthDeps & { readonly random: Random },

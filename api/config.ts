@@ -19,6 +19,8 @@ export const Config = z.object({
   BERTH_PORT: z.coerce.number().int().min(0).max(PORT_MAX).default(7878),
   /** Folder of blobs, beside what `berth up` keeps. */
   BERTH_BLOBS: z.string().min(1).default(".berth/blobs"),
+  /** Folder of the nodes of pools on this machine, beside what `berth up` keeps. */
+  BERTH_NODES: z.string().min(1).default(".berth/nodes"),
   /** Where users reach the api through a proxy; without it, what their requests say. */
   BERTH_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL, https://…" }).optional(),
   /** How the first key of a shared database comes about. */

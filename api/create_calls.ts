@@ -90,6 +90,7 @@ function submissionOf({ clock }: ApiDeps, body: CreateCalls, target: Target): Su
     inputs,
     size,
     priority: body.priority,
+    concurrencyKey: body.concurrencyKey,
     tags: body.tags,
     dueAt: after(body.delay),
     expiresAt: after(body.ttl),

@@ -11,6 +11,8 @@ interface Found {
   /** Counts the wakes, so that one which comes while we look is not overlooked. */
   version: number;
   emptyUntil: number;
+  /** Ends with the look before, for those who take turns. */
+  turn: Promise<unknown>;
 }
 
 export class Emptiness<Key extends string | number> {
@@ -40,10 +42,23 @@ export class Emptiness<Key extends string | number> {
     return value;
   }
 
+  /** The same, one look at a time, where they would only be in each other's way: a wake brings many at once, most in vain. */
+  async lookInTurn<T>(
+    key: Key,
+    nothing: T,
+    look: () => Promise<T>,
+    isEmpty: (found: T) => boolean,
+  ): Promise<T> {
+    const found = this.#of(key);
+    const mine = found.turn.then(() => this.look(key, nothing, look, isEmpty));
+    found.turn = mine.catch(() => {});
+    return await mine;
+  }
+
   #of(key: Key): Found {
     let found = this.#found.get(key);
     if (found === undefined) {
-      const fresh = { version: 0, emptyUntil: 0 };
+      const fresh = { version: 0, emptyUntil: 0, turn: Promise.resolve() };
       this.#found.set(key, found = fresh);
       this.#wakes.on(this.#topic, key, () => {
         fresh.version++;

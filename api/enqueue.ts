@@ -2,19 +2,21 @@
  * Group enqueue: create requests that arrive while one statement runs share the next one. A lone request is stored at once;
  * under load a statement and its commit are paid for once per group (14,000 to 22,000 creates a second against 4,200).
  */
-import { enqueue, type Submission } from "../scheduler/store/calls.ts";
+import type { Submission } from "../scheduler/store/calls.ts";
 import { isAway, type Pool } from "../scheduler/store/connect.ts";
+import { enqueueWithinLimits, type OverLimit } from "../scheduler/store/quotas.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
+import { PlatformError } from "../sdk/errors.ts";
 import type { Clock } from "../sdk/ports.ts";
 
 export interface EnqueueDeps {
   readonly sql: Pool;
   readonly clock: Clock;
   readonly wakes: Wakes;
-  /** Whether containers wait for this many calls of a function already. */
-  wouldTake(functionId: number, calls: number): boolean;
 }
 
+/** Who finds the queue of a workspace full may try again after this. */
+const FULL_RETRY_MS = 1_000;
 /** Inputs of one statement, unless a single submission has more. */
 const GROUP_INPUTS = 5_000;
 
@@ -57,9 +59,9 @@ export class EnqueueGroup {
   async #store(group: readonly Entry[]): Promise<void> {
     try {
       const now = new Date(this.#deps.clock.now());
-      const ids = await enqueue(this.#deps.sql, now, group.map((entry) => entry.submission));
-      this.#wake(group);
-      group.forEach((entry, i) => entry.stored.resolve(ids[i]!));
+      const outcomes = await enqueueWithinLimits(this.#deps.sql, now, group.map((entry) => entry.submission));
+      this.#wake(group.filter((_, i) => typeof outcomes[i] === "number"));
+      group.forEach((entry, i) => answer(entry, outcomes[i]!));
     } catch (error) {
       if (group.length === 1 || isAway(error)) return group.forEach((entry) => entry.stored.reject(error));
       // One of them cannot be stored (a NUL in a text, say): the others must not suffer for it.
@@ -67,18 +69,19 @@ export class EnqueueGroup {
     }
   }
 
-  /** The scheduler is woken unless all that came is taken by containers that wait for it: most lone calls are. */
+  /** Containers with free slots, and the scheduler, lest there are too few of them. */
   #wake(group: readonly Entry[]): void {
-    const { wakes, wouldTake } = this.#deps;
-    const calls = new Map<number, number>();
-    for (const { submission: { functionId, size } } of group) {
-      calls.set(functionId, (calls.get(functionId) ?? 0) + size);
-    }
-    const timed = group.some(({ submission }) =>
-      submission.dueAt !== undefined || submission.expiresAt !== undefined
-    );
-    const taken = !timed && [...calls].every(([functionId, size]) => wouldTake(functionId, size));
-    for (const functionId of calls.keys()) wakes.wake("ready", functionId);
-    if (!taken) wakes.wake("tick");
+    const { wakes } = this.#deps;
+    for (const id of new Set(group.map(({ submission }) => submission.functionId))) wakes.wake("ready", id);
+    wakes.wake("tick");
   }
+}
+
+function answer({ submission, stored }: Entry, outcome: number | null | OverLimit): void {
+  if (typeof outcome === "number" || outcome === null) return stored.resolve(outcome);
+  const { size, workspaceId } = submission;
+  const message =
+    `Cannot queue ${size} more ${size === 1 ? "call" : "calls"}: of workspace "${workspaceId}" at most ` +
+    `${outcome.limit} may wait and ${outcome.queued} do, try again when some have run`;
+  stored.reject(new PlatformError("quota_exceeded", message, { retryAfterMs: FULL_RETRY_MS }));
 }

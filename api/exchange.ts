@@ -4,28 +4,34 @@
  * one of its node. Inputs go from the table to the reply as text, without being parsed here.
  */
 import {
-  attemptsOf,
   cancellationsOf,
-  claim,
   type Claimed,
   type ClaimedRange,
+  claimKeyed,
   claimsOfExchanges,
+  claimUnkeyed,
   complete,
+  failedAttempts,
   type Finished,
   giveBack,
   type Retried,
   retry,
+  SOME_HAVE_KEYS,
 } from "../scheduler/store/calls.ts";
 import type { Pool } from "../scheduler/store/connect.ts";
-import { functionsOf } from "../scheduler/store/nodes.ts";
+import { partsToCancel } from "../scheduler/store/gangs.ts";
+import { type Role, rolesOf } from "../scheduler/store/nodes.ts";
+import { isPart } from "../scheduler/store/parts.ts";
 import { insertEvents, insertLogs } from "../scheduler/store/telemetry.ts";
+import { NOTHING, union } from "../scheduler/store/touched.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
-import { parseDuration } from "../sdk/duration.ts";
 import type { Clock } from "../sdk/ports.ts";
-import type { ExchangeRequest, Failure, Retries } from "../sdk/protocol.ts";
-import { retryDelayMs, type RetryPolicy } from "../sdk/retry.ts";
+import type { ExchangeRequest, Master } from "../sdk/protocol.ts";
+import { policyOf, retryDelayMs } from "../sdk/retry.ts";
 import { Bell } from "./bell.ts";
 import { Emptiness } from "./emptiness.ts";
+import { GangExchange } from "./gang_exchange.ts";
+import { byOutcome, type Failed } from "./outcomes.ts";
 
 export interface ExchangeDeps {
   readonly sql: Pool;
@@ -41,25 +47,25 @@ const RETELL_MS = 1_000;
 
 const NO_CALLS: Claimed = { ranges: [], exhausted: true };
 
-type GivenRange = ClaimedRange & { readonly containerId: string };
+type GivenRange = ClaimedRange & { readonly containerId: string } & Partial<Master>;
 
 export class Exchanges {
   readonly #deps: ExchangeDeps;
   readonly #parked = new Map<string, Bell>();
-  /** Calls that parked exchanges would take at once, by function. */
-  readonly #hungry = new Map<number, number>();
   /** When each node was last told to cancel what. */
   readonly #told = new Map<string, Map<string, number>>();
-  /** Which function a container runs never changes. */
-  readonly #functions = new Map<string, number>();
+  /** What containers are for never changes. */
+  readonly #roles = new Map<string, Role>();
   /** Functions without waiting calls; nodes without calls to cancel. */
   readonly #idle: Emptiness<number>;
   readonly #calm: Emptiness<string>;
+  readonly #gangs: GangExchange;
 
   constructor(deps: ExchangeDeps) {
     this.#deps = deps;
     this.#idle = new Emptiness(deps, "ready");
     this.#calm = new Emptiness(deps, "node");
+    this.#gangs = new GangExchange({ ...deps, idle: this.#idle });
   }
 
   /** Answers with the text of an `ExchangeReply`. */
@@ -79,11 +85,6 @@ export class Exchanges {
     return replyText([...again, ...claims], cancels);
   }
 
-  /** Whether containers wait for `calls` calls of a function, so that no scheduler need look after them. */
-  wouldTake(functionId: number, calls: number): boolean {
-    return calls <= (this.#hungry.get(functionId) ?? 0);
-  }
-
   /** Answers all that are parked. */
   release(): void {
     for (const nodeId of [...this.#parked.keys()]) this.#release(nodeId);
@@ -98,9 +99,9 @@ export class Exchanges {
   async #park(nodeId: string, request: ExchangeRequest, signal: AbortSignal): Promise<string> {
     const { clock, wakes } = this.#deps;
     using bell = new Bell(clock).on(wakes, "node", nodeId);
-    await this.#learnFunctions(nodeId, request);
+    await this.#learnRoles(nodeId, request);
     const functionIds = new Set(
-      request.free.flatMap(({ container }) => this.#functions.get(container) ?? []),
+      request.free.flatMap(({ container }) => this.#roles.get(container)?.functionId ?? []),
     );
     for (const id of functionIds) bell.on(wakes, "ready", id);
     this.#parked.set(nodeId, bell);
@@ -121,26 +122,16 @@ export class Exchanges {
     }
   }
 
-  /** Counts what a parked exchange would take, until it is disposed of. */
-  #hunger({ free }: ExchangeRequest, each: (functionId: number) => void): Disposable {
-    const add = (sign: 1 | -1) => {
-      for (const { container, calls } of free) {
-        const id = this.#functions.get(container);
-        if (id !== undefined) this.#hungry.set(id, (this.#hungry.get(id) ?? 0) + sign * calls);
-      }
-    };
-    add(1);
-    for (const id of new Set(free.flatMap(({ container }) => this.#functions.get(container) ?? []))) each(id);
-    return { [Symbol.dispose]: () => add(-1) };
-  }
-
   /** Calls of a node to cancel, those it was not told of just now. */
   async #cancels(nodeId: string): Promise<(readonly [number, number])[]> {
     const { sql, clock } = this.#deps;
     const wanted = await this.#calm.look(
       nodeId,
       [],
-      () => cancellationsOf(sql, nodeId),
+      async () => {
+        const now = new Date(clock.now());
+        return (await Promise.all([cancellationsOf(sql, nodeId), partsToCancel(sql, now, nodeId)])).flat();
+      },
       (found) => found.length === 0,
     );
     const told = this.#told.get(nodeId);
@@ -157,39 +148,70 @@ export class Exchanges {
     return due;
   }
 
-  async #learnFunctions(nodeId: string, { free }: ExchangeRequest): Promise<void> {
-    const unknown = free.map(({ container }) => container).filter((id) => !this.#functions.has(id));
+  async #learnRoles(nodeId: string, { free }: ExchangeRequest): Promise<void> {
+    const unknown = free.map(({ container }) => container).filter((id) => !this.#roles.has(id));
     if (unknown.length === 0) return;
-    for (const [id, functionId] of await functionsOf(this.#deps.sql, nodeId, unknown)) {
-      this.#functions.set(id, functionId);
-    }
+    for (const [id, role] of await rolesOf(this.#deps.sql, nodeId, unknown)) this.#roles.set(id, role);
   }
 
   async #claim(nodeId: string, request: ExchangeRequest): Promise<GivenRange[]> {
-    await this.#learnFunctions(nodeId, request);
+    await this.#learnRoles(nodeId, request);
+    const free = request.free.flatMap((one) => {
+      const role = this.#roles.get(one.container);
+      return role === undefined ? [] : [{ ...one, ...role }];
+    });
+    const members = free.flatMap((one) => one.rank === null ? [] : [{ ...one, rank: one.rank }]);
+    const claimed = await Promise.all([
+      this.#gangs.claim(nodeId, request.seq, members),
+      ...free.filter(({ rank }) => rank === null).map((one) => this.#claimFor(nodeId, request.seq, one)),
+    ]);
+    return claimed.flat();
+  }
+
+  async #claimFor(
+    nodeId: string,
+    exchange: number,
+    { container, calls, functionId }: ExchangeRequest["free"][number] & Role,
+  ): Promise<GivenRange[]> {
     const { sql, clock } = this.#deps;
     const now = new Date(clock.now());
-    const claimed = await Promise.all(request.free.map(async ({ container, calls }) => {
-      const functionId = this.#functions.get(container);
-      if (functionId === undefined) return { container, ranges: [] };
-      const look = () => claim(sql, now, { containerId: container, nodeId, exchange: request.seq, calls });
-      const { ranges } = await this.#idle.look(functionId, NO_CALLS, look, ({ exhausted }) => exhausted);
-      return { container, ranges };
-    }));
-    return claimed.flatMap(({ container, ranges }) =>
-      ranges.map((range) => ({ ...range, containerId: container }))
+    const asked = { containerId: container, nodeId, exchange, calls };
+    const isExhausted = (found: Claimed | typeof SOME_HAVE_KEYS) =>
+      found !== SOME_HAVE_KEYS && found.exhausted;
+    const found = await this.#idle.look(
+      functionId,
+      NO_CALLS,
+      () => claimUnkeyed(sql, now, asked),
+      isExhausted,
     );
+    const { ranges } = found !== SOME_HAVE_KEYS
+      ? found
+      : await this.#idle.lookInTurn(functionId, NO_CALLS, () => claimKeyed(sql, now, asked), isExhausted);
+    return ranges.map((range) => ({ ...range, containerId: container }));
   }
 
   async #resend(nodeId: string, { missed }: ExchangeRequest): Promise<GivenRange[]> {
-    return missed.length === 0 ? [] : await claimsOfExchanges(this.#deps.sql, nodeId, missed);
+    if (missed.length === 0) return [];
+    const [claims, parts] = await Promise.all([
+      claimsOfExchanges(this.#deps.sql, nodeId, missed),
+      this.#gangs.resend(nodeId, missed),
+    ]);
+    return [...claims, ...parts];
   }
 
   /** Log lines and events are there before the result of their call is. */
   async #keepTelemetry(nodeId: string, { logs, events }: ExchangeRequest): Promise<void> {
     if (logs.length === 0 && events.length === 0) return;
     const { sql, wakes } = this.#deps;
-    const batches = await Promise.all([insertLogs(sql, nodeId, logs), insertEvents(sql, nodeId, events)]);
+    const batches = await Promise.all([
+      insertLogs(sql, nodeId, logs.filter(([lease]) => !isPart(lease))),
+      insertEvents(sql, nodeId, events.filter(([lease]) => !isPart(lease))),
+      this.#gangs.keepTelemetry(
+        nodeId,
+        logs.filter(([lease]) => isPart(lease)),
+        events.filter(([lease]) => isPart(lease)),
+      ),
+    ]);
     for (const id of new Set(batches.flat())) wakes.wake("call", id);
   }
 
@@ -198,15 +220,19 @@ export class Exchanges {
     if (request.reports.length === 0) return;
     const { sql, clock, wakes } = this.#deps;
     const now = new Date(clock.now());
-    const { ended, failed, unstarted } = sort(request.reports);
+    const { ended, failed, unstarted, parts } = byOutcome(request.reports);
     const { final, again } = await this.#decide(failed);
-    const [batchIds, retried, back] = await Promise.all([
+    const [completed, retried, back] = await Promise.all([
       complete(sql, nodeId, [...ended, ...final]),
-      retry(sql, now, nodeId, again),
-      giveBack(sql, now, nodeId, unstarted),
+      again.length === 0 ? NOTHING : sql.begin((tx) => retry(tx, now, nodeId, again)),
+      unstarted.length === 0 ? NOTHING : sql.begin((tx) => giveBack(tx, now, nodeId, unstarted)),
+      this.#gangs.settle(nodeId, parts),
     ]);
-    for (const id of [...batchIds, ...retried.batchIds, ...back.batchIds]) wakes.wake("done", id);
-    for (const id of [...retried.functionIds, ...back.functionIds]) wakes.wake("ready", id);
+    const { batchIds, functionIds } = union(
+      ...[completed, retried, back].map((one) => ({ ...NOTHING, ...one })),
+    );
+    for (const id of batchIds) wakes.wake("done", id);
+    for (const id of functionIds) wakes.wake("ready", id);
     if (again.length > 0) wakes.wake("tick");
   }
 
@@ -215,11 +241,11 @@ export class Exchanges {
     const final: Finished[] = [];
     const again: Retried[] = [];
     if (failed.length === 0) return { final, again };
-    const attempts = await attemptsOf(this.#deps.sql, [...new Set(failed.map((one) => one.lease))]);
-    for (const one of failed) {
-      const known = attempts.get(one.lease);
-      if (known === undefined) continue;
-      const delayMs = retryDelayMs(policyOf(known.spec.retries), one.value, known.attempt);
+    const known = await failedAttempts(this.#deps.sql, failed);
+    for (const [i, one] of failed.entries()) {
+      const attempt = known[i];
+      if (!attempt) continue;
+      const delayMs = retryDelayMs(policyOf(attempt.retries), one.value, attempt.past);
       if (delayMs === null) final.push({ ...one, state: 1 });
       else again.push({ ...one, failure: one.value, delayMs });
     }
@@ -227,35 +253,10 @@ export class Exchanges {
   }
 }
 
-type Failed = Omit<Finished, "state"> & { readonly value: Failure };
-
-function sort(reports: ExchangeRequest["reports"]) {
-  const ended: Finished[] = [];
-  const failed: Failed[] = [];
-  const unstarted: { lease: number; index: number }[] = [];
-  for (const { lease, done } of reports) {
-    for (const [index, outcome, value, startedAt, endedAt, cpuUs] of done) {
-      const one = { lease, index, startedAt, endedAt, cpuUs };
-      if (outcome === 0) ended.push({ ...one, state: 0, value });
-      else if (outcome === 1) failed.push({ ...one, value: value as Failure });
-      else if (outcome === 2) ended.push({ ...one, state: 2, value });
-      else unstarted.push({ lease, index });
-    }
-  }
-  return { ended, failed, unstarted };
-}
-
-const policyOf = ({ max, backoff, factor, maxBackoff, on }: Retries): RetryPolicy => ({
-  max,
-  backoffMs: parseDuration(backoff),
-  factor,
-  maxBackoffMs: parseDuration(maxBackoff),
-  on,
-});
-
 function replyText(ranges: readonly GivenRange[], cancels: readonly (readonly [number, number])[]): string {
-  const claims = ranges.map(({ inputs, containerId, lease, batch, lo, attempt, method }) => {
-    const head = JSON.stringify({ lease, container: containerId, batch, lo, attempt, method });
+  const claims = ranges.map(({ inputs, containerId, lease, batch, lo, attempt, method, address, port }) => {
+    const master = address === undefined ? {} : { master: { address, port } };
+    const head = JSON.stringify({ lease, container: containerId, batch, lo, attempt, method, ...master });
     return `${head.slice(0, -1)},"inputs":[${inputs}]}`;
   });
   return `{"claims":[${claims.join(",")}],"cancels":${JSON.stringify(cancels)}}`;

@@ -1,27 +1,19 @@
 /** Builds the api with its scheduler, gateway and store. `berth up` calls it; run as a program it serves an existing database. */
 import { migrate } from "../migrations/migrate.ts";
-import { createScheduler } from "../scheduler/loop.ts";
-import { connect, type ConnectOptions, type Pool } from "../scheduler/store/connect.ts";
-import { forgetDemand, reportDemand } from "../scheduler/store/demand.ts";
+import { connect, type Pool } from "../scheduler/store/connect.ts";
+import { forgetDemand } from "../scheduler/store/demand.ts";
 import { ensureWorkspace, insertJoinToken, insertKey, revokeKeys } from "../scheduler/store/keys.ts";
-import { waitingReason } from "../scheduler/store/apps.ts";
-import { loadRoutes } from "../scheduler/store/routes.ts";
 import { LocalWakes, SharedWakes, type Wakes } from "../scheduler/wakes.ts";
 import { type Clock, type Log, newId, type Random, realClock, realLog, realRandom } from "../sdk/ports.ts";
 import type { Scope } from "../sdk/protocol.ts";
-import { type ApiDeps, createApi } from "./app.ts";
-import { Auth, createKey, hashOf, secret } from "./auth.ts";
+import type { ApiDeps } from "./app.ts";
+import { assemble, DEFAULT_WORKSPACE, openPools, type Pools } from "./assemble.ts";
+import { createKey, hashOf, secret } from "./auth.ts";
 import { FileBlobs } from "./blobs/files.ts";
-import { Callables } from "./callables.ts";
 import { optionsOf, printable, readConfig } from "./config.ts";
-import { EnqueueGroup } from "./enqueue.ts";
-import { Exchanges } from "./exchange.ts";
-import { createGateway, type Gateway } from "./gateway/gateway.ts";
 import { dialUnix } from "./gateway/connection.ts";
-import { routeTableOf } from "./gateway/routes.ts";
-import { HttpUpstream } from "./gateway/upstream.ts";
 import { listen } from "./listen.ts";
-import { Syncs } from "./sync.ts";
+import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
 
 export interface PlatformOptions {
   readonly databaseUrl: string;
@@ -44,6 +36,8 @@ export interface PlatformOptions {
    * @default false
    */
   readonly alone?: boolean;
+  /** The nodes of this machine's pools; none are kept without. */
+  readonly nodes?: LocalNodes | null;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
@@ -59,21 +53,15 @@ export interface Platform {
   stop(): Promise<void>;
 }
 
-/** The workspace of those who did not make any. */
-export const DEFAULT_WORKSPACE = "default";
-
 /** Time that requests under way have to end. */
 const GRACE_MS = 10_000;
 
 /** A gateway that has said nothing for this long is gone for good. */
 const GATEWAY_DEAD_MS = 24 * 3_600_000;
 
-type Pools = ReturnType<typeof openPools>;
-type World = Pick<ApiDeps, "clock" | "random" | "log" | "wakes">;
-
 /** Brings the database up to date, begins to schedule, and serves. */
 export async function createPlatform(options: PlatformOptions): Promise<Platform> {
-  const pools = openPools(options);
+  const pools = openPools((pool) => connect(options.databaseUrl, pool));
   try {
     return await start(options, pools);
   } catch (error) {
@@ -85,34 +73,28 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
 async function start(options: PlatformOptions, pools: Pools): Promise<Platform> {
   const { clock = realClock, random = realRandom, log = realLog } = options;
   await prepare(pools.api, new Date(clock.now()), options, newId("key", { clock, random }));
-  const wakes = await wakesOf(options, pools, newId("api", { clock, random }));
-  const world = { clock, random, log, wakes };
-  const auth = new Auth({ sql: pools.api, clock });
-  const gateway = gatewayOf(pools.api, auth, world);
-  await gateway.start();
-
-  const closing = new AbortController();
   const place = { url: "" };
-  const deps: ApiDeps = {
-    ...world,
-    ...depsOf(pools, world),
-    auth,
+  const { deps, answer, gateway, schedule, keep, close } = await assemble({
+    pools,
     blobs: await FileBlobs.open({ folder: options.blobsDir, clock }),
-    endpoints: gateway,
+    clock,
+    random,
+    log,
+    wakes: await wakesOf(options, pools, newId("api", { clock, random })),
+    dial: dialUnix,
     publicUrl: options.publicUrl,
     ownUrl: () => place.url,
-    startedAt: clock.now(),
-    closing: closing.signal,
-  };
-  const listening = await listen(createApi(deps), { ...options, log }).catch(async (error) => {
+    ...(options.nodes ? { providers: { local: options.nodes.provider }, keeper: options.nodes.keeper } : {}),
+  });
+  const listening = await listen(answer, { ...options, log }).catch(async (error) => {
     await gateway.drain(0);
     throw error;
   });
   place.url = listening.url;
-  const scheduling = createScheduler({ ...world, sql: pools.scheduler }).run(closing.signal);
+  const scheduling = Promise.all([schedule(), keep()]);
 
   const stop = async () => {
-    closing.abort(); // long polls and streams end, the scheduler too
+    close();
     const grace = new AbortController();
     const ended = Promise.all([listening.shutdown(), gateway.drain(GRACE_MS), scheduling]);
     await Promise.race([ended, clock.sleep(GRACE_MS, grace.signal)]);
@@ -129,19 +111,6 @@ async function prepare(sql: Pool, now: Date, options: PlatformOptions, keyId: st
   await ensureWorkspace(sql, now, DEFAULT_WORKSPACE);
   await acceptGiven(sql, now, options, keyId);
   await forgetDemand(sql, new Date(now.getTime() - GATEWAY_DEAD_MS));
-}
-
-/** What the handlers work with, each on the pool that is its own. */
-function depsOf(pools: Pools, world: World) {
-  const exchanges = new Exchanges({ ...world, sql: pools.exchange });
-  const wouldTake = (functionId: number, calls: number) => exchanges.wouldTake(functionId, calls);
-  return {
-    sql: pools.api,
-    callables: new Callables({ ...world, sql: pools.api }),
-    enqueue: new EnqueueGroup({ ...world, sql: pools.enqueue, wouldTake }),
-    exchanges,
-    syncs: new Syncs({ ...world, sql: pools.api }),
-  };
 }
 
 /** Keys and tokens that were made elsewhere. */
@@ -166,21 +135,6 @@ async function acceptGiven(
   }
 }
 
-/** Statements of one kind don't wait behind those of another. */
-function openPools({ databaseUrl }: PlatformOptions) {
-  const open = (name: string, options: Omit<ConnectOptions, "name">): Pool =>
-    connect(databaseUrl, { ...options, name: `berth ${name}` });
-  return {
-    api: open("api", { max: 8 }),
-    /** Group enqueue runs one statement at a time. */
-    enqueue: open("enqueue", { max: 1, pinned: true }),
-    exchange: open("exchange", { max: 4, pinned: true }),
-    scheduler: open("scheduler", { max: 1 }),
-    /** A wake is a hint, and a lost one is made good: it need not reach the disk. */
-    wakes: open("wakes", { max: 2, durable: false }),
-  };
-}
-
 const closePools = (pools: Pools): Promise<unknown> =>
   Promise.all(Object.values(pools).map((pool) => pool.end({ timeout: 1 })));
 
@@ -189,23 +143,6 @@ const wakesOf = (
   pools: { wakes: Pool },
   origin: string,
 ): Promise<Wakes> => alone ? Promise.resolve(new LocalWakes()) : SharedWakes.listen(pools.wakes, origin);
-
-function gatewayOf(
-  sql: Pool,
-  auth: Auth,
-  world: World,
-): Gateway {
-  const gateway = newId("gw", world);
-  return createGateway({
-    ...world,
-    upstream: new HttpUpstream({ clock: world.clock, dial: dialUnix }),
-    loadRoutes: async () => routeTableOf(await loadRoutes(sql)),
-    reportDemand: (rows, now) => reportDemand(sql, new Date(now), { gateway, rows }),
-    waitingReason: (functionId) => waitingReason(sql, functionId),
-    authenticate: (request) => auth.caller(request.headers.get("authorization") ?? undefined),
-    publicWorkspace: DEFAULT_WORKSPACE,
-  });
-}
 
 function issuer(deps: ApiDeps): Pick<Platform, "createKey" | "createJoinToken"> {
   const { sql, clock, random } = deps;
@@ -223,13 +160,24 @@ function issuer(deps: ApiDeps): Pick<Platform, "createKey" | "createJoinToken"> 
 }
 
 if (import.meta.main) {
-  const config = readConfig(Deno.env.toObject());
+  const env = Deno.env.toObject();
+  const config = readConfig(env);
   realLog("api.starting", printable(config));
-  const platform = await createPlatform(optionsOf(config));
+  const place = { url: "" };
+  const nodes = await openLocalNodes({
+    folder: config.BERTH_NODES,
+    api: () => place.url,
+    env,
+    clock: realClock,
+    log: realLog,
+  });
+  const platform = await createPlatform({ ...optionsOf(config), nodes });
+  place.url = platform.url;
   realLog("api.ready", { url: platform.url });
   const asked = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => asked.resolve());
   await asked.promise;
   await platform.stop();
+  nodes?.release();
   Deno.exit(0);
 }

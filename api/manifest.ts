@@ -13,6 +13,7 @@ export function checkManifest({ functions }: Manifest, now: number): void {
       refuse(`${field}.name`, `two functions are named "${spec.name}"`);
     }
     checkMethods(spec, field, endpoints);
+    checkGang(spec, field);
     spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
   });
 }
@@ -45,6 +46,24 @@ function checkEndpoint({ kind, endpoint }: MethodSpec, field: string, endpoints:
     refuse(`${field}.endpoint.name`, `two endpoints of the app are named "${endpoint.name}"`);
   }
   endpoints.add(endpoint.name);
+}
+
+/** What no gang does: it begins each call together, and its result is rank 0's. */
+function checkGang({ name, nodes, concurrency, methods }: FunctionSpec, field: string): void {
+  if (nodes === 1) return;
+  const all = `the ${nodes} nodes of "${name}"`;
+  if (concurrency > 1) {
+    refuse(`${field}.concurrency`, `${all} run one call at a time, it must be 1, not ${concurrency}`);
+  }
+  methods.forEach(({ kind, stream }, k) => {
+    const at = `${field}.methods.${k}`;
+    if (kind === "endpoint") {
+      refuse(`${at}.kind`, `${all} run calls together, a function with an endpoint must have one node`);
+    }
+    if (stream) {
+      refuse(`${at}.stream`, `${all} cannot yield as one, return a result or give the function one node`);
+    }
+  });
 }
 
 function checkSchedule(spec: FunctionSpec, k: number, field: string, now: number): void {

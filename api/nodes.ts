@@ -1,14 +1,42 @@
-/** The pool seen from outside: nodes, pools, containers. Nodes and pools serve all workspaces, containers belong to one. */
+/** The machines seen from outside, and what operators do with them. Nodes serve all workspaces, containers belong to one. */
 import { listContainers } from "../scheduler/store/containers_list.ts";
-import { listNodes, listPools } from "../scheduler/store/nodes_list.ts";
-import type { Routes } from "../sdk/protocol.ts";
+import { cordonNode, forgetNode, moveNode, takeGpuOut } from "../scheduler/store/nodes_change.ts";
+import { listNodes, nodesCalled } from "../scheduler/store/nodes_list.ts";
+import { PlatformError } from "../sdk/errors.ts";
+import type { Node, Routes } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
+import { needOperator } from "./auth.ts";
 import { decodeCursor, IdPlace, pageFrom, TimePlace } from "./cursor.ts";
-import type { Handlers } from "./serve.ts";
+import type { Context, Handlers } from "./serve.ts";
 
-type NodeRoutes = Pick<Routes, "listContainers" | "listNodes" | "listPools">;
+type NodeRoutes = Pick<
+  Routes,
+  | "listContainers"
+  | "listNodes"
+  | "getNode"
+  | "cordonNode"
+  | "uncordonNode"
+  | "drainNode"
+  | "resumeNode"
+  | "deleteNode"
+  | "setGpu"
+>;
 
-export function nodeHandlers({ sql }: ApiDeps): Handlers<NodeRoutes> {
+export function nodeHandlers(deps: ApiDeps): Handlers<NodeRoutes> {
+  const { sql } = deps;
+  /** Does something to one node, tells those who should know, and answers how it is then. */
+  const change = async (
+    called: string,
+    caller: Context,
+    act: (node: Node) => Promise<void>,
+  ): Promise<Node> => {
+    needOperator(caller);
+    const node = await known(deps, called);
+    await act(node);
+    deps.wakes.wake("node", node.id);
+    deps.wakes.wake("tick");
+    return await known(deps, node.id);
+  };
   return {
     async listContainers({ limit, cursor, ...filter }, { workspace }) {
       const place = decodeCursor(cursor, TimePlace);
@@ -16,13 +44,42 @@ export function nodeHandlers({ sql }: ApiDeps): Handlers<NodeRoutes> {
       const rows = await listContainers(sql, { ...filter, workspace, after, limit: limit + 1 });
       return pageFrom(rows, limit, (last) => [Date.parse(last.createdAt), last.id]);
     },
-    async listNodes({ limit, cursor }) {
+    async listNodes({ limit, cursor, ...filter }) {
       const after = decodeCursor(cursor, IdPlace)?.[0];
-      return pageFrom(await listNodes(sql, { after, limit: limit + 1 }), limit, (last) => [last.id]);
+      return pageFrom(
+        await listNodes(sql, { ...filter, after, limit: limit + 1 }),
+        limit,
+        (last) => [last.id],
+      );
     },
-    async listPools({ limit, cursor }) {
-      const after = decodeCursor(cursor, IdPlace)?.[0];
-      return pageFrom(await listPools(sql, { after, limit: limit + 1 }), limit, (last) => [last.name]);
-    },
+    getNode: ({ node }) => known(deps, node),
+    cordonNode: ({ node }, caller) => change(node, caller, ({ id }) => cordonNode(sql, id, true)),
+    uncordonNode: ({ node }, caller) => change(node, caller, ({ id }) => cordonNode(sql, id, false)),
+    drainNode: ({ node }, caller) => change(node, caller, ({ id }) => moveNode(sql, id, "drain")),
+    resumeNode: ({ node }, caller) => change(node, caller, ({ id }) => moveNode(sql, id, "resume")),
+    deleteNode: ({ node }, caller) =>
+      change(node, caller, async ({ id, state }) => {
+        if (await forgetNode(sql, id)) return;
+        const message = `Cannot forget node "${node}": it is ${state}, stop its runner first`;
+        throw new PlatformError("conflict", message, { field: "node" });
+      }),
+    setGpu: ({ node, index, out, reason }, caller) =>
+      change(node, caller, async ({ id }) => {
+        if (await takeGpuOut(sql, { node: id, index, reason: out ? reason : null })) return;
+        const message = `Cannot find GPU ${index} of node "${node}": it has none of this index`;
+        throw new PlatformError("not_found", message, { field: "index" });
+      }),
   };
+}
+
+/** The node that an id or a name means. */
+async function known({ sql }: ApiDeps, called: string): Promise<Node> {
+  const found = await nodesCalled(sql, called);
+  if (found.length === 1) return found[0]!;
+  const message = found.length === 0
+    ? `Cannot find node "${called}": there is none of this name or id, see \`berth nodes\``
+    : `Cannot tell which node "${called}" means: ${
+      found.map(({ id }) => id).join(", ")
+    } have this name, say its id`;
+  throw new PlatformError(found.length === 0 ? "not_found" : "conflict", message, { field: "node" });
 }

@@ -8,8 +8,8 @@ import { parseObject, readText } from "./body.ts";
 import { getBundleRoute } from "./bundles.ts";
 import { getCheckpointRoute, putCheckpointRoute } from "./checkpoints.ts";
 import { parseExchange } from "./exchange_request.ts";
+import { join } from "./join.ts";
 import type { Env } from "./serve.ts";
-import { join } from "./sync.ts";
 
 /** Mounts what runners use. */
 export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {

@@ -1,21 +1,14 @@
-/**
- * The runner's verbs about containers: `join` begins a session, `sync` says what it observes and answers what is wanted, at
- * once when that has changed, else when it changes or after a while.
- */
+/** The runner says what it observes, and is answered what is wanted: at once when that has changed, else when it does or after a while. */
 import type { Pool, Sql } from "../scheduler/store/connect.ts";
-import {
-  containersExited,
-  containersLost,
-  containersOfOtherSessions,
-} from "../scheduler/store/containers.ts";
-import { loseLeases, openLeasesNotHeld } from "../scheduler/store/calls.ts";
+import { containersExited } from "../scheduler/store/containers.ts";
+import { openLeasesNotHeld } from "../scheduler/store/calls.ts";
 import * as nodes from "../scheduler/store/nodes.ts";
+import { loseGiven } from "../scheduler/store/parts.ts";
 import { NOTHING, type Touched, union, wakeTouched } from "../scheduler/store/touched.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { PlatformError } from "../sdk/errors.ts";
-import { type Clock, newId, type Random } from "../sdk/ports.ts";
-import type { Exit, JoinedNode, JoinNode, SyncReply, SyncRequest } from "../sdk/protocol.ts";
-import { hashOf, secret } from "./auth.ts";
+import type { Clock, Random } from "../sdk/ports.ts";
+import type { Exit, SyncReply, SyncRequest } from "../sdk/protocol.ts";
 import { Bell } from "./bell.ts";
 
 export interface SyncDeps {
@@ -31,39 +24,6 @@ const PARK_MS = 10_000;
 const LOOK_MS = 1_000;
 /** A lease this old that its runner does not hold was lost on the way to it. */
 const LEASE_IN_FLIGHT_MS = 30_000;
-
-/** A session of the runner begins. */
-export async function join(deps: SyncDeps, request: JoinNode): Promise<JoinedNode> {
-  const { sql, clock, random, wakes } = deps;
-  const now = new Date(clock.now());
-  const tokenHash = hashOf(request.token);
-  const touched = await sql.begin(async (tx) => {
-    const known = await nodes.nodeOfCredential(tx, tokenHash);
-    const pool = known === null ? await nodes.poolOfToken(tx, now, tokenHash) : request.pool;
-    if (pool === null) {
-      throw new PlatformError(
-        "unauthorized",
-        "Cannot join: the token is unknown or has expired, ask for a new one",
-      );
-    }
-    const id = known ?? newId("node", deps);
-    const credential = known === null ? secret("node", random) : request.token;
-    const gone = await containersOfOtherSessions(tx, id, request.session);
-    const lost = await containersLost(tx, now, gone, "The runner of the node was started anew");
-    await nodes.join(tx, now, {
-      ...request,
-      id,
-      pool,
-      credentialHash: hashOf(credential),
-      cpuMilli: Math.round(request.cpu * 1000),
-      memoryMiB: Math.floor(request.memory),
-    });
-    return { lost, joined: { id, credential } };
-  });
-  wakeTouched(wakes, touched.lost);
-  wakes.wake("tick");
-  return touched.joined;
-}
 
 /** Parked syncs of this process, by node: a newer one releases the older. */
 export class Syncs {
@@ -112,22 +72,36 @@ export class Syncs {
 
 async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest): Promise<Touched> {
   const node = await nodes.renew(tx, now, { nodeId, session: request.session });
-  if (node === null) {
-    throw new PlatformError("conflict", "Cannot sync: the node has joined anew since, this session is over");
+  if (node === null || node.state === "left") {
+    throw new PlatformError(
+      "conflict",
+      "Cannot sync: the node has joined anew or left since, this session is over",
+    );
   }
   if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
-  const becameReady = await nodes.observeRunning(tx, now, nodeId, request.containers);
+  if (request.leaving) await nodes.leave(tx, nodeId);
+  const health = await noteHealth(tx, nodeId, request);
+  const ready = await nodes.observeRunning(tx, now, nodeId, request.containers);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>
     observed === "exited" ? [{ id, exit: storable(exit) }] : []
   );
-  if (becameReady || exits.length > 0) {
+  if (ready.containers > 0 || exits.length > 0) {
     const ended = await containersExited(tx, now, { nodeId, exits, heldLeases: request.leases });
-    return becameReady ? union(ended, { ...NOTHING, containers: 1 }) : ended;
+    return union(health, ended, ready);
   }
   // In a quiet moment: calls that were lost on their way to the node.
   const before = new Date(now.getTime() - LEASE_IN_FLIGHT_MS);
   const strays = await openLeasesNotHeld(tx, nodeId, request.leases, before);
-  return strays.length === 0 ? NOTHING : { ...NOTHING, ...await loseLeases(tx, now, strays, STRAY) };
+  return strays.length === 0 ? health : union(health, await loseGiven(tx, now, strays, STRAY));
+}
+
+/** A GPU that begins to fail, or is well again, changes what fits where. */
+async function noteHealth(tx: Sql, nodeId: string, { ailingGpus }: SyncRequest): Promise<Touched> {
+  const ailing = ailingGpus.map(({ index, ailment }) => ({
+    index,
+    ailment: ailment.replaceAll("\0", "\uFFFD"),
+  }));
+  return await nodes.noteAilments(tx, nodeId, ailing) ? { ...NOTHING, nodeIds: [nodeId] } : NOTHING;
 }
 
 /**

@@ -1,14 +1,15 @@
 /** `berth up`: everything on one machine, in the foreground: the database, the api with its scheduler, a runner. */
 import { CliError, EXIT, usageError } from "../sdk/cli/failure.ts";
 import type { Job } from "../sdk/cli/cli.ts";
+import { eventLog } from "../sdk/cli/event_log.ts";
 import type { UpOptions } from "../sdk/cli/commands/up.ts";
 import type { Log } from "../sdk/ports.ts";
 import { Config } from "./config.ts";
+import { openLocalNodes } from "./local_nodes.ts";
 import { createPlatform, type Platform } from "./main.ts";
 import { startPostgres } from "./postgres.ts";
 import { banner } from "./up/banner.ts";
 import { type Folder, openFolder } from "./up/folder.ts";
-import { upLog } from "./up/log.ts";
 import { Parts } from "./up/parts.ts";
 import { startRunner } from "./up/runner.ts";
 import { adminKeyOf, writeProfile } from "./up/secrets.ts";
@@ -57,7 +58,7 @@ async function start(given: Omit<Start, "folder" | "log">, stop: AbortSignal): P
   const startedAt = shell.clock.now();
   const folder = await openFolder(options.dataDir, shell.env.TMPDIR ?? "/tmp");
   parts.add(folder.release);
-  const starting = { ...given, folder, log: upLog(output, shell.clock) };
+  const starting = { ...given, folder, log: eventLog(output, shell.clock) };
 
   output.status("Starting the database");
   const databaseUrl = given.settings.DATABASE_URL ?? await startDatabase(starting);
@@ -66,9 +67,11 @@ async function start(given: Omit<Start, "folder" | "log">, stop: AbortSignal): P
   const key = await adminKeyOf(folder.root, shell.random);
   const platform = await startPlatform(starting, databaseUrl, key);
   stop.throwIfAborted();
-  output.status("Starting the runner");
-  await keepRunner(starting, platform);
-  stop.throwIfAborted();
+  if (options.runner) {
+    output.status("Starting the runner");
+    await keepRunner(starting, platform);
+    stop.throwIfAborted();
+  }
 
   const { url } = platform;
   await folder.announce({ pid: Deno.pid, url });
@@ -95,7 +98,10 @@ async function startDatabase({ job: { shell: { clock } }, folder, parts, log }: 
 }
 
 async function startPlatform(starting: Start, databaseUrl: string, adminKey: string): Promise<Platform> {
-  const { job: { shell: { clock, random } }, options, settings, folder, parts, log } = starting;
+  const { job: { shell: { clock, random, env } }, options, settings, folder, parts, log } = starting;
+  const api = () => `unix:${folder.socket}`;
+  const nodes = await openLocalNodes({ folder: folder.nodes, api, env, clock, log });
+  parts.add(() => nodes?.release());
   try {
     const platform = await createPlatform({
       databaseUrl,
@@ -105,12 +111,14 @@ async function startPlatform(starting: Start, databaseUrl: string, adminKey: str
       unixSocket: folder.socket,
       adminKey,
       alone: settings.DATABASE_URL === undefined,
+      nodes,
       clock,
       random,
       log,
       ...(settings.BERTH_PUBLIC_URL === undefined ? {} : { publicUrl: settings.BERTH_PUBLIC_URL }),
     });
     parts.add(() => platform.stop());
+    parts.add(() => nodes?.provider.close(), () => nodes?.provider.kill());
     return platform;
   } catch (cause) {
     const hint = settings.DATABASE_URL === undefined ? {} : { hint: "It uses the database of DATABASE_URL." };

@@ -1,14 +1,14 @@
 /** What a person sees when a machine is ready. */
 import type { Output } from "../../sdk/cli/output.ts";
 import { span } from "../../sdk/cli/words.ts";
-import type { Gpu } from "../../sdk/protocol.ts";
+import type { ListedGpu } from "../../sdk/gpu_list.ts";
 import { VERSION } from "../../sdk/version.ts";
 
 export interface Ready {
   readonly url: string;
   readonly root: string;
   /** Those that were declared though there are none; undefined when the runner asks the machine. */
-  readonly gpus: readonly Gpu[] | undefined;
+  readonly gpus: readonly ListedGpu[] | undefined;
   readonly tookMs: number;
 }
 
@@ -34,7 +34,7 @@ export function banner(output: Output, { url, root, gpus, tookMs }: Ready): stri
 }
 
 /** `8 × H100, 2 × L4` */
-function gpuText(gpus: readonly Gpu[]): string {
+function gpuText(gpus: readonly ListedGpu[]): string {
   const models = [...new Set(gpus.map(({ model }) => model))];
   return models.map((model) => `${gpus.filter((gpu) => gpu.model === model).length} × ${model}`).join(", ");
 }

@@ -2,7 +2,7 @@
  * The folder of one `berth up`: what lies where in it, and the lock that keeps a second one out. The system frees the lock when
  * its holder ends, however it ends.
  *
- * `postgres/` the database · `blobs/` checkpoints and bundles · `runner/` the runner's own · `key` the admin key ·
+ * `postgres/` the database · `blobs/` checkpoints and bundles · `runner/` the runner's own · `nodes/` nodes of pools · `key` the admin key ·
  * `up.json` who runs it · `up.lock`
  */
 import { createHash } from "node:crypto";
@@ -14,6 +14,7 @@ export interface Folder {
   readonly postgres: string;
   readonly blobs: string;
   readonly runner: string;
+  readonly nodes: string;
   /** Where the runner of this machine finds the api. */
   readonly socket: string;
   /** Says who runs it, to those who come later. */
@@ -39,6 +40,7 @@ export async function openFolder(dir: string, tmp: string): Promise<Folder> {
     postgres: join(root, "postgres"),
     blobs: join(root, "blobs"),
     runner: join(root, "runner"),
+    nodes: join(root, "nodes"),
     socket: await socketPath(root, tmp),
     announce: (who) => Deno.writeTextFile(join(root, "up.json"), JSON.stringify(who)),
     release: () => lock.close(),

@@ -5,10 +5,12 @@ import { type KeepOptions, Kept } from "./keep.ts";
 export class Parts implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #kept: Kept[] = [];
+  readonly #kills: (() => void)[] = [];
 
-  /** Remembers how a part is stopped. */
-  add(stop: () => void | Promise<void>): void {
+  /** Remembers how a part is stopped, and, where it has processes, how they are killed. */
+  add(stop: () => void | Promise<void>, kill?: () => void): void {
     this.#stack.defer(stop);
+    if (kill !== undefined) this.#kills.push(kill);
   }
 
   /** Starts a process and keeps it running. */
@@ -24,6 +26,7 @@ export class Parts implements AsyncDisposable {
 
   /** Kills the processes without ceremony. PostgreSQL takes the signal for its immediate shutdown. */
   kill(): void {
+    for (const end of this.#kills) end();
     for (const { pid } of this.#kept) {
       try {
         Deno.kill(pid, "SIGQUIT");

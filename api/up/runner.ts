@@ -1,6 +1,6 @@
 /** The runner of this machine, as a child process. */
-import { fileURLToPath } from "node:url";
 import type { Clock, Log } from "../../sdk/ports.ts";
+import { RUNNER_MAIN } from "../local_nodes.ts";
 import type { Running } from "./keep.ts";
 import { relayLog } from "./log.ts";
 
@@ -15,7 +15,6 @@ export interface RunnerOptions {
   readonly log: Log;
 }
 
-const MAIN = fileURLToPath(new URL("../../runner/main.ts", import.meta.url));
 /** Joining takes a second at most on an idle machine. */
 const JOIN_DEADLINE_MS = 30_000;
 /** What runs may end, is told to, and is killed: the runner takes about 10 s at most. */
@@ -31,7 +30,7 @@ export async function startRunner(options: RunnerOptions): Promise<Running> {
       "run",
       "--quiet",
       "-A",
-      MAIN,
+      RUNNER_MAIN,
       "--json",
       "--parent-pid",
       String(Deno.pid),
