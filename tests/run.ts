@@ -31,6 +31,7 @@ const STAGES: readonly Stage[] = [
   // Without a single permission: Deno itself proves these modules pure.
   test("unit", ["--no-check", "--parallel", "--no-prompt", "tests/unit"]),
   test("doc examples", ["--doc", "-A", "--no-prompt", "sdk"]),
+  test("simulation", ["-A", "--no-check", "tests/sim"]),
   test("integration", ["-A", "--no-check", "tests/integration"]),
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];

@@ -8,12 +8,16 @@
 import { realClock, realFetch } from "../../sdk/ports.ts";
 import { claims } from "./claims.ts";
 import { cold } from "./cold.ts";
+import { decision } from "./decision.ts";
+import { keepalive } from "./keepalive.ts";
 import { map } from "./map.ts";
 import { memory } from "./memory.ts";
+import { placement } from "./placement.ts";
 import { queueJump } from "./queue_jump.ts";
 import { type Finding, report } from "./report.ts";
 import { single } from "./single.ts";
 import { submit } from "./submit.ts";
+import { tick } from "./tick.ts";
 import { warm } from "./warm.ts";
 import { withWorld, type World } from "./world.ts";
 
@@ -36,6 +40,8 @@ const WORLDS: readonly { args?: readonly string[]; benches: readonly Bench[] }[]
     ],
   },
   { benches: [{ letter: "g", run: claims }] },
+  { benches: [{ letter: "t", run: tick }, { letter: "h", run: placement }, { letter: "k", run: keepalive }] },
+  { benches: [{ letter: "x", run: decision }] },
   {
     args: ["--pool-size", "0"],
     benches: [{ letter: "c", run: (world) => cold(world, { name: "without the pool", target: 120 }) }],

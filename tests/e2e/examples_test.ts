@@ -10,7 +10,7 @@ const example = (name: string): string => new URL(`../../sdk/examples/${name}`, 
 describe("each example runs as its header says", () => {
   let platform: Platform;
   before(async () => {
-    platform = await Platform.up();
+    platform = await Platform.up({ simulateGpus: "1xL4:24GiB" });
   });
   after(() => platform[Symbol.asyncDispose]());
 
@@ -36,6 +36,26 @@ describe("each example runs as its header says", () => {
     assert.deepEqual(await run("map.ts", 1000, ":primesBelow"), { tried: 1000, primes: 168 });
   });
 
+  it("keys.ts: one at a time for each key", async () => {
+    const users = ["ann", "bob", "ann", "ann", "bob"];
+    assert.deepEqual(await run("keys.ts", users, ":importAll"), { imports: 5, clashes: 0 });
+  });
+
+  it("preemptible.ts: a training that gives way, and goes on", async () => {
+    await deploy("preemptible.ts");
+    const call = async (name: string, input: unknown, priority: number) => {
+      const path = `/v1/apps/preemptible/functions/${name}/calls`;
+      return (await platform.post<{ calls: { id: string }[] }>(path, { input, priority })).body.calls[0]!.id;
+    };
+    const training = await call("train", { epochs: 80 }, 10);
+    await untilTrue(
+      "the training reports",
+      async () => (await platform.all<{ kind: string }>(`/v1/calls/${training}/events`)).length > 5,
+    );
+    assert.equal((await platform.ended(await call("answer", 20, 90))).result, 42);
+    assert.deepEqual((await platform.ended(training)).result, { epochs: 80, attempts: 2 });
+  });
+
   it("stream.ts: a generator", async () => {
     assert.equal(await run("stream.ts", { from: 2 }), "lift-off");
   });
@@ -47,6 +67,15 @@ describe("each example runs as its header says", () => {
     };
     assert.equal(mean, 2.8);
     assert.ok(Math.abs(stdev - 1.6) < 1e-9);
+  });
+
+  it("gang.ts: one call on three nodes, which a pool brings", async () => {
+    const shape = ["--max", "3", "--cpu", "1", "--memory", "1GiB"];
+    const { code, stderr } = await platform.berth("pools", "create", "trio", "--provider", "local", ...shape);
+    assert.equal(code, 0, stderr);
+    const { slope, offset, ranks } = await run("gang.ts", { steps: 200 }) as Record<string, number>;
+    assert.equal(ranks, 3);
+    assert.ok(Math.abs(slope! - 3) < 0.05 && Math.abs(offset! - 2) < 0.05, `${slope} ${offset}`);
   });
 
   it("endpoint.ts: a handler, and server-sent events as they are made", async () => {

@@ -38,6 +38,7 @@ describe("/openapi.json", () => {
       "ttl",
       "delay",
       "tags",
+      "concurrencyKey",
     ]);
     const list = body.paths["/v1/calls"]!.get!;
     assert.ok(list.parameters!.every((parameter) => parameter.in === "query" && !parameter.required));

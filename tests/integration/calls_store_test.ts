@@ -162,9 +162,9 @@ describe("complete()", () => {
     await using _ = db;
     const batch = await put([1, 2]);
     const { lease } = (await take(2))[0]!;
-    assert.deepEqual(await complete(sql, "node_1", [done(lease, 0)]), [batch]);
-    assert.deepEqual(await complete(sql, "node_1", [done(lease, 0), done(lease, 1)]), [batch]);
-    assert.deepEqual(await complete(sql, "node_1", [done(lease, 1)]), []);
+    assert.deepEqual((await complete(sql, "node_1", [done(lease, 0)])).batchIds, [batch]);
+    assert.deepEqual((await complete(sql, "node_1", [done(lease, 0), done(lease, 1)])).batchIds, [batch]);
+    assert.deepEqual((await complete(sql, "node_1", [done(lease, 1)])).batchIds, []);
     assert.deepEqual(await places(sql), ["result 0", "result 0"]);
     assert.deepEqual(await openLeasesOf(sql, ["ctr_1"]), []);
   });
@@ -174,10 +174,10 @@ describe("complete()", () => {
     await using _ = db;
     await put([1, 2]);
     const { lease } = (await take(1))[0]!;
-    assert.deepEqual(await complete(sql, "node_1", [done(lease, 1)]), []);
-    assert.deepEqual(await complete(sql, "node_2", [done(lease, 0)]), []);
+    assert.deepEqual((await complete(sql, "node_1", [done(lease, 1)])).batchIds, []);
+    assert.deepEqual((await complete(sql, "node_2", [done(lease, 0)])).batchIds, []);
     await loseLeases(sql, NOW, [lease], LOST);
-    assert.deepEqual(await complete(sql, "node_1", [done(lease, 0)]), []);
+    assert.deepEqual((await complete(sql, "node_1", [done(lease, 0)])).batchIds, []);
     assert.deepEqual(await places(sql), ["ready 2", "ready 1"]);
   });
 

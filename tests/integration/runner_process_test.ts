@@ -139,7 +139,7 @@ describe("runner/main.ts", () => {
     assert.notEqual(code, 0);
     assert.match(
       new TextDecoder().decode(stderr),
-      /option --simulate-gpus: Cannot read simulated GPUs "8 big ones"/,
+      /option --simulate-gpus: Cannot read GPUs "8 big ones"/,
     );
   });
 });

@@ -1,5 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import { Scale } from "../../sdk/protocol.ts";
 import { free, gpu, schedulerWorld } from "../setup/scheduler.ts";
 import { dice } from "../setup/snapshots.ts";
 
@@ -13,15 +14,16 @@ describe("tick() among drawn events", () => {
         await world.deploy({
           name: "a",
           gpu: ["H100"],
-          scale: { min: 0, max: 2, buffer: 0, scaledownWindow: "5s" },
+          scale: Scale.parse({ max: 2, scaledownWindow: "5s" }),
         }),
         await world.deploy({
           name: "b",
           gpu: ["L4:0.5"],
           concurrency: 2,
+          scale: Scale.parse({ scaledownWindow: "60s" }),
           retries: { max: 2, backoff: "1s", factor: 2, maxBackoff: "60s", on: ["user_error"] },
         }),
-        await world.deploy({ name: "c" }),
+        await world.deploy({ name: "c", scale: Scale.parse({ scaledownWindow: "60s" }) }),
       ];
       const leases: { lease: number; indexes: number[] }[] = [];
       const events: (() => Promise<unknown>)[] = [

@@ -112,6 +112,8 @@ describe("readSnapshot()", () => {
       queued: 2,
       queuedSince: NOW.getTime(),
       priority: 70,
+      levels: [{ priority: 70, queued: 2, since: NOW.getTime() }],
+      keyed: 0,
       leased: 2,
       leasedSince: NOW.getTime(),
       stuck: 1,

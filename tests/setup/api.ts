@@ -56,7 +56,7 @@ export class TestApi {
       blobs: new MemoryBlobs(),
       auth: new Auth(base),
       callables: new Callables(base),
-      enqueue: new EnqueueGroup({ ...base, wouldTake: () => false }),
+      enqueue: new EnqueueGroup(base),
       exchanges: new Exchanges(base),
       syncs: new Syncs(base),
       endpoints: {

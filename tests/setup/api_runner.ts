@@ -8,9 +8,15 @@ import type { TestApi } from "./api.ts";
 export class ApiRunner {
   #seq = 0;
 
-  private constructor(readonly api: TestApi, readonly node: string, readonly credential: string) {}
+  private constructor(
+    readonly api: TestApi,
+    readonly node: string,
+    readonly credential: string,
+    readonly session: string,
+  ) {}
 
   static async join(api: TestApi, name = "one"): Promise<ApiRunner> {
+    const session = name === "one" ? "s1" : `s1_${name}`;
     const now = new Date(api.deps.clock.now());
     await insertJoinToken(api.deps.sql, now, {
       hash: hashOf(`join_${name}`),
@@ -20,7 +26,7 @@ export class ApiRunner {
     const body = {
       token: `join_${name}`,
       name,
-      session: "s1",
+      session,
       host: "here",
       cpu: 8,
       memory: 8_000,
@@ -28,7 +34,7 @@ export class ApiRunner {
     };
     const joined = await api.ask<JoinedNode>("/v1/nodes", { body, key: null });
     assert.equal(joined.status, 200);
-    return new ApiRunner(api, joined.body.id, joined.body.credential);
+    return new ApiRunner(api, joined.body.id, joined.body.credential, session);
   }
 
   /** A ready container of a deployed function, as the scheduler would have placed it. */
@@ -39,7 +45,7 @@ export class ApiRunner {
     await sql`
       insert into container (id, function_id, deployment_id, node_id, session, desired, observed, gpus, gpu_milli, cpu_milli,
         memory_mib, reason, created_at, ready_at, busy_at)
-      select ${id}, f.id, f.deployment_id, ${this.node}, 's1', 'run', 'ready', '[]', 500, 100, 100, 'test', ${now}, ${now}, ${now}
+      select ${id}, f.id, f.deployment_id, ${this.node}, ${this.session}, 'run', 'ready', '[]', 500, 100, 100, 'test', ${now}, ${now}, ${now}
       from function f join app a on a.id = f.app_id and a.deleted_at is null
       where a.name = ${app} and f.name = ${fn}`;
     return id;
@@ -51,7 +57,7 @@ export class ApiRunner {
   }
 
   async exchange(body: Record<string, unknown>): Promise<ExchangeReply> {
-    const whole = { session: "s1", seq: ++this.#seq, free: [], reports: [], waitMs: 0, ...body };
+    const whole = { session: this.session, seq: ++this.#seq, free: [], reports: [], waitMs: 0, ...body };
     const response = await this.fetch("/exchange", { method: "POST", body: whole });
     assert.equal(response.status, 200, await response.clone().text());
     return await response.json();

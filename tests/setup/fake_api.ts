@@ -9,6 +9,7 @@ import type {
   Failure,
   Json,
   LogRecord,
+  Master,
   ObservedContainer,
   SyncRequest,
 } from "../../sdk/protocol.ts";
@@ -66,6 +67,8 @@ export class FakeApi implements AsyncDisposable {
   readonly exchangeSizes: number[] = [];
   givenBack = 0;
   wanted: Assignment[] = [];
+  /** Where rank 0 of every gang is said to listen. */
+  master: Master | undefined;
   /** Answers that are lost after the request was acted on. */
   loseReplies = 0;
   /** Answers every request with 503. */
@@ -82,6 +85,11 @@ export class FakeApi implements AsyncDisposable {
       (request) => this.#serve(request),
     );
     this.origin = `http://127.0.0.1:${(this.#server.addr as Deno.NetAddr).port}`;
+  }
+
+  /** All that was given to containers. */
+  get claims(): Claim[] {
+    return [...this.#leases.values()].map(({ claim }) => claim);
   }
 
   static start(): FakeApi {
@@ -281,6 +289,7 @@ export class FakeApi implements AsyncDisposable {
       attempt,
       method,
       inputs: run.map(({ input }) => input),
+      ...(this.master === undefined ? {} : { master: this.master }),
     };
     this.#leases.set(claim.lease, { claim, function: fn, exchange, reported: new Set() });
     return claim;

@@ -84,13 +84,17 @@ export class Platform {
     return items;
   }
 
-  /** Deploys source text as a file of its own; returns what the command prints. */
+  /** Deploys source text as a file of its own, with others beside it; returns what the command prints. */
   async deploy(
     source: string,
     name = "app.ts",
+    others: Readonly<Record<string, string>> = {},
   ): Promise<{ app: string; endpoints: { name: string; url: string }[] }> {
-    const file = join(await Deno.makeTempDir({ dir: this.dir }), name);
-    await Deno.writeTextFile(file, source);
+    const folder = await Deno.makeTempDir({ dir: this.dir });
+    const file = join(folder, name);
+    for (const [path, text] of Object.entries({ ...others, [name]: source })) {
+      await Deno.writeTextFile(join(folder, path), text);
+    }
     const { code, stdout, stderr } = await this.berth("deploy", file, "--json", "--no-check");
     if (code !== 0) throw new Error(`Cannot deploy: ${stderr}`);
     return JSON.parse(stdout);

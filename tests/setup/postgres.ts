@@ -20,7 +20,7 @@ let count = 0;
 
 /** A fresh, migrated database with workspace `default`; dropped at the end of the scope: `await using db = await testDatabase()`. */
 export async function testDatabase(): Promise<TestDatabase> {
-  const base = await (server ??= serverUrl());
+  const base = await testServer();
   const name = `t${Deno.pid}_${crypto.randomUUID().slice(0, 8)}_${count++}`;
   await onServer(
     base,
@@ -37,6 +37,9 @@ export async function testDatabase(): Promise<TestDatabase> {
     },
   };
 }
+
+/** Address of the server of this test run. */
+export const testServer = (): Promise<string> => server ??= serverUrl();
 
 async function serverUrl(): Promise<string> {
   return Deno.env.get("BERTH_TEST_POSTGRES") ?? await ownServer();

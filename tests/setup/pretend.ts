@@ -1,51 +1,76 @@
 /**
- * A pretended world for the scheduler's decisions: nodes, containers and queues as values that obey every plan, in virtual time.
- * No store, no runner, nothing lost; those are the simulation's. Pure.
+ * A pretended world for the scheduler's decisions: nodes, containers, queues and pools as values that obey every plan, in virtual
+ * time. No store, no runner, nothing that goes wrong by itself; those are the simulation's. Pure.
  */
 import { planViolations } from "../../scheduler/check_plan.ts";
-import type { Container, Fn, Node, Plan, Snapshot } from "../../scheduler/model.ts";
+import type {
+  Container,
+  Fn,
+  Gang,
+  Node,
+  Outlook,
+  Plan,
+  Pool,
+  Provision,
+  Snapshot,
+  Start,
+  Workspace,
+} from "../../scheduler/model.ts";
 import { plan } from "../../scheduler/plan.ts";
-import { demand, NOW, snapshot } from "./snapshots.ts";
+import { type Behaviour, PretendCalls } from "./pretend_calls.ts";
+import { node, NOW, snapshot, workspace } from "./snapshots.ts";
 
-/** Calls of one function, all alike. */
-interface Work {
-  callMs: number;
-  startMs: number;
-  /** Arrival of each call that waits. */
-  waiting: number[];
-  /** End of each call that runs, by container. */
-  running: { container: string; since: number; endsAt: number }[];
-  done: number;
-  /** What its containers say instead of becoming ready. */
-  broken: string | null;
-  failures: Fn["startFailures"];
-  lastExitAt: number | null;
+const BEHAVIOUR: Behaviour = { callMs: 1_000, startMs: 100, saveMs: 1_000, broken: null };
+
+/** Things happen at multiples of this. */
+const STEP_MS = 100;
+
+/** A pool, and how long its provider takes; null: for ever. */
+export interface PretendPool {
+  pool: Pool;
+  joinMs: number | null;
 }
 
 export class Pretend {
   now = NOW;
   nodes: Node[];
   containers: Container[] = [];
+  gangs: Gang[] = [];
+  provisions: Provision[] = [];
+  readonly workspaces = new Map<string, Workspace>([["default", workspace()]]);
+  readonly pools = new Map<string, PretendPool>();
   readonly fns = new Map<number, Fn>();
-  readonly work = new Map<number, Work>();
+  readonly work = new Map<number, PretendCalls>();
   /** What happened, a line each. */
   readonly story: string[] = [];
   /** Violations of any plan so far. */
   readonly broken: string[] = [];
-  #ids = 0;
+  /** Nodes that are not heard of any more. */
+  readonly silent = new Set<string>();
+  readonly #ids = new Map<string, number>();
 
-  constructor(nodes: Node[]) {
+  constructor(nodes: Node[] = []) {
     this.nodes = nodes;
   }
 
-  deploy(fn: Fn, { callMs = 1_000, startMs = 100, broken = null as string | null } = {}): void {
+  deploy(fn: Fn, behaviour: Partial<Behaviour> = {}): void {
     this.fns.set(fn.id, fn);
-    const { waiting = [], running = [], done = 0, lastExitAt = null } = this.work.get(fn.id) ?? {};
-    this.work.set(fn.id, { callMs, startMs, broken, failures: null, waiting, running, done, lastExitAt });
+    if (!this.workspaces.has(fn.workspace)) this.admit(workspace({ id: fn.workspace }));
+    const before = this.work.get(fn.id);
+    const calls = new PretendCalls({ ...BEHAVIOUR, ...behaviour });
+    if (before !== undefined) {
+      const { waiting, running, done, preempted, lastExitAt } = before;
+      Object.assign(calls, { waiting, running, done, preempted, lastExitAt });
+    }
+    this.work.set(fn.id, calls);
   }
 
-  call(id: number, n: number): void {
-    for (let i = 0; i < n; i++) this.work.get(id)!.waiting.push(this.now);
+  admit(one: Workspace): void {
+    this.workspaces.set(one.id, one);
+  }
+
+  call(id: number, n: number, options: { priority?: number; key?: string | null } = {}): void {
+    this.work.get(id)!.add(this.now, n, options);
   }
 
   /** Ticks every `stepMs` for `ms`. */
@@ -53,139 +78,295 @@ export class Pretend {
     for (const end = this.now + ms; this.now < end; this.now += stepMs) this.tick();
   }
 
+  /** Ticks whenever something happens, and once a second, for `ms`. */
+  live(ms: number): void {
+    const end = this.now + ms;
+    while (this.now < end) {
+      const { nextWakeAt } = this.tick();
+      const next = Math.min(nextWakeAt ?? Infinity, this.#nextEventAt(), this.now + 1_000);
+      this.now = Math.min(
+        end,
+        this.now + Math.max(STEP_MS, Math.ceil((next - this.now) / STEP_MS) * STEP_MS),
+      );
+    }
+  }
+
+  #nextEventAt(): number {
+    const starts = this.containers.flatMap((one) => {
+      const { startMs, saveMs } = this.work.get(one.functionId)!.behaviour;
+      if (one.desired !== "run") {
+        return [this.now + STEP_MS, one.preemptAt === null ? Infinity : one.drainingAt! + saveMs];
+      }
+      return one.observed === "ready" ? [] : [one.createdAt + startMs];
+    });
+    const joins = this.provisions.map((one) =>
+      one.requestedAt + (this.pools.get(one.pool)!.joinMs ?? Infinity)
+    );
+    const ends = [...this.work.values()].flatMap((calls) => calls.nextEndAt());
+    return Math.min(Infinity, ...[...starts, ...joins, ...ends].filter((at) => at > this.now));
+  }
+
   tick(): Plan {
     this.#advance();
     const before = this.snapshot();
-    const made = plan(before, this.now, () => `c${++this.#ids}`);
-    this.broken.push(...planViolations(before, made).map(({ name, detail }) => `${name}: ${detail}`));
+    const made = plan(before, this.now, (prefix) => this.#newId(prefix === "ctr" ? "c" : prefix));
+    this.broken.push(
+      ...planViolations(before, made, this.now).map(({ name, detail }) => `${name}: ${detail}`),
+    );
     this.#obey(made);
     return made;
   }
 
   snapshot(): Snapshot {
-    const functions = [...this.fns.values()].map((fn) => ({
-      ...fn,
-      demand: this.#demand(fn.id),
-      startFailures: this.work.get(fn.id)!.failures,
-      lastExitAt: this.work.get(fn.id)!.lastExitAt,
+    const functions = [...this.fns.values()].map((fn) => {
+      const calls = this.work.get(fn.id)!;
+      return { ...fn, demand: calls.demand(this.now), ...calls.facts() };
+    });
+    const containers = this.containers.map((one) => ({
+      ...one,
+      ...this.work.get(one.functionId)!.leases(one.id),
     }));
-    const containers = this.containers.map((one) => ({ ...one, leased: this.#callsOf(one).length }));
-    return snapshot({ functions, containers, nodes: this.nodes });
-  }
-
-  #demand(id: number): Fn["demand"] {
-    const { waiting, running, callMs, done } = this.work.get(id)!;
-    return demand({
-      queued: waiting.length,
-      queuedSince: waiting[0] ?? null,
-      leased: running.length,
-      leasedSince: running.reduce<number | null>((first, { since }) => Math.min(first ?? since, since), null),
-      callMs: done > 0 ? callMs : null,
+    return snapshot({
+      functions,
+      containers,
+      gangs: this.gangs,
+      nodes: this.nodes,
+      provisions: this.provisions,
+      workspaces: [...this.workspaces.values()],
+      pools: [...this.pools.values()].map(({ pool }) => pool),
     });
   }
 
-  #callsOf = (one: Container) =>
-    this.work.get(one.functionId)!.running.filter((call) => call.container === one.id);
+  changeNode(id: string, some: Partial<Node>): void {
+    this.nodes = this.nodes.map((one) => one.id === id ? { ...one, ...some } : one);
+  }
 
-  /** Runners and guests go on: starts, claims, ends, exits. */
+  /** The container is gone, and its calls wait again. */
+  crash(id: string): void {
+    const one = this.containers.find((container) => container.id === id)!;
+    this.#exit(one, "crashed", { broken: true });
+  }
+
+  say(what: string): void {
+    this.story.push(`${((this.now - NOW) / 1_000).toFixed(1)}s ${what}`);
+  }
+
+  #newId(prefix: string): string {
+    const n = (this.#ids.get(prefix) ?? 0) + 1;
+    this.#ids.set(prefix, n);
+    return `${prefix}${n}`;
+  }
+
+  /** Providers, runners and guests go on: nodes come, containers start, claim, end, exit. */
   #advance(): void {
-    for (const work of this.work.values()) {
-      const left = work.running.filter((call) => call.endsAt > this.now);
-      work.done += work.running.length - left.length;
-      work.running = left;
-    }
+    for (const one of [...this.provisions]) this.#provide(one);
+    for (const calls of this.work.values()) calls.advance(this.now, this.#mayTake);
     for (const one of [...this.containers]) this.#step(one);
-    this.nodes = this.nodes.map((node) => ({ ...node, leaseUntil: this.now + 30_000 }));
-  }
-
-  #step(one: Container): void {
-    const work = this.work.get(one.functionId)!;
-    const calls = this.#callsOf(one);
-    if (one.desired === "stop" || (one.desired === "drain" && calls.length === 0)) {
-      return this.#exit(one, "exited");
-    }
-    if (one.observed !== "ready" && this.now >= one.createdAt + work.startMs) {
-      if (work.broken !== null) return this.#fail(one, work.broken);
-      one = this.#change(one.id, { observed: "ready" });
-      work.failures = null;
-    }
-    if (one.observed !== "ready" || one.desired !== "run") return;
-    const slots = this.fns.get(one.functionId)!.scale.concurrency - calls.length;
-    for (const _ of work.waiting.splice(0, slots)) {
-      work.running.push({ container: one.id, since: this.now, endsAt: this.now + work.callMs });
-      this.#change(one.id, { leasedAt: this.now });
-    }
-  }
-
-  #fail(one: Container, message: string): void {
-    const work = this.work.get(one.functionId)!;
-    const again = work.failures?.lastAt === this.now ? 0 : 1;
-    work.failures = { count: (work.failures?.count ?? 0) + again, lastAt: this.now, message };
-    this.#exit(one, `failed to start: ${message}`);
-  }
-
-  #exit(one: Container, how: string): void {
-    this.containers = this.containers.filter((other) => other.id !== one.id);
-    this.#take(one, -1);
-    this.work.get(one.functionId)!.lastExitAt = this.now;
-    this.#say(`${one.id} ${how}`);
-  }
-
-  #obey({ start, end, busy, refuse, waiting }: Plan): void {
-    for (const { functionId, reason } of waiting) {
-      const fn = this.fns.get(functionId)!;
-      this.fns.set(functionId, { ...fn, waiting: reason });
-      if (reason !== null) this.#say(`${fn.name} waits: ${reason}`);
-    }
-    for (const one of end) {
-      this.#change(one.container, { desired: one.desired, drainingAt: this.now });
-      this.#say(`${one.desired} ${one.container}: ${one.reason}`);
-    }
-    for (const { functionId, failure } of refuse) {
-      const failed = this.work.get(functionId)!.waiting.splice(0).length;
-      this.#say(`fail ${failed} of ${this.fns.get(functionId)!.name}: ${failure.message}`);
-    }
-    for (const id of busy) this.#change(id, { busyAt: this.now });
-    for (const one of start) {
-      const { digest, name } = this.fns.get(one.functionId)!;
-      const container: Container = {
-        ...one,
-        digest,
-        desired: "run",
-        observed: "pending",
-        leased: 0,
-        createdAt: this.now,
-        busyAt: this.now,
-        leasedAt: null,
-        drainingAt: null,
-      };
-      this.containers.push(container);
-      this.#take(container, 1);
-      const gpus = one.gpus.map(({ index, milli }) =>
-        ` gpu ${index}${milli < 1000 ? `:${milli / 1000}` : ""}`
-      ).join("");
-      this.#say(`start ${one.id} of ${name} on ${one.node}${gpus}: ${one.reason}`);
-    }
-  }
-
-  #take(one: Container, sign: 1 | -1): void {
-    const milli = (index: number) => one.gpus.find((share) => share.index === index)?.milli ?? 0;
-    this.nodes = this.nodes.map((node) =>
-      node.id !== one.node ? node : {
-        ...node,
-        cpuMilliFree: node.cpuMilliFree - sign * one.cpuMilli,
-        memoryMiBFree: node.memoryMiBFree - sign * one.memoryMiB,
-        gpus: node.gpus.map((gpu) => ({ ...gpu, milliFree: gpu.milliFree - sign * milli(gpu.index) })),
-      }
+    for (const one of [...this.containers]) this.#claim(one);
+    this.nodes = this.nodes.map((one) =>
+      this.silent.has(one.id) ? one : { ...one, leaseUntil: this.now + 30_000 }
     );
   }
 
-  #change(id: string, some: Partial<Container>): Container {
-    this.containers = this.containers.map((one) => one.id === id ? { ...one, ...some } : one);
-    return this.containers.find((one) => one.id === id)!;
+  #provide(one: Provision): void {
+    const { pool, joinMs } = this.pools.get(one.pool)!;
+    if (one.state === "releasing") {
+      this.provisions = this.provisions.filter((other) => other !== one);
+      this.nodes = this.nodes.filter((other) => other.id !== one.node);
+      return this.say(`${one.id} released`);
+    }
+    if (one.state === "requested") this.#changeProvision(one.id, { state: "starting" });
+    if (joinMs === null || one.node !== null || this.now < one.requestedAt + joinMs) return;
+    const id = this.#newId(`${pool.name}-`);
+    const { gpus, ...shape } = pool.shape!;
+    this.nodes.push(node({
+      ...shape,
+      id,
+      pool: pool.name,
+      provision: one.id,
+      emptiedAt: this.now,
+      cpuMilliFree: shape.cpuMilli,
+      memoryMiBFree: shape.memoryMiB,
+      diskMiBFree: shape.diskMiB,
+      costPerHour: pool.costPerHour,
+      gpus: gpus.map((gpu, index) => ({ ...gpu, index, milliFree: 1000, healthy: true })),
+    }));
+    this.#changeProvision(one.id, { state: "joined", node: id });
+    this.pools.set(pool.name, { joinMs, pool: { ...pool, failures: null } });
+    this.say(`${one.id} joined as ${id}`);
   }
 
-  #say(what: string): void {
-    this.story.push(`${((this.now - NOW) / 1_000).toFixed(1)}s ${what}`);
+  #changeProvision(id: string, some: Partial<Provision>): void {
+    this.provisions = this.provisions.map((one) => one.id === id ? { ...one, ...some } : one);
+  }
+
+  #step(one: Container): void {
+    if (this.silent.has(one.node)) return;
+    const calls = this.work.get(one.functionId)!, { startMs, broken, saveMs } = calls.behaviour;
+    const leader = this.#leaderOf(one);
+    if (one.preemptAt !== null && one.id === leader && this.now >= one.drainingAt! + saveMs) {
+      const back = calls.giveBack(one.id, this.now, { saved: true });
+      if (back > 0) {
+        this.say(`${one.id} saved its work and gave back ${back === 1 ? "its call" : `${back} calls`}`);
+      }
+    }
+    const isBusy = calls.of(leader).length > 0;
+    if (one.desired === "stop" || (one.desired === "drain" && !isBusy)) return this.#exit(one, "exited");
+    if (one.observed !== "ready" && this.now >= one.createdAt + startMs) {
+      if (broken !== null) return this.#fail(one, broken);
+      this.#change(one.id, { observed: "ready" });
+      calls.failures = null;
+    }
+  }
+
+  #claim(one: Container): void {
+    if (one.id !== this.#leaderOf(one) || !this.#takesCalls(one)) return;
+    const calls = this.work.get(one.functionId)!;
+    const slots = this.fns.get(one.functionId)!.scale.concurrency - calls.of(one.id).length;
+    if (calls.claim(one.id, slots, this.now) > 0) this.#change(one.id, { leasedAt: this.now });
+  }
+
+  #membersOf = ({ id, gang }: Container): Container[] =>
+    this.containers.filter((other) => gang === null ? other.id === id : other.gang === gang);
+
+  /** A gang's calls are in the lease of its first rank. */
+  #leaderOf = (one: Container): string => this.#membersOf(one).toSorted((a, b) => a.rank - b.rank)[0]!.id;
+
+  #mayTake = (id: string): boolean => this.#takesCalls(this.containers.find((one) => one.id === id)!);
+
+  #takesCalls(one: Container): boolean {
+    const members = this.#membersOf(one);
+    const size = this.gangs.find(({ id }) => id === one.gang)?.size ?? 1;
+    return members.length === size &&
+      members.every(({ observed, desired }) => observed === "ready" && desired === "run");
+  }
+
+  #fail(one: Container, message: string): void {
+    this.work.get(one.functionId)!.failStart(this.now, message);
+    this.#exit(one, `failed to start: ${message}`);
+  }
+
+  #exit(one: Container, how: string, { broken = false } = {}): void {
+    const calls = this.work.get(one.functionId)!;
+    const back = calls.giveBack(this.#leaderOf(one), this.now, { saved: false });
+    this.containers = this.containers.filter((other) => other.id !== one.id);
+    this.#take(one, -1);
+    calls.lastExitAt = this.now;
+    this.gangs = this.gangs.flatMap((gang) =>
+      gang.id !== one.gang
+        ? [gang]
+        : this.containers.some((other) => other.gang === gang.id)
+        ? [{ ...gang, brokenAt: this.now }]
+        : []
+    );
+    const lost = back === 0 ? "" : back === 1 ? ", its call waits again" : `, ${back} calls wait again`;
+    this.say(`${one.id} ${how}${broken || back > 0 ? lost : ""}`);
+  }
+
+  #obey(made: Plan): void {
+    this.#explain(made);
+    for (const id of made.lostNodes) {
+      this.changeNode(id, { state: "lost" });
+      this.say(`${id} is lost`);
+    }
+    for (const id of made.lostContainers) {
+      this.#exit(this.containers.find((one) => one.id === id)!, "is lost", { broken: true });
+    }
+    this.#obeyPools(made);
+    for (const one of made.end) {
+      this.#change(one.container, {
+        desired: one.desired,
+        drainingAt: this.now,
+        preemptAt: one.preemptAt ?? null,
+      });
+      const within = one.preemptAt === undefined ? "" : ` within ${(one.preemptAt - this.now) / 1_000}s`;
+      this.say(`${one.desired} ${one.container}${within}: ${one.reason}`);
+    }
+    for (const { functionId, failure } of made.refuse) {
+      const calls = this.work.get(functionId)!, failed = calls.queued;
+      calls.waiting = [];
+      this.say(`fail ${failed} of ${this.fns.get(functionId)!.name}: ${failure.message}`);
+    }
+    for (const id of made.busy) this.#change(id, { busyAt: this.now });
+    for (const gang of made.gangs) this.gangs.push({ ...gang, createdAt: this.now, brokenAt: null });
+    for (const one of made.start) this.#begin(one);
+    for (const { workspace: id, used } of made.usage) {
+      this.admit({ ...this.workspaces.get(id)!, used, usedAt: this.now });
+    }
+  }
+
+  #explain({ waiting }: Plan): void {
+    for (const { functionId, reason, slots, callMs, startsMs } of waiting) {
+      const fn = this.fns.get(functionId)!;
+      const startsAt = startsMs === null ? null : this.now + startsMs;
+      const outlook: Outlook | null = reason === null ? null : { slots, callMs, startsAt, saidAt: this.now };
+      this.fns.set(functionId, { ...fn, waiting: reason, outlook });
+      if (reason !== null && reason !== fn.waiting) this.say(`${fn.name} waits: ${reason}`);
+    }
+  }
+
+  #obeyPools({ ask, release, drainNodes }: Plan): void {
+    for (const { id, pool, deadlineAt, reason } of ask) {
+      this.provisions.push({ id, pool, state: "requested", node: null, requestedAt: this.now, deadlineAt });
+      this.say(`ask ${pool} for ${id}: ${reason}`);
+    }
+    for (const id of drainNodes) {
+      this.changeNode(id, { state: "draining" });
+      this.say(`drain node ${id}`);
+    }
+    for (const { provision, event, reason } of release) {
+      if (event === "fail") this.#failProvision(provision, reason);
+      else this.#changeProvision(provision, { state: "releasing" });
+      this.say(`${event} ${provision}: ${reason}`);
+    }
+  }
+
+  #failProvision(id: string, message: string): void {
+    const { pool: name } = this.provisions.find((one) => one.id === id)!;
+    this.provisions = this.provisions.filter((one) => one.id !== id);
+    const { pool, joinMs } = this.pools.get(name)!;
+    const failures = { count: (pool.failures?.count ?? 0) + 1, lastAt: this.now, message };
+    this.pools.set(name, { joinMs, pool: { ...pool, failures } });
+  }
+
+  #begin(one: Start): void {
+    const { digest, name } = this.fns.get(one.functionId)!;
+    const container: Container = {
+      ...one,
+      digest,
+      desired: "run",
+      observed: "pending",
+      leased: 0,
+      priority: null,
+      preemptedAt: null,
+      preemptAt: null,
+      createdAt: this.now,
+      busyAt: this.now,
+      leasedAt: null,
+      drainingAt: null,
+    };
+    this.containers.push(container);
+    this.#take(container, 1);
+    const gpus = one.gpus.map(({ index, milli }) => ` gpu ${index}${milli < 1000 ? `:${milli / 1000}` : ""}`)
+      .join("");
+    const rank = one.gang === null ? "" : ` as rank ${one.rank} of ${one.gang}`;
+    this.say(`start ${one.id} of ${name}${rank} on ${one.node}${gpus}: ${one.reason}`);
+  }
+
+  #take(one: Container, sign: 1 | -1): void {
+    const at = this.nodes.find(({ id }) => id === one.node);
+    if (at === undefined) return;
+    const milli = (index: number) => one.gpus.find((share) => share.index === index)?.milli ?? 0;
+    this.changeNode(at.id, {
+      cpuMilliFree: at.cpuMilliFree - sign * one.cpuMilli,
+      memoryMiBFree: at.memoryMiBFree - sign * one.memoryMiB,
+      diskMiBFree: at.diskMiBFree - sign * one.diskMiB,
+      gpus: at.gpus.map((gpu) => ({ ...gpu, milliFree: gpu.milliFree - sign * milli(gpu.index) })),
+      emptiedAt: this.now,
+    });
+  }
+
+  #change(id: string, some: Partial<Container>): void {
+    this.containers = this.containers.map((one) => one.id === id ? { ...one, ...some } : one);
   }
 }

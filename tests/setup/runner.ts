@@ -5,6 +5,7 @@ import { BundleCache } from "../../runner/cache.ts";
 import { Installs } from "../../runner/engines/installs.ts";
 import { ProcessEngine } from "../../runner/engines/process.ts";
 import { realSpawn } from "../../runner/engines/spawn.ts";
+import { GpuHealth } from "../../runner/gpu_health.ts";
 import { Slots } from "../../runner/slots.ts";
 import { type Log, realClock, realFetch, realRandom, silentLog } from "../../sdk/ports.ts";
 import { type Assignment, FunctionSpec } from "../../sdk/protocol.ts";
@@ -64,10 +65,27 @@ export class TestRunner implements AsyncDisposable {
     const agent = new Agent({
       api: new RunnerApi({ address: apiAddress(api.origin), fetch: realFetch, clock: realClock }),
       engine,
-      machine: { name: "test", pool: "default", host: "here", cpu: 4, memory: 4_096, gpus: [] },
+      machine: {
+        name: "test",
+        pool: "default",
+        host: "here",
+        cpu: 4,
+        memory: 4_096,
+        gpus: [],
+        disk: 1_024,
+        labels: {},
+        address: "test",
+      },
       clock: realClock,
       random: realRandom,
       log,
+      health: new GpuHealth({
+        gpus: [],
+        spawn: realSpawn,
+        drill: () => Promise.resolve(""),
+        clock: realClock,
+        log,
+      }),
       tokens: () => Promise.resolve(["token"]),
       joined: () => {
         engine.settled();

@@ -5,12 +5,12 @@ import { connect, type Pool } from "../../scheduler/store/connect.ts";
 import type { Past } from "../../scheduler/store/snapshot.ts";
 import { LocalWakes } from "../../scheduler/wakes.ts";
 import { realRandom, silentLog } from "../../sdk/ports.ts";
-import type { FunctionSpec, Gpu } from "../../sdk/protocol.ts";
+import type { Gpu } from "../../sdk/protocol.ts";
 import { auditOf } from "./audit.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { testDatabase } from "./postgres.ts";
 import { StoreRunner } from "./store_runner.ts";
-import { insertFunction, NOW, submission } from "./world.ts";
+import { insertFunction, NOW, type SpecInput, submission } from "./world.ts";
 
 export const gpu = (index: number, model = "H100"): Gpu => ({
   index,
@@ -52,7 +52,7 @@ export async function schedulerWorld({ gpus = [] as Gpu[], cpu = 8_000 } = {}) {
         await scheduler.tick();
       }
     },
-    deploy: (spec: Partial<FunctionSpec> = {}) => insertFunction(db.sql, spec),
+    deploy: (spec: SpecInput = {}) => insertFunction(db.sql, spec),
     call: async (functionId: number, inputs: unknown[], more = {}) =>
       (await enqueue(db.sql, new Date(clock.now()), [submission(functionId, inputs, more)]))[0]!,
     audit: () => auditOf(db.sql),

@@ -1,10 +1,27 @@
 /** Small snapshots for tests of the scheduler's decisions: everything has a default, a test says what matters. Pure. */
-import type { Container, Demand, Fn, Need, Node, NodeGpu, Scale, Snapshot } from "../../scheduler/model.ts";
+import type {
+  Container,
+  Demand,
+  Fn,
+  Need,
+  Node,
+  NodeGpu,
+  NodeShape,
+  Pool,
+  Provision,
+  Scale,
+  Snapshot,
+  Workspace,
+} from "../../scheduler/model.ts";
 
 export const NOW = Date.UTC(2026, 0, 1, 12);
 
 export const demand = (some: Partial<Demand> = {}): Demand => ({
   queued: 0,
+  levels: (some.queued ?? 0) > 0
+    ? [{ priority: some.priority ?? 50, queued: some.queued!, since: some.queuedSince ?? NOW }]
+    : [],
+  keyed: 0,
   queuedSince: (some.queued ?? 0) > 0 ? NOW : null,
   priority: 50,
   leased: 0,
@@ -23,11 +40,20 @@ export const scale = (some: Partial<Scale> = {}): Scale => ({
   max: 10,
   buffer: 0,
   scaledownWindowMs: 60_000,
+  targetWaitMs: 1_000,
   concurrency: 1,
+  targetConcurrency: some.concurrency ?? 1,
   ...some,
 });
 
-export const need = (some: Partial<Need> = {}): Need => ({ gpu: [], cpuMilli: 100, memoryMiB: 512, ...some });
+export const need = (some: Partial<Need> = {}): Need => ({
+  gpu: [],
+  cpuMilli: 100,
+  memoryMiB: 512,
+  diskMiB: 0,
+  labels: {},
+  ...some,
+});
 
 type FnParts = Partial<Omit<Fn, "demand" | "scale" | "need">> & {
   readonly demand?: Partial<Demand>;
@@ -37,16 +63,24 @@ type FnParts = Partial<Omit<Fn, "demand" | "scale" | "need">> & {
 
 export const fn = (some: FnParts = {}): Fn => ({
   id: 1,
+  workspace: "default",
   app: "demo",
   name: "work",
   deployment: "dep_2",
   digest: "d2",
   removed: false,
+  nodes: 1,
+  preemptible: false,
+  preemptNoticeMs: 30_000,
   timeoutMs: 300_000,
   startTimeoutMs: 60_000,
   startFailures: null,
   lastExitAt: null,
+  startMs: null,
+  activity: null,
+  wantedBefore: 0,
   waiting: null,
+  outlook: null,
   ...some,
   demand: demand(some.demand),
   scale: scale(some.scale),
@@ -65,6 +99,12 @@ export const container = (some: Partial<Container> = {}): Container => ({
   gpus: [],
   cpuMilli: 100,
   memoryMiB: 512,
+  diskMiB: 0,
+  gang: null,
+  rank: 0,
+  priority: (some.leased ?? 0) > 0 ? 50 : null,
+  preemptedAt: null,
+  preemptAt: null,
   leased: 0,
   createdAt: NOW - 10_000,
   busyAt: NOW,
@@ -73,31 +113,92 @@ export const container = (some: Partial<Container> = {}): Container => ({
   ...some,
 });
 
+export const workspace = (some: Partial<Workspace> = {}): Workspace => ({
+  id: "default",
+  weight: 100,
+  gpuQuotaMilli: null,
+  cpuQuotaMilli: null,
+  gpuLimitMilli: null,
+  cpuLimitMilli: null,
+  used: 0,
+  usedAt: null,
+  day: null,
+  ...some,
+});
+
 /** GPUs of one model, by what is free of each. */
 export const gpus = (model: string, ...free: number[]): NodeGpu[] =>
-  free.map((milliFree, index) => ({ index, model, milliFree }));
+  free.map((milliFree, index) => ({ index, model, vramMiB: 81_920, milliFree, healthy: true }));
 
 export const node = (some: Partial<Node> = {}): Node => ({
   id: "node_1",
   session: "s1",
+  pool: "default",
   state: "up",
+  cordoned: false,
+  provision: null,
+  emptiedAt: NOW - 60_000,
   leaseUntil: NOW + 30_000,
   cpuMilli: 8_000,
   cpuMilliFree: 8_000,
   memoryMiB: 16_384,
   memoryMiBFree: 16_384,
+  diskMiB: 100_000,
+  diskMiBFree: 100_000,
+  labels: {},
+  costPerHour: 0,
+  cached: [],
   gpus: [],
   ...some,
 });
 
+/** Eight cores and 16 GiB, as the node above; and these GPUs. */
+export const shape = (model = "H100", count = 0, some: Partial<NodeShape> = {}): NodeShape => ({
+  cpuMilli: 8_000,
+  memoryMiB: 16_384,
+  diskMiB: 100_000,
+  labels: {},
+  gpus: Array.from({ length: count }, () => ({ model, vramMiB: 81_920 })),
+  ...some,
+});
+
+export const pool = (some: Partial<Pool> = {}): Pool => ({
+  name: "grows",
+  state: "active",
+  provider: "local",
+  min: 0,
+  max: 4,
+  shape: shape(),
+  costPerHour: 1,
+  idleTimeoutMs: 300_000,
+  provisionTimeoutMs: 300_000,
+  failures: null,
+  ...some,
+});
+
+export const provision = (some: Partial<Provision> = {}): Provision => ({
+  id: "prov_1",
+  pool: "grows",
+  state: "requested",
+  node: null,
+  requestedAt: NOW,
+  deadlineAt: NOW + 300_000,
+  ...some,
+});
+
 export const snapshot = (some: Partial<Snapshot> = {}): Snapshot => ({
+  workspaces: [workspace()],
+  pools: [],
+  provisions: [],
   functions: [],
   containers: [],
+  gangs: [],
   nodes: [node()],
   schedules: [],
   nextScheduleAt: null,
   nextDueAt: null,
   nextExpiryAt: null,
+  nextLoadAt: null,
   lastLease: 0,
   hearingSince: NOW - 60_000,
   ...some,

@@ -6,7 +6,8 @@ import {
   containersLost,
   containersOfOtherSessions,
 } from "../../scheduler/store/containers.ts";
-import { join, observeRunning, rejoin, renew } from "../../scheduler/store/nodes.ts";
+import { join } from "../../scheduler/store/join.ts";
+import { observeRunning, rejoin, renew } from "../../scheduler/store/nodes.ts";
 import type { Clock } from "../../sdk/ports.ts";
 import type { Exit, Gpu } from "../../sdk/protocol.ts";
 
@@ -48,6 +49,10 @@ export class StoreRunner {
         host: "here",
         cpuMilli: cpu,
         memoryMiB: memory,
+        diskMiB: 100_000,
+        labels: {},
+        address: "here",
+        provision: null,
         gpus,
       });
     });

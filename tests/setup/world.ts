@@ -1,14 +1,18 @@
 /** Rows that calls hang on, for tests of the store. */
+import type { z } from "zod";
 import { FunctionSpec } from "../../sdk/protocol.ts";
 import type { Pool } from "../../scheduler/store/connect.ts";
 import type { Submission } from "../../scheduler/store/calls.ts";
+
+/** A spec as it is sent: what is left out has its default. */
+export type SpecInput = Partial<z.input<typeof FunctionSpec>>;
 
 export const NOW = new Date("2026-01-01T00:00:00Z");
 
 /** An app `demo` with one function `work` in workspace `default`; returns the function's id. */
 export async function insertFunction(
   sql: Pool,
-  spec: Partial<FunctionSpec> & { name?: string } = {},
+  spec: SpecInput = {},
 ): Promise<number> {
   const whole = FunctionSpec.parse({
     name: "work",

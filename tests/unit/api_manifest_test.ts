@@ -54,6 +54,18 @@ describe("checkManifest()", () => {
     assert.equal(blamed(fn("a", { schedules: [at("a"), at("a")] })), "0.schedules.1");
   });
 
+  it("blames what the nodes of a gang cannot do together", () => {
+    const gang = (more = {}) => fn("a", { nodes: 4, ...more });
+    const endpoint = [{ name: "a", kind: "endpoint", endpoint: { name: "x" } }];
+    assert.equal(blamed(gang()), null);
+    assert.equal(blamed(gang({ concurrency: 2 })), "0.concurrency");
+    assert.equal(blamed(gang({ methods: endpoint })), "0.methods.0.kind");
+    assert.equal(
+      blamed(gang({ methods: [{ name: "a", kind: "call", stream: true }] })),
+      "0.methods.0.stream",
+    );
+  });
+
   it("blames methods that are not the function's", () => {
     assert.equal(blamed(fn("a", { methods: [{ name: "b", kind: "call" }] })), "0.methods.0.name");
     for (const name of ["A", "B.go", "A.", "A.go.on", "A.9"]) {

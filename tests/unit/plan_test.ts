@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { DRAIN_GRACE_MS, HEARING_MS, LEAVE_MS, START_GRACE_MS } from "../../scheduler/leave.ts";
 import type { Container, Plan, Snapshot } from "../../scheduler/model.ts";
 import { plan } from "../../scheduler/plan.ts";
-import { TURN_MS } from "../../scheduler/staffing.ts";
+import { TURN_MS } from "../../scheduler/preempt.ts";
 import { parseGpu } from "../../sdk/gpu.ts";
 import { container, fn, gpus, node, NOW, snapshot } from "../setup/snapshots.ts";
 
@@ -37,6 +37,9 @@ describe("plan() starts containers", () => {
       gpus: [{ index: 1, milli: 1000 }],
       cpuMilli: 100,
       memoryMiB: 512,
+      diskMiB: 0,
+      gang: null,
+      rank: 0,
       reason: "1 call waits",
     }]);
   });
@@ -179,7 +182,13 @@ describe("plan() makes room", () => {
   it("by letting an idle container go before its window is over", () => {
     const made = planOf({ ...full, functions: [fn({ need: H100 }), other()] });
     assert.deepEqual(made.end, [{ container: "ctr_1", desired: "drain", reason: "gives way to demo/train" }]);
-    assert.deepEqual(made.waiting, [{ functionId: 2, reason: "another container gives way to it" }]);
+    assert.deepEqual(made.waiting, [{
+      functionId: 2,
+      reason: "another container gives way to it",
+      slots: 1,
+      callMs: null,
+      startsMs: 3_000,
+    }]);
   });
 
   it("but asks no second one while room is on its way", () => {
@@ -295,6 +304,9 @@ describe("plan() says why calls wait", () => {
     assert.deepEqual(said("a container is starting", { queued: 0, queuedSince: NOW }), [{
       functionId: 1,
       reason: null,
+      slots: null,
+      callMs: null,
+      startsMs: null,
     }]);
   });
 

@@ -1,17 +1,40 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { Agent } from "../../runner/agent.ts";
+import { Agent, JoinRefused } from "../../runner/agent.ts";
 import { apiAddress, RunnerApi } from "../../runner/api.ts";
+import type { Spawn } from "../../runner/engine.ts";
+import { GpuHealth } from "../../runner/gpu_health.ts";
 import { type Random, silentLog } from "../../sdk/ports.ts";
+import type { Gpu } from "../../sdk/protocol.ts";
 import { ManualClock, settle } from "../setup/manual_clock.ts";
 import { ScriptedEngine } from "../setup/scripted_guest.ts";
 
-const MACHINE = { name: "n", pool: "default", host: "h", cpu: 4, memory: 1_024, gpus: [] };
+const MACHINE = {
+  name: "n",
+  pool: "default",
+  host: "h",
+  cpu: 4,
+  memory: 1_024,
+  gpus: [],
+  disk: 0,
+  labels: {},
+  address: "n",
+};
 
-type Answer = (verb: string, body: { token?: string; session?: string }) => Response | null;
+interface Asked {
+  readonly token?: string;
+  readonly session?: string;
+  readonly ailingGpus?: readonly { readonly index: number; readonly ailment: string }[];
+}
+type Answer = (verb: string, body: Asked) => Response | null;
+
+const NO_PROGRAMS = {} as Spawn;
 
 /** An agent whose requests the test answers; null is a lost connection. Long polls that are answered with `park` wait for ever. */
-function setup(answer: Answer, { orphaned = (): boolean => false, tokens = ["token"] } = {}) {
+function setup(
+  answer: Answer,
+  { orphaned = (): boolean => false, tokens = ["token"], gpus = [] as Gpu[], drill = { text: "" } } = {},
+) {
   const clock = new ManualClock();
   const asked: string[] = [];
   let seeds = 0;
@@ -28,6 +51,13 @@ function setup(answer: Answer, { orphaned = (): boolean => false, tokens = ["tok
     );
   };
   const joined: string[] = [];
+  const health = new GpuHealth({
+    gpus,
+    spawn: NO_PROGRAMS,
+    drill: () => Promise.resolve(drill.text),
+    clock,
+    log: silentLog,
+  });
   const agent = new Agent({
     api: new RunnerApi({ address: apiAddress("http://berth"), fetch, clock }),
     engine: new ScriptedEngine(),
@@ -41,11 +71,14 @@ function setup(answer: Answer, { orphaned = (): boolean => false, tokens = ["tok
       return Promise.resolve();
     },
     orphaned,
+    health,
     graceMs: 100,
     drainMs: 100,
   });
   const state = { over: false };
-  const ran = agent.run().then(() => state.over = true);
+  const ran = agent.run().then(() => {
+    state.over = true;
+  });
   return { agent, clock, asked, joined, ran, state };
 }
 
@@ -122,6 +155,62 @@ describe("Agent", () => {
     assert.equal(state.over, false);
     agent.stop();
     await clock.advance(1_000);
+    await ran;
+  });
+
+  const refuse = (status: number, message: string) => Response.json({ error: { message } }, { status });
+
+  it("gives up when its first token is refused, or it is no longer wanted, and says why", async () => {
+    for (
+      const [status, message] of [[401, "the token expired"], [403, "no longer wanted"], [
+        400,
+        "wrong pool",
+      ]] as const
+    ) {
+      const { ran } = setup(() => refuse(status, message));
+      await assert.rejects(ran, (error: Error) => error instanceof JoinRefused && error.message === message);
+    }
+    await assert.rejects(setup(() => null, { tokens: [] }).ran, /there is no token/);
+  });
+
+  it("tries again when a pool drains, and when its credential was good before", async () => {
+    let joins = 0;
+    const { agent, clock, ran } = setup((verb) => {
+      if (verb !== "join") return refuse(409, "over");
+      return [refuse(409, "the pool drains"), JOINED(), refuse(401, "unknown"), JOINED()][joins++] ??
+        PARKED();
+    });
+    await clock.advance(10_000);
+    assert.ok(joins >= 4);
+    agent.stop();
+    await clock.advance(10_000);
+    await ran;
+  });
+
+  it("ends in order when it is told to leave", async () => {
+    const leave = () => Response.json({ revision: 1, containers: [], leave: true });
+    const { clock, state, ran } = setup((verb) =>
+      verb === "join" ? JOINED() : verb === "sync" ? leave() : PARKED()
+    );
+    await clock.advance(5_000);
+    await ran;
+    assert.equal(state.over, true);
+  });
+
+  it("tells at once that a GPU fails, and that it is well again", async () => {
+    const told: string[] = [];
+    const drill = { text: "" };
+    const gpus = [{ index: 0, model: "L4", vramMiB: 24_576, simulated: true }];
+    const { agent, clock, ran } = setup((verb, { ailingGpus = [] }) => {
+      if (verb === "sync") told.push(ailingGpus.map(({ ailment }) => ailment).join());
+      return verb === "join" ? JOINED() : PARKED();
+    }, { gpus, drill });
+    await clock.advance(2_000);
+    drill.text = "0 it smokes";
+    await clock.advance(2_000);
+    assert.equal(told.at(-1), "it smokes");
+    agent.stop();
+    await clock.advance(5_000);
     await ran;
   });
 

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { parseBundle } from "../../runner/cache.ts";
 import { readConfig, withoutSecrets } from "../../runner/config.ts";
 import { StartError } from "../../runner/engine.ts";
-import { declaresNothing, denoArgs } from "../../runner/engines/deno_args.ts";
-import { gpuEnv, guestEnv, toolEnv } from "../../runner/engines/environment.ts";
+import { declaresNothing, denoArgs, limitsOf } from "../../runner/engines/deno_args.ts";
+import { gangEnv, gpuEnv, guestEnv, toolEnv } from "../../runner/engines/environment.ts";
 import { Meter } from "../../runner/meter.ts";
 import { publicPath } from "../../runner/services.ts";
 import { slotsFolder } from "../../runner/slots.ts";
-import type { Permissions } from "../../sdk/protocol.ts";
+import { FunctionSpec, type Permissions } from "../../sdk/protocol.ts";
 
 const PATHS = { guest: "/b/guest.ts", sdk: "/b/sdk", importMap: "/b/map.json" };
 const SLOT = { dir: "/s/1", control: "/s/1/control.sock", http: "/s/1/http.sock" };
@@ -52,6 +52,33 @@ describe("declaresNothing()", () => {
   });
 });
 
+describe("gangEnv() and limitsOf()", () => {
+  it("tell a rank its place as torchrun would with one process per node, and let it read that", () => {
+    const env = gangEnv({ rank: 2, size: 4 });
+    assert.deepEqual(env, {
+      RANK: "2",
+      WORLD_SIZE: "4",
+      LOCAL_RANK: "0",
+      LOCAL_WORLD_SIZE: "1",
+      NODE_RANK: "2",
+      NNODES: "4",
+    });
+    assert.deepEqual(gangEnv(undefined), {});
+    const spec = FunctionSpec.parse({
+      name: "f",
+      kind: "function",
+      body: "ts",
+      entry: "f",
+      methods: [{ name: "f", kind: "call" }],
+    });
+    const readable = limitsOf({ ...spec, nodes: 4 }, false).env;
+    for (const name of [...Object.keys(env), "MASTER_ADDR", "MASTER_PORT"]) {
+      assert.ok(readable.includes(name));
+    }
+    assert.ok(!limitsOf(spec, false).env.includes("RANK"));
+  });
+});
+
 describe("guestEnv() and toolEnv()", () => {
   const own = {
     PATH: "/bin",
@@ -68,6 +95,7 @@ describe("guestEnv() and toolEnv()", () => {
       denoDir: "/d",
       declared: { A: "1", BERTH_SLOT: "no" },
       gpus: { G: "0" },
+      gang: {},
     });
     assert.equal(env.DATABASE_URL, undefined);
     assert.equal(env.PIP_INDEX_URL, undefined);
@@ -205,7 +233,7 @@ describe("readConfig()", () => {
 
   it("names the option that makes no sense", () => {
     const wrong = {
-      "--simulate-gpus=lots": /option --simulate-gpus: Cannot read simulated GPUs "lots"/,
+      "--simulate-gpus=lots": /option --simulate-gpus: Cannot read GPUs "lots"/,
       "--pool-size=many": /option --pool-size:/,
       "--cpu=0": /option --cpu:/,
     };

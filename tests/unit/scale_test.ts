@@ -2,8 +2,8 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import {
   BULK_START,
+  BULK_WAIT_MS,
   callSlots,
-  DRAIN_MS,
   idleness,
   isHopeless,
   neededContainers,
@@ -32,8 +32,8 @@ describe("callSlots()", () => {
 
   it("gives a bulk of unknown calls one slot each once the first have run for a while", () => {
     const leased = { queued: 400, leased: 2 };
-    assert.equal(slots({ ...leased, leasedSince: NOW - DRAIN_MS / 4 + 1 }), BULK_START);
-    assert.equal(slots({ ...leased, leasedSince: NOW - DRAIN_MS / 4 }), 402);
+    assert.equal(slots({ ...leased, leasedSince: NOW - BULK_WAIT_MS + 1 }), BULK_START);
+    assert.equal(slots({ ...leased, leasedSince: NOW - BULK_WAIT_MS }), 402);
   });
 
   it("gives short calls what empties the queue in time, at least one", () => {
@@ -44,8 +44,17 @@ describe("callSlots()", () => {
   });
 
   it("gives long calls one slot each", () => {
-    assert.equal(slots({ queued: 7, callMs: DRAIN_MS }), 7);
+    assert.equal(slots({ queued: 7, callMs: 1_000 }), 7);
     assert.equal(slots({ queued: 7, leased: 2, callMs: 60_000 }), 9);
+  });
+
+  it("gives calls fewer slots the longer they may wait", () => {
+    const some = { queued: 100, callMs: 2_000 };
+    assert.deepEqual([1_000, 10_000, 100_000].map((targetWaitMs) => slots(some, { targetWaitMs })), [
+      100,
+      20,
+      2,
+    ]);
   });
 
   it("gives calls that are stuck a slot each beside the short ones", () => {
@@ -83,6 +92,12 @@ describe("wantedContainers()", () => {
   it("fills containers to their concurrency", () => {
     assert.equal(wanted({ demand: { requests: 8, requestsHeld: 1 }, scale: { concurrency: 8 } }), 2);
     assert.equal(wanted({ demand: { queued: 5, requests: 4 }, scale: { concurrency: 3 } }), 3);
+  });
+
+  it("fills containers to their target, where there is one", () => {
+    const limits = { concurrency: 8, targetConcurrency: 6 };
+    assert.equal(wanted({ demand: { requests: 8, requestsHeld: 1 }, scale: limits }), 2);
+    assert.equal(wanted({ demand: { requests: 13 }, scale: limits }), 3);
   });
 
   it("stays between min and max", () => {

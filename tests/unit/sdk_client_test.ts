@@ -48,6 +48,17 @@ describe("remote()", () => {
     });
   });
 
+  it("sends a concurrency key of one call, of a handle, of a map", async () => {
+    const { api, double } = setup();
+    const keyed = double.withOptions({ concurrencyKey: "all" });
+    await double.remote(1, { concurrencyKey: "one" });
+    await keyed.spawn(1, { concurrencyKey: "mine" });
+    await keyed.spawn(1);
+    for await (const _ of double.map([1], { concurrencyKey: "many" }));
+    const sent = api.asked("POST", /calls$/).map(({ body }) => JSON.parse(body).concurrencyKey);
+    assert.deepEqual(sent, ["one", "mine", "all", "many"]);
+  });
+
   it("makes one call although the answer was lost again and again", async () => {
     const { api, clock, double } = setup();
     let lost = 3;

@@ -23,6 +23,25 @@ function setup() {
 const numbers = (n: number) => Array.from({ length: n }, (_, i) => i);
 const cancels = ({ batches }: EchoApi) => batches.map(({ cancelled }) => cancelled.length);
 
+const full = () => {
+  const error = { code: "quota_exceeded", message: "no room", requestId: "req_1" };
+  return Response.json({ error }, { status: 429, headers: { "retry-after": "1" } });
+};
+
+/** Ends all calls that there are, again and again, until so many have ended. */
+async function run(api: EchoApi, clock: ManualClock, calls: number, ended: (n: number) => void) {
+  for (let done = 0; done < calls; await clock.sleep(200)) {
+    let now = 0;
+    api.batches.forEach(({ inputs, ends }, batch) =>
+      inputs.forEach((input, index) => {
+        if (!ends.has(index)) now++, api.end(batch, index, ["succeeded", input]);
+      })
+    );
+    done += now;
+    ended(now);
+  }
+}
+
 describe("map()", () => {
   it("gives the results in the order of the inputs, though the calls end in another", async () => {
     const { api, all } = setup();
@@ -35,6 +54,29 @@ describe("map()", () => {
     const { api, all } = setup();
     api.order = (a, b) => b - a;
     assert.deepEqual(await all(numbers(5), { order: "completion" }), [4, 3, 2, 1, 0]);
+  });
+
+  it("creates fewer calls at a time while there is no room for more, each once and in its place", async () => {
+    const { api, clock, echo } = setup();
+    api.run = () => undefined;
+    let room = 100;
+    api.fault = ({ method, body }) => {
+      const size = method === "POST" ? (JSON.parse(body).inputs ?? []).length : 0;
+      if (size > room) return full();
+      room -= size;
+    };
+    const results = Array.fromAsync(echo.map(numbers(1_500)));
+    await passing(clock, run(api, clock, 1_500, (ended) => room += ended));
+    assert.deepEqual(await results, numbers(1_500));
+    assert.ok(api.batches.every(({ inputs }) => inputs.length <= 100));
+  });
+
+  it("gives up when there is no room, none of its own calls run and its patience is over", async () => {
+    const { api, clock, all } = setup();
+    api.fault = () => full();
+    const began = clock.now();
+    await assert.rejects(all(numbers(8)), /no room/);
+    assert.ok(clock.now() - began >= 60_000);
   });
 
   it("asks nothing of the platform for no inputs", async () => {
