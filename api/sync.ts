@@ -1,6 +1,6 @@
 /** The runner says what it observes, and is answered what is wanted: at once when that has changed, else when it does or after a while. */
 import type { Pool, Sql } from "../scheduler/store/connect.ts";
-import { containersExited } from "../scheduler/store/containers.ts";
+import { type ContainerExit, containersExited, nodesLost } from "../scheduler/store/containers.ts";
 import { openLeasesNotHeld } from "../scheduler/store/calls.ts";
 import * as nodes from "../scheduler/store/nodes.ts";
 import { loseGiven } from "../scheduler/store/parts.ts";
@@ -79,12 +79,12 @@ async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest)
     );
   }
   if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
-  if (request.leaving) await nodes.leave(tx, nodeId);
   const health = await noteHealth(tx, nodeId, request);
   const ready = await nodes.observeRunning(tx, now, nodeId, request.containers);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>
     observed === "exited" ? [{ id, exit: storable(exit) }] : []
   );
+  if (request.leaving) return union(health, ready, await leave(tx, now, nodeId, exits));
   if (ready.containers > 0 || exits.length > 0) {
     const ended = await containersExited(tx, now, { nodeId, exits, heldLeases: request.leases });
     return union(health, ended, ready);
@@ -93,6 +93,14 @@ async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest)
   const before = new Date(now.getTime() - LEASE_IN_FLIGHT_MS);
   const strays = await openLeasesNotHeld(tx, nodeId, request.leases, before);
   return strays.length === 0 ? health : union(health, await loseGiven(tx, now, strays, STRAY));
+}
+
+/** The runner ends, and says no more: what was placed on the node since it was told to, and what it has not reported, goes elsewhere. */
+async function leave(tx: Sql, now: Date, nodeId: string, exits: readonly ContainerExit[]): Promise<Touched> {
+  const ended = await containersExited(tx, now, { nodeId, exits, heldLeases: [] });
+  const lost = await nodesLost(tx, now, [nodeId], "The runner of the node ended");
+  await nodes.leave(tx, nodeId);
+  return union(ended, lost);
 }
 
 /** A GPU that begins to fail, or is well again, changes what fits where. */

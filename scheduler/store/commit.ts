@@ -8,7 +8,7 @@ import { desiredMachine, nodeMachine, sources } from "../states.ts";
 import { enqueue, expireDue, failQueued, type Submission, wakeDue } from "./calls.ts";
 import { remember } from "./autoscale.ts";
 import type { Sql } from "./connect.ts";
-import { containersLost } from "./containers.ts";
+import { containersLost, nodesLost } from "./containers.ts";
 import { askFor, release } from "./provisions.ts";
 import { NOTHING, type Touched, union } from "./touched.ts";
 import { noteUsage } from "./workspaces.ts";
@@ -53,16 +53,19 @@ async function lockNodes(sql: Sql, plan: Plan): Promise<void> {
 
 async function giveUp(sql: Sql, now: Date, { lostNodes, lostContainers }: Plan): Promise<Touched> {
   if (lostNodes.length + lostContainers.length === 0) return NOTHING;
-  await sql`
+  const gone = await sql<{ id: string }[]>`
     update node set state = 'lost', revision = revision + 1
     where id = any(${lostNodes as string[]}) and state = any(${
     sources(nodeMachine, "lose")
-  }) and lease_until <= ${now}`;
+  }) and lease_until <= ${now}
+    returning id`;
   const rows = await sql<{ id: string }[]>`
     select c.id from container c join node n on n.id = c.node_id
     where c.id = any(${lostContainers as string[]})
       and (n.state not in ('up', 'draining') or n.session <> c.session)`;
-  return await containersLost(sql, now, rows.map((row) => row.id), "The node or its runner went away");
+  const message = "The node or its runner went away";
+  const lost = await containersLost(sql, now, rows.map((row) => row.id), message);
+  return union(lost, await nodesLost(sql, now, gone.map((row) => row.id), message));
 }
 
 /** Gangs come before their containers. */

@@ -4,7 +4,7 @@
  */
 import type { Exit } from "../../sdk/protocol.ts";
 import { containerMachine, sources } from "../states.ts";
-import { openLeasesOf } from "./calls.ts";
+import { openLeasesOf, openLeasesOn } from "./calls.ts";
 import type { Sql } from "./connect.ts";
 import { loseGiven } from "./parts.ts";
 import { NOTHING, type Touched, union } from "./touched.ts";
@@ -47,6 +47,24 @@ export async function containersLost(
   const exit: Exit = { kind: "node_lost", message };
   const ended = await end(sql, now, "lose", ids.map((id) => ({ id, exit })), null);
   return union(ended, await lose(sql, now, await openLeasesOf(sql, ids), message));
+}
+
+/**
+ * Gives up all that nodes had which are gone: their live containers, and the calls of containers that have ended, of which their
+ * runner has yet to say how. Call it inside a transaction that has locked the nodes.
+ */
+export async function nodesLost(
+  sql: Sql,
+  now: Date,
+  nodeIds: readonly string[],
+  message: string,
+): Promise<Touched> {
+  if (nodeIds.length === 0) return NOTHING;
+  const alive = await sql<{ id: string }[]>`
+    select id from container where node_id = any(${nodeIds as string[]}) and exited_at is null -- container_node
+    order by id`;
+  const lost = await containersLost(sql, now, alive.map(({ id }) => id), message);
+  return union(lost, await lose(sql, now, await openLeasesOn(sql, nodeIds), message));
 }
 
 /** Live containers of a node that an earlier session of its runner had. */

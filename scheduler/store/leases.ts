@@ -92,6 +92,17 @@ export async function openLeasesOf(sql: Sql, containerIds: readonly string[]): P
   return rows.map((row) => row.id);
 }
 
+/** Open leases and parts that nodes have, also of containers that have ended. */
+export async function openLeasesOn(sql: Sql, nodeIds: readonly string[]): Promise<number[]> {
+  const rows = await sql<{ id: number }[]>`
+    select id from lease
+    where node_id = any(${nodeIds as string[]}) and remaining > 0 and ${notOfGang(sql)} -- lease_open_node
+    union all
+    select id from part where node_id = any(${nodeIds as string[]}) and ended_at is null -- part_open_node
+    order by id`;
+  return rows.map((row) => row.id);
+}
+
 /** Open leases and parts of a node, older than `before`, that its runner does not hold: their reply was lost on the way. */
 export async function openLeasesNotHeld(
   sql: Sql,

@@ -3,7 +3,7 @@ import type { Provision } from "../../sdk/protocol.ts";
 import type { Ask, Release } from "../model.ts";
 import { nodeMachine, provisionMachine, type ProvisionState, sources } from "../states.ts";
 import type { Sql } from "./connect.ts";
-import { containersLost } from "./containers.ts";
+import { nodesLost } from "./containers.ts";
 import { NOTHING, type Touched, union } from "./touched.ts";
 
 /** Writes down what the scheduler asks for. A pool that has begun to drain meanwhile is not asked. */
@@ -74,11 +74,10 @@ export async function endProvisions(sql: Sql, now: Date, ends: readonly Provisio
       else ${sources(provisionMachine, "fail")}::text[] end)
     returning provision.id`;
   const over = ended.map(({ id }) => id);
-  const alive = await sql<{ id: string }[]>`
-    select container.id from container join node on node.id = container.node_id
-    where node.provision_id = any(${over}) and container.exited_at is null
-    order by container.id`;
-  const lost = await containersLost(sql, now, alive.map(({ id }) => id), "The machine of the node is gone");
+  const nodes = await sql<
+    { id: string }[]
+  >`select id from node where provision_id = any(${over}) order by id`;
+  const lost = await nodesLost(sql, now, nodes.map(({ id }) => id), "The machine of the node is gone");
   await sql`
     update node set state = 'left', revision = revision + 1
     where provision_id = any(${over}) and state = any(${sources(nodeMachine, "leave")})`;
