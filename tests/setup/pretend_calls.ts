@@ -1,6 +1,7 @@
 /** Calls of one function in a pretended world: who waits, who runs where, and what is left of each. Pure. */
 import type { Container, Demand, Fn, StartFailures } from "../../scheduler/model.ts";
 import { STUCK_MS } from "../../scheduler/model.ts";
+import { PREEMPT_WINDOW_MS } from "../../scheduler/preempt.ts";
 import { demand } from "./snapshots.ts";
 
 interface Call {
@@ -42,6 +43,8 @@ export class PretendCalls {
   done = 0;
   /** Calls that gave way, each time. */
   preempted = 0;
+  /** Of those, the ones that had done so within the window before. */
+  preemptedAgain = 0;
   failures: StartFailures | null = null;
   lastExitAt: number | null = null;
 
@@ -96,7 +99,8 @@ export class PretendCalls {
   giveBack(container: string, now: number, { saved }: { saved: boolean }): number {
     const back = this.of(container);
     this.running = this.running.filter((call) => call.container !== container);
-    for (const { at, priority, key, leftMs, since } of back) {
+    for (const { at, priority, key, leftMs, since, preemptedAt } of back) {
+      if (saved && preemptedAt !== null && now - preemptedAt < PREEMPT_WINDOW_MS) this.preemptedAgain++;
       const left = saved ? since + leftMs - now : leftMs;
       this.#queue({ at, priority, key, leftMs: left, preemptedAt: saved ? now : null, n: 1 });
     }

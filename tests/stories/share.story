@@ -29,17 +29,13 @@ wait 60s
   16.0s late waits: needs 1 × L4; largest free node has 0
   30.1s late waits: another container gives way to it
   30.1s drain c1: gives way to demo/late: its workspace has had more than its share
-  30.1s drain c3: gives way to demo/late: its workspace has had more than its share
-  30.2s left waits: 1 container is busy; for another: needs 1 × L4; largest free node has 0
+  30.2s left waits: 2 containers are busy; for another: needs 1 × L4; largest free node has 0
   30.2s late waits: waits for a container that is leaving
   40.1s c1 exited
-  40.1s c3 exited
   40.1s late waits: a container is starting
   40.1s start c5 of late on n1 gpu 0: 100 calls wait
-  40.1s start c6 of late on n1 gpu 2: 100 calls wait
-  40.2s late waits: 2 containers are busy
-  41.2s late waits: 2 containers are busy; for another: needs 1 × L4; largest free node has 0
+  40.2s late waits: 1 container is busy; for another: needs 1 × L4; largest free node has 0
 show
-  76.0s left has 1 containers: 88 wait, 1 run, 15 done
+  76.0s left has 2 containers: 84 wait, 2 run, 18 done
   76.0s right has 1 containers: 96 wait, 1 run, 7 done
-  76.0s late has 2 containers: 92 wait, 2 run, 6 done
+  76.0s late has 1 containers: 96 wait, 1 run, 3 done
