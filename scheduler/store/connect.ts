@@ -1,5 +1,7 @@
 /** The one place where a database client is built. */
 import postgres from "postgres";
+import { realClock } from "../../sdk/ports.ts";
+import { withSafeTransactions } from "./transactions.ts";
 
 /** A pool, or a transaction of one: every statement takes either. */
 export type Sql = postgres.ISql<Record<string, never>>;
@@ -28,13 +30,14 @@ export interface ConnectOptions {
  * reconnect back-off, since with the default one queries stay away for seconds after a restart of the server.
  */
 export function connect(url: string, { max, name, durable = true, pinned = false }: ConnectOptions): Pool {
-  return postgres(url, {
+  const pool: Pool = postgres(url, {
     max,
     backoff: () => 0.1,
     connect_timeout: 5,
     idle_timeout: 0,
     max_lifetime: null,
     onnotice: () => {},
+    onclose: () => keepTypes(pool),
     transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
     connection: {
       application_name: name,
@@ -45,7 +48,19 @@ export function connect(url: string, { max, name, durable = true, pinned = false
       bigint: { to: 20, from: [20], parse: Number, serialize: String },
     },
   }) as unknown as Pool;
+  return withSafeTransactions(pool, () => realClock.sleep(0));
 }
+
+/**
+ * Types of arrays are read once. The driver would read them again on every connection, and one lost meanwhile fails outside of
+ * any promise, which ends the process.
+ */
+function keepTypes({ options }: Pool): void {
+  const own = options as unknown as { fetch_types: boolean };
+  if (TEXT_ARRAY in options.serializers) own.fetch_types = false;
+}
+
+const TEXT_ARRAY = 1009;
 
 /** The connection went away or the server is starting: the statement may be repeated. */
 export function isAway(error: unknown): boolean {
