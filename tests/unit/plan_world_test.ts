@@ -1,7 +1,6 @@
 /** Properties of plan() over whole lives of drawn worlds: what one tick cannot show. */
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { PREEMPT_WINDOW_MS } from "../../scheduler/preempt.ts";
 import { parseGpu } from "../../sdk/gpu.ts";
 import { Pretend } from "../setup/pretend.ts";
 import { dice, fn, gpus, node, workspace } from "../setup/snapshots.ts";
@@ -190,100 +189,5 @@ describe("plan() in an unruly world", () => {
       assert.deepEqual(world.containers, [], `seed ${seed}: containers are left`);
       assert.deepEqual(world.provisions.filter((one) => world.nodes.every(({ id }) => id !== one.node)), []);
     }
-  });
-});
-
-/** Workspaces that all want more than there is, on one node. */
-function drawRivals(seed: number, { gpuCount, equal }: { gpuCount: number; equal: boolean }) {
-  const { upTo, pick } = dice(seed);
-  const big = { cpuMilli: 64_000, cpuMilliFree: 64_000, memoryMiB: 1e6, memoryMiBFree: 1e6 };
-  const world = new Pretend([node({ ...big, gpus: gpus("H100", ...Array<number>(gpuCount).fill(1000)) })]);
-  const weights = new Map<string, number>();
-  for (let i = 0; i <= 1 + upTo(2); i++) weights.set(`w${i}`, equal ? 100 : 100 * (1 + upTo(3)));
-  for (const [id, weight] of weights) world.admit(workspace({ id, weight }));
-  for (const id of [...weights.keys(), ...weights.keys()]) {
-    const n = world.fns.size + 1;
-    world.deploy(
-      fn({ id: n, name: `f${n}`, workspace: id, need: { gpu: parseGpu("H100") }, scale: { max: 20 } }),
-      { callMs: pick([10_000, 20_000, 60_000]), startMs: 2_000 },
-    );
-    world.call(n, 10_000);
-    world.live(upTo(60_000));
-  }
-  return { world, weights };
-}
-
-/** GPUs at work for a workspace. */
-const atWork = (world: Pretend, id: string): number =>
-  [...world.fns.values()].filter((one) => one.workspace === id)
-    .reduce((sum, one) => sum + world.work.get(one.id)!.running.length, 0);
-
-describe("plan() where workspaces want more than there is", () => {
-  it("gives them GPUs by weight, within one, and leaves them in peace (3 seeds)", () => {
-    for (let seed = 0; seed < 3; seed++) {
-      const gpuCount = 4 + seed % 8;
-      const { world, weights } = drawRivals(seed, { gpuCount, equal: false });
-      world.live(600_000);
-      const used = new Map<string, number>(), before = world.containers.map(({ id }) => id);
-      for (let i = 0; i < 90; i++) {
-        world.live(20_000);
-        for (const id of weights.keys()) used.set(id, (used.get(id) ?? 0) + atWork(world, id) / 90);
-      }
-      const sum = [...weights.values()].reduce((a, b) => a + b, 0);
-      for (const [id, weight] of weights) {
-        const fair = gpuCount * weight / sum, got = used.get(id)!;
-        assert.ok(Math.abs(got - fair) <= 1, `seed ${seed}: ${id} had ${got} GPUs instead of ${fair}`);
-      }
-      const stayed = world.containers.filter(({ id }) => before.includes(id)).length;
-      assert.ok(
-        stayed >= gpuCount - 2 * weights.size,
-        `seed ${seed}: ${stayed} of ${gpuCount} stayed for half an hour`,
-      );
-      assert.deepEqual(world.broken, []);
-    }
-  });
-
-  it("lets nobody starve, even with fewer GPUs than workspaces (8 seeds)", () => {
-    for (let seed = 0; seed < 8; seed++) {
-      const { world, weights } = drawRivals(seed, { gpuCount: 1 + seed % 2, equal: true });
-      const served = new Map([...weights.keys()].map((id) => [id, world.now]));
-      for (let i = 0; i < 300; i++) {
-        world.live(20_000);
-        for (const id of weights.keys()) if (atWork(world, id) > 0) served.set(id, world.now);
-        for (const [id, at] of served) {
-          assert.ok(world.now - at <= 30 * 60_000, `seed ${seed}: ${id} had nothing for half an hour`);
-        }
-      }
-      for (const [id, work] of world.work) assert.ok(work.done > 0, `seed ${seed}: f${id} was never served`);
-    }
-  });
-});
-
-describe("plan() where important work keeps coming", () => {
-  it("cuts no call short twice within the window (20 seeds)", () => {
-    let cut = 0;
-    for (let seed = 0; seed < 20; seed++) {
-      const { upTo } = dice(seed);
-      const world = new Pretend([node({ gpus: gpus("H100", 1000, 1000, 1000) })]);
-      const need = { gpu: parseGpu("H100") };
-      world.deploy(fn({ id: 1, name: "train", preemptible: true, preemptNoticeMs: 5_000, need }), {
-        callMs: 300_000,
-      });
-      world.deploy(fn({ id: 2, name: "infer", need, scale: { scaledownWindowMs: 2_000 } }), {
-        callMs: 20_000,
-      });
-      world.call(1, 6, { priority: 10 });
-      for (let i = 0; i < 60; i++) {
-        world.call(2, upTo(2), { priority: 90 });
-        world.live(10_000 + upTo(30_000));
-      }
-      settle(world, 3 * PREEMPT_WINDOW_MS);
-      assert.equal(isUnfinished(world), false, `seed ${seed}`);
-      assert.deepEqual(world.broken, [], `seed ${seed}`);
-      const { preempted, preemptedAgain } = world.work.get(1)!;
-      assert.equal(preemptedAgain, 0, `seed ${seed}`);
-      cut += preempted;
-    }
-    assert.ok(cut > 20, `only ${cut} were cut short`);
   });
 });
