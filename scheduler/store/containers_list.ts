@@ -13,22 +13,26 @@ export interface ContainerFilter {
   readonly after?: readonly [createdMs: number, id: string] | undefined;
 }
 
-type ContainerRow = Omit<Container, "cpu" | "memory" | "exit" | "createdAt" | "readyAt" | "exitedAt"> & {
-  gpus: GpuShare[];
-  cpuMilli: number;
-  memoryMib: number;
-  createdAt: Date;
-  readyAt: Date | null;
-  exitedAt: Date | null;
-  exit: Container["exit"] | null;
-};
+type ContainerRow =
+  & Omit<Container, "cpu" | "memory" | "gang" | "exit" | "createdAt" | "readyAt" | "exitedAt">
+  & {
+    gangId: string | null;
+    rank: number;
+    gpus: GpuShare[];
+    cpuMilli: number;
+    memoryMib: number;
+    createdAt: Date;
+    readyAt: Date | null;
+    exitedAt: Date | null;
+    exit: Container["exit"] | null;
+  };
 
 /** Containers of a workspace, newest first. */
 export async function listContainers(sql: Sql, filter: ContainerFilter): Promise<Container[]> {
   const { workspace, app = null, function: fn = null, live = null, limit, after } = filter;
   const rows = await sql<ContainerRow[]>`
     select c.id, a.name as app, f.name as function, c.deployment_id as deployment, c.node_id as node, c.desired, c.observed,
-      c.gpus, c.cpu_milli, c.memory_mib, c.created_at, c.ready_at, c.exited_at, c.reason, c.exit
+      c.gpus, c.cpu_milli, c.memory_mib, c.disk_mib as disk, c.gang_id, c.rank, c.created_at, c.ready_at, c.exited_at, c.reason, c.exit
     from container c
     join function f on f.id = c.function_id
     join app a on a.id = f.app_id
@@ -43,12 +47,13 @@ export async function listContainers(sql: Sql, filter: ContainerFilter): Promise
 }
 
 function toContainer(
-  { cpuMilli, memoryMib, createdAt, readyAt, exitedAt, exit, ...rest }: ContainerRow,
+  { cpuMilli, memoryMib, gangId, rank, createdAt, readyAt, exitedAt, exit, ...rest }: ContainerRow,
 ): Container {
   return {
     ...rest,
     cpu: cpuMilli / 1000,
     memory: memoryMib,
+    ...(gangId === null ? {} : { gang: { id: gangId, rank } }),
     createdAt: createdAt.toISOString(),
     readyAt: readyAt?.toISOString() ?? null,
     exitedAt: exitedAt?.toISOString() ?? null,
