@@ -54,7 +54,6 @@ interface Parked {
   readonly unit: Unit;
   readonly session: Session;
   readonly cut: boolean;
-  outcome: Outcome | null;
 }
 
 export interface DatabaseOptions {
@@ -132,11 +131,8 @@ export class Database implements Server {
     }
     const cut = fate < cutBefore + cutAfter;
     const session = connection.session ??= await this.#sessions.take(connection.pinned);
-    const outcome = await session.run(
-      (real) => unit.build(real, this.#rewrite),
-      async () => (await this.#sessions.blockers([session.pid])).size > 0,
-    );
-    if (outcome === null) return await this.#park({ connection, unit, session, cut, outcome });
+    const outcome = await session.run((real) => unit.build(real, this.#rewrite), this.#asks(session));
+    if (outcome === null) return await this.#park({ connection, unit, session, cut });
     await this.#finish(connection, unit, outcome, cut);
     await this.#settle();
   }
@@ -223,7 +219,7 @@ export class Database implements Server {
     connection.closeAtServer();
     this.#connections.delete(connection);
     const at = this.#parked.findIndex((parked) => parked.connection === connection);
-    if (at !== -1) await this.#sessions.interrupt(this.#parked.splice(at, 1)[0]!.session);
+    if (at !== -1) await this.#parked.splice(at, 1)[0]!.session.interrupt(this.#sessions.watch);
     if (connection.inTransaction) await connection.session!.rollback();
     this.#endTransaction(connection);
     this.#free(connection);
@@ -234,30 +230,28 @@ export class Database implements Server {
 
   async #park(parked: Parked): Promise<void> {
     this.#story.tellStatement(parked.connection.process.name, `waits for a lock: ${head(parked.unit)}`);
-    parked.session.left.then((outcome) => parked.outcome = outcome);
     this.#parked.push(parked);
     if (this.#parked.length > 1) await this.#findDeadlocks();
   }
 
-  /** Lets those go on whose lock was released, in the order in which they came. */
+  /** Lets those go on whose lock was released: one at a time, in the order in which they came. */
   async #settle(): Promise<void> {
-    while (this.#parked.length > 0) {
-      await this.#stand();
-      const at = this.#parked.findIndex(({ outcome }) => outcome !== null);
-      if (at === -1) return;
-      const [{ connection, unit, outcome, cut }] = this.#parked.splice(at, 1) as [Parked];
-      await this.#finish(connection, unit, outcome!, cut);
+    for (let at = 0; at < this.#parked.length;) {
+      const { connection, unit, session, cut } = this.#parked[at]!;
+      const outcome = await session.goOn(this.#asks(session));
+      if (outcome === null) {
+        at++;
+        continue;
+      }
+      this.#parked.splice(at, 1);
+      await this.#finish(connection, unit, outcome, cut);
+      at = 0;
     }
   }
 
-  /** Resolves when each parked statement has ended or waits for a lock. */
-  async #stand(): Promise<void> {
-    for (;;) {
-      const waiting = this.#parked.filter(({ outcome }) => outcome === null);
-      if (waiting.length === 0) return;
-      const blocked = await this.#sessions.blockers(waiting.map(({ session }) => session.pid));
-      if (blocked.size === waiting.length) return;
-    }
+  /** Whether a session waits for a lock. */
+  #asks({ pid }: Session): () => Promise<boolean> {
+    return async () => (await this.#sessions.blockers([pid])).size > 0;
   }
 
   async #findDeadlocks(): Promise<void> {

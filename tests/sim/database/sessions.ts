@@ -1,10 +1,12 @@
 /**
  * Real connections to the real server. Only one of them runs a statement at a time; one whose statement waits for a lock is found out
- * by asking the server, and left alone until something may have released the lock.
+ * by asking the server, and halted until something may have released the lock: a lock that several wait for goes to whoever is the
+ * quickest, and that must not be left to the machine.
  */
 import { connect, type Pool, type Sql } from "../../../scheduler/store/connect.ts";
 import type { Rows } from "./statement.ts";
 
+type Asks = () => Promise<boolean>;
 export type Outcome = { readonly rows: Rows } | { readonly error: unknown };
 
 /**
@@ -24,8 +26,8 @@ const LOOK_MS = 0.5;
 export class Session {
   readonly sql: Pool;
   readonly pid: number;
-  /** The statement under way, when it had to be left. */
-  #left: Promise<Outcome> | null = null;
+  /** The statement under way. */
+  #running: Promise<Outcome> | null = null;
 
   private constructor(sql: Pool, pid: number) {
     this.sql = sql;
@@ -39,24 +41,38 @@ export class Session {
     return new Session(sql, row!.pid);
   }
 
-  /** Runs a statement; null when it waits for a lock. `left` then has what becomes of it. */
-  async run(
-    start: (real: Sql) => PromiseLike<Rows>,
-    isBlocked: () => Promise<boolean>,
-  ): Promise<Outcome | null> {
-    const done = outcomeOf(start(this.sql));
-    for (let wait = PATIENCE_MS;; wait = LOOK_MS) {
-      const outcome = await within(done, wait);
+  /** Runs a statement; null when it waits for a lock: {@link goOn} then. */
+  async run(start: (real: Sql) => PromiseLike<Rows>, isBlocked: Asks): Promise<Outcome | null> {
+    this.#running = outcomeOf(start(this.sql));
+    return await this.#follow(PATIENCE_MS, isBlocked);
+  }
+
+  /** Lets the statement that waited go on, if it has its lock by now; null when it waits again, or still. */
+  async goOn(isBlocked: Asks): Promise<Outcome | null> {
+    this.#resume();
+    return await this.#follow(LOOK_MS, isBlocked);
+  }
+
+  /** Ends the statement that waits. */
+  async interrupt(watch: Pool): Promise<void> {
+    this.#resume();
+    await watch`select pg_cancel_backend(${this.pid})`;
+    await this.#running;
+  }
+
+  async #follow(patienceMs: number, isBlocked: Asks): Promise<Outcome | null> {
+    for (let wait = patienceMs;; wait = LOOK_MS) {
+      const outcome = await within(this.#running!, wait);
       if (outcome !== null) return outcome;
       if (await isBlocked()) {
-        this.#left = done;
+        Deno.kill(this.pid, "SIGSTOP");
         return null;
       }
     }
   }
 
-  get left(): Promise<Outcome> {
-    return this.#left!;
+  #resume(): void {
+    Deno.kill(this.pid, "SIGCONT");
   }
 
   async rollback(): Promise<void> {
@@ -64,6 +80,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
+    this.#resume();
     await this.sql.end({ timeout: 0 });
   }
 }
@@ -110,12 +127,6 @@ export class Sessions {
     return new Map(
       rows.filter(({ blockers }) => blockers.length > 0).map(({ pid, blockers }) => [pid, blockers]),
     );
-  }
-
-  /** Ends the statement that a session had to be left with. */
-  async interrupt(session: Session): Promise<void> {
-    await this.watch`select pg_cancel_backend(${session.pid})`;
-    await session.left;
   }
 
   async close(): Promise<void> {
