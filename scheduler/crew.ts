@@ -71,8 +71,8 @@ export function loadOf({ removed, scale, demand }: Fn, staff: readonly Container
 }
 
 /** One, in the window in which the function is to be loaded again before it has work. What merely stays loaded is not replaced. */
-function foreseen({ activity, removed }: Fn, now: number): number {
-  if (removed || activity === null || activity.idleAt === null) return 0;
+function foreseen({ activity, removed, scale }: Fn, now: number): number {
+  if (removed || scale.scaledownWindowMs !== null || activity === null || activity.idleAt === null) return 0;
   const { idleAt, loadAt, keepUntil } = activity;
   return loadAt! > idleAt && now >= loadAt! && now < keepUntil! ? 1 : 0;
 }

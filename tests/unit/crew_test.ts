@@ -77,5 +77,6 @@ describe("crewOf() with predicted windows", () => {
     const activity = idleFor(6_000, 0, 10 * MINUTE), fixed = { scale: { scaledownWindowMs: 5_000 } };
     assert.deepEqual(leaves(activity, [6_000], fixed), ["ctr_0"]);
     assert.deepEqual(leaves(activity, [4_000], fixed), []);
+    assert.equal(crew(idleFor(31 * MINUTE, 30 * MINUTE, 2 * MINUTE), [], fixed).lacking, 0);
   });
 });
