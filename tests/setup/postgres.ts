@@ -54,7 +54,12 @@ async function ownServer(): Promise<string> {
 /** A server on a temporary folder, without fsync, with the template made; `stop` also removes the folder. */
 export async function startTestServer(): Promise<{ url: string; stop: () => Promise<void> }> {
   const dataDir = await Deno.makeTempDir({ prefix: "berth-pg-" });
-  const settings = { fsync: "off", full_page_writes: "off", max_connections: "200" };
+  const settings = {
+    fsync: "off",
+    full_page_writes: "off",
+    max_connections: "200",
+    update_process_title: "off",
+  };
   const postgres = await startPostgres({ dataDir, port: freePort(), clock: realClock, settings });
   await onServer(postgres.url, (sql) => sql.unsafe(`create database ${TEMPLATE}`));
   await onServer(postgres.url.replace(/\/postgres$/, `/${TEMPLATE}`), async (sql) => {

@@ -81,7 +81,7 @@ export async function simulate(
 async function live(world: World, sessions: Sessions): Promise<void> {
   const { timeline, violations, dice, crowd } = world;
   const broken = () => violations.length > 0;
-  const troubleMs = dice.chance(0.2) ? dice.between(30_000, 70_000) : dice.between(5_000, 20_000);
+  const troubleMs = dice.chance(0.12) ? dice.between(30_000, 70_000) : dice.between(4_000, 15_000);
   const peaceAt = EPOCH + troubleMs;
   await prepare(world, sessions);
   for (const service of world.services) service.start();

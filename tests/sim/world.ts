@@ -73,7 +73,7 @@ export class World {
     const { timeline, fleet } = this;
     const dice = this.dice = new Dice(`seed ${seed}`);
     const story = this.story = new Story(timeline, telling);
-    this.callsMax = Math.round(dice.of("size").spread(8, 150));
+    this.callsMax = Math.round(dice.of("size").spread(6, 100));
     this.topology = drawTopology(dice.of("topology"));
     this.network = new Network({ timeline, story, dice });
     this.database = new Database({ timeline, story, dice, sessions, rewrite, watchers });

@@ -20,7 +20,7 @@ const SETTINGS = `
   set jit = off`;
 
 /** Statements that take longer may be waiting for a lock. */
-const PATIENCE_MS = 5;
+const PATIENCE_MS = 2;
 const LOOK_MS = 0.5;
 
 export class Session {

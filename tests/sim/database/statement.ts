@@ -30,6 +30,7 @@ export class Statement implements Part, PromiseLike<Rows> {
   readonly #args: readonly unknown[];
   readonly #run: (statement: Statement) => Promise<Rows>;
   #running: Promise<Rows> | undefined;
+  #text: string | undefined;
 
   constructor(
     strings: TemplateStringsArray,
@@ -64,7 +65,9 @@ export class Statement implements Part, PromiseLike<Rows> {
 
   /** With a question mark in the place of each value. */
   get text(): string {
-    return this.#strings.map((string, i) => i === 0 ? string : textOf(this.#args[i - 1]) + string).join("")
+    return this.#text ??= this.#strings.map((string, i) =>
+      i === 0 ? string : textOf(this.#args[i - 1]) + string
+    ).join("")
       .replace(/--[^\n]*/g, "").replace(/\s+/g, " ").trim();
   }
 
