@@ -7,7 +7,7 @@ import { MUTANTS } from "./mutants.ts";
 import { SEEDS } from "./seeds.ts";
 import { simulate } from "./simulate.ts";
 
-const COUNT = 6;
+const COUNT = 100;
 const JOBS = 2;
 /** A planted bug has this many seeds to show itself. */
 const MUTANT_SEEDS = 25;
