@@ -47,17 +47,21 @@ export function idledOut({ crew, staff }: Team, now: number): Ending[] {
 }
 
 /**
- * Those on draining nodes whose place others have taken, or for whom there will be no other. A rank of a gang goes at once: another
- * can have its rank only when it has left.
+ * Those on draining nodes whose place others have taken, or take now where `max` leaves no room for both, or for whom there will be no
+ * other. A rank of a gang goes at once: another can have its rank only when it has left.
+ *
+ * @param starting containers of the function that start by this plan
  */
-export function relieved({ crew, moving }: Team, obstacle: Obstacle | undefined): Ending[] {
+export function relieved({ crew, moving }: Team, obstacle: Obstacle | undefined, starting: number): Ending[] {
   if (moving.length === 0) return [];
-  const stuck = (obstacle !== undefined && obstacle.kind !== "soon") || crew.fn.startFailures !== null;
-  const enough = crew.ready + moving.length - crew.wanted;
+  const { fn, staff, ready, wanted } = crew;
+  const stuck = (obstacle !== undefined && obstacle.kind !== "soon") || fn.startFailures !== null;
+  const enough = ready + moving.length - wanted;
+  const over = staff.length + moving.length + starting - fn.scale.max;
   const atOnce = moving.filter((one) => one.gang !== null || one.observed !== "ready").length;
   return moving
     .toSorted((a, b) => Number(a.gang === null) - Number(b.gang === null) || rank(a) - rank(b))
-    .slice(0, stuck ? moving.length : Math.max(atOnce, enough))
+    .slice(0, stuck ? moving.length : Math.max(atOnce, enough, over))
     .map((one) => dismiss(one, NODE_DRAINS));
 }
 

@@ -4,6 +4,7 @@ import bulk from "./bulk.story" with { type: "text" };
 import deployment from "./deployment.story" with { type: "text" };
 import drain from "./drain.story" with { type: "text" };
 import drain_full from "./drain_full.story" with { type: "text" };
+import drain_max from "./drain_max.story" with { type: "text" };
 import fallback from "./fallback.story" with { type: "text" };
 import fractions from "./fractions.story" with { type: "text" };
 import gang from "./gang.story" with { type: "text" };
@@ -39,6 +40,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   deployment,
   drain,
   drain_full,
+  drain_max,
   fallback,
   fractions,
   gang,
