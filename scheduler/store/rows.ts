@@ -9,6 +9,7 @@ import type {
   Fn,
   Gang,
   Node,
+  NodeGpu,
   Outlook,
   Pool,
   Provision,
@@ -92,7 +93,11 @@ export interface GangRow extends Omit<Gang, "createdAt" | "brokenAt"> {
   brokenAt: Instant | null;
 }
 
-export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt"> {
+/** GPUs of a node, column by column. */
+type GpuColumns = { readonly [K in keyof NodeGpu]: readonly NodeGpu[K][] };
+
+export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt" | "gpus"> {
+  gpus: GpuColumns | null;
   leaseUntil: Instant;
   emptiedAt: Instant;
 }
@@ -252,9 +257,19 @@ const toGang = (row: GangRow): Gang => ({
 
 const toNode = (row: NodeRow): Node => ({
   ...row,
+  gpus: row.gpus === null ? [] : toGpus(row.gpus),
   leaseUntil: Date.parse(row.leaseUntil),
   emptiedAt: Date.parse(row.emptiedAt),
 });
+
+const toGpus = ({ index, model, vramMiB, milliFree, healthy }: GpuColumns): Node["gpus"] =>
+  index.map((at, i) => ({
+    index: at,
+    model: model[i]!,
+    vramMiB: vramMiB[i]!,
+    milliFree: milliFree[i]!,
+    healthy: healthy[i]!,
+  }));
 
 const toProvision = (row: ProvisionRow): Provision => ({
   ...row,

@@ -180,13 +180,15 @@ export async function readSnapshot(
         'emptiedAt', coalesce(emptied_at, joined_at), 'leaseUntil', lease_until, 'cpuMilli', cpu_milli,
         'cpuMilliFree', cpu_milli_free, 'memoryMiB', memory_mib, 'memoryMiBFree', memory_mib_free,
         'diskMiB', disk_mib, 'diskMiBFree', disk_mib_free, 'labels', labels, 'costPerHour', pool.cost_per_hour,
-        'cached', coalesce(cache.digests, '[]'), 'gpus', coalesce(fitted.gpus, '[]')
+        'cached', coalesce(cache.digests, '[]'), 'gpus', fitted.gpus
       ) order by id), '[]')
         from node
         join pool on pool.name = node.pool
         left join (
-          select node_id, json_agg(json_build_object('index', index, 'model', model, 'vramMiB', vram_mib, 'milliFree', milli_free,
-            'healthy', healthy and taken_out is null) order by index) as gpus
+          select node_id, json_build_object( -- column by column: in a cluster of thousands, objects took three times as long
+            'index', json_agg(index order by index), 'model', json_agg(model order by index),
+            'vramMiB', json_agg(vram_mib order by index), 'milliFree', json_agg(milli_free order by index),
+            'healthy', json_agg(healthy and taken_out is null order by index)) as gpus
           from gpu group by node_id
         ) fitted on fitted.node_id = node.id
         left join (
