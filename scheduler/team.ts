@@ -26,10 +26,12 @@ export function teamsOf(
   const gangs = new Map(snapshot.gangs.map((gang) => [gang.id, gang]));
   const isOn = (one: Container) => one.desired === "run" && !ended.has(one.id);
   const moves = (one: Container) => isOn(one) && nodes.get(one.node)!.state === "draining";
+  const live = new Set(containers.map(({ id }) => id));
+  const lost = snapshot.containers.filter(({ id, gang }) => gang !== null && !live.has(id));
   const byFunction = Map.groupBy(containers, (one) => one.functionId);
   return snapshot.functions.map((fn) => {
     const own = byFunction.get(fn.id) ?? [];
-    const units = unitsOf(own, gangs, (one) => isOn(one) && !moves(one));
+    const units = unitsOf(own, gangs, (one) => isOn(one) && !moves(one), lost);
     const staff = units.filter((unit) => unit.staying.length > 0);
     const ids = new Set(staff.map(({ whole }) => whole.id));
     const crew = crewOf(fn, units.map(({ whole }) => whole), ({ id }) => ids.has(id), now);
