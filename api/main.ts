@@ -76,7 +76,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
   const place = { url: "" };
   const { deps, answer, gateway, schedule, keep, close } = await assemble({
     pools,
-    blobs: await FileBlobs.open({ folder: options.blobsDir, clock }),
+    blobs: await FileBlobs.open({ folder: options.blobsDir, clock, random }),
     clock,
     random,
     log,
