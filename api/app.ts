@@ -156,7 +156,8 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "POST", path: RUNNER_PATHS.exchange },
   { method: "GET", path: RUNNER_PATHS.bundle },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
-  { method: "PUT", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.uploads },
   { method: "GET", path: STREAM_PATHS.blob },
   { method: "PUT", path: STREAM_PATHS.blob },
 ];
