@@ -34,19 +34,7 @@ import {
   type Stored,
 } from "./blobs.ts";
 import { isAnswer, isS3Error, s3Error } from "./s3_errors.ts";
-
-/** Where the bucket is, and who we are there. */
-export interface S3Place {
-  readonly endpoint: string;
-  readonly bucket: string;
-  readonly region: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  /** Before every key: empty, or with a slash at its end. */
-  readonly prefix: string;
-  /** The bucket stands in the path of URLs, not in the name of the host. */
-  readonly forcePathStyle: boolean;
-}
+import type { S3Place } from "./s3_settings.ts";
 
 /** At most 10,000 parts are allowed, which makes 80 GB. */
 const PART_BYTES = 8 * 1024 * 1024;

@@ -3,7 +3,7 @@
  * run alone, one for that file.
  */
 import { CreateBucketCommand, ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
-import type { S3Place } from "../../api/blobs/s3.ts";
+import type { S3Place } from "../../api/blobs/s3_settings.ts";
 import { type S3Server, startCeph } from "./components/ceph.ts";
 
 let server: Promise<S3Server> | undefined;
