@@ -10,6 +10,7 @@ import type { Wakes } from "../scheduler/wakes.ts";
 import { appHandlers } from "./apps.ts";
 import { type Auth, permit } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
+import { getBlobRoute, putBlobRoute } from "./blobs/route.ts";
 import { checkHeaders } from "./body.ts";
 import { putBundleRoute } from "./bundles.ts";
 import type { Callables } from "./callables.ts";
@@ -109,6 +110,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
+  app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
+  app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
   serve(app, routes, handlersOf(deps), authorize);
   serveRunners(app, deps);
@@ -153,5 +156,8 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "POST", path: RUNNER_PATHS.exchange },
   { method: "GET", path: RUNNER_PATHS.bundle },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
-  { method: "PUT", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.uploads },
+  { method: "GET", path: STREAM_PATHS.blob },
+  { method: "PUT", path: STREAM_PATHS.blob },
 ];

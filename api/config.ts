@@ -1,5 +1,6 @@
 /** The environment of an api process: each variable, its default and why. Read once, by main.ts. */
 import { z } from "zod";
+import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
 import type { PlatformOptions } from "./main.ts";
 
 const PORT_MAX = 65_535;
@@ -17,7 +18,7 @@ export const Config = z.object({
   BERTH_HOST: z.string().min(1).default("127.0.0.1"),
   /** Any fixed one, so that clients find it again. */
   BERTH_PORT: z.coerce.number().int().min(0).max(PORT_MAX).default(7878),
-  /** Folder of blobs, beside what `berth up` keeps. */
+  /** Folder of blobs, beside what `berth up` keeps; not used where they lie on S3. */
   BERTH_BLOBS: z.string().min(1).default(".berth/blobs"),
   /** Folder of the nodes of pools on this machine, beside what `berth up` keeps. */
   BERTH_NODES: z.string().min(1).default(".berth/nodes"),
@@ -27,6 +28,7 @@ export const Config = z.object({
   BERTH_ADMIN_KEY: Secret("berth_").optional(),
   /** How the first runners join. */
   BERTH_JOIN_TOKEN: Secret("join_").optional(),
+  ...S3Settings.shape,
 });
 export type Config = z.infer<typeof Config>;
 
@@ -38,11 +40,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   throw new TypeError(`Cannot start the api: ${path.join(".")} ${message}`);
 }
 
+/** @throws TypeError when S3 is named by halves */
 export const optionsOf = (config: Config): PlatformOptions => ({
   databaseUrl: config.DATABASE_URL,
   hostname: config.BERTH_HOST,
   port: config.BERTH_PORT,
   blobsDir: config.BERTH_BLOBS,
+  s3: s3PlaceOf(config),
   ...(config.BERTH_ADMIN_KEY === undefined ? {} : { adminKey: config.BERTH_ADMIN_KEY }),
   ...(config.BERTH_JOIN_TOKEN === undefined ? {} : { joinToken: config.BERTH_JOIN_TOKEN }),
   ...(config.BERTH_PUBLIC_URL === undefined
@@ -52,7 +56,7 @@ export const optionsOf = (config: Config): PlatformOptions => ({
 
 /** As it may be printed. */
 export function printable(
-  { BERTH_ADMIN_KEY: _key, BERTH_JOIN_TOKEN: _token, ...config }: Config,
+  { BERTH_ADMIN_KEY: _key, BERTH_JOIN_TOKEN: _token, S3_SECRET_ACCESS_KEY: _secret, ...config }: Config,
 ): Record<string, unknown> {
   const url = new URL(config.DATABASE_URL);
   if (url.password !== "") url.password = "…";

@@ -9,7 +9,9 @@ import type { Scope } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
 import { assemble, DEFAULT_WORKSPACE, openPools, type Pools } from "./assemble.ts";
 import { createKey, hashOf, secret } from "./auth.ts";
+import type { Blobs } from "./blobs/blobs.ts";
 import { FileBlobs } from "./blobs/files.ts";
+import type { S3Place } from "./blobs/s3_settings.ts";
 import { optionsOf, printable, readConfig } from "./config.ts";
 import { dialUnix } from "./gateway/connection.ts";
 import { listen } from "./listen.ts";
@@ -19,6 +21,8 @@ export interface PlatformOptions {
   readonly databaseUrl: string;
   /** Folder of blobs. */
   readonly blobsDir: string;
+  /** Where they lie instead, if on S3. */
+  readonly s3?: S3Place | undefined;
   /** @default "127.0.0.1" */
   readonly hostname?: string;
   /** @default 0, any free one */
@@ -72,11 +76,12 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
 
 async function start(options: PlatformOptions, pools: Pools): Promise<Platform> {
   const { clock = realClock, random = realRandom, log = realLog } = options;
+  const blobs = await openBlobs(options, { clock, random });
   await prepare(pools.api, new Date(clock.now()), options, newId("key", { clock, random }));
   const place = { url: "" };
   const { deps, answer, gateway, schedule, keep, close } = await assemble({
     pools,
-    blobs: await FileBlobs.open({ folder: options.blobsDir, clock }),
+    blobs,
     clock,
     random,
     log,
@@ -103,6 +108,16 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
   };
   let stopped: Promise<void> | undefined;
   return { url: place.url, ...issuer(deps), stop: () => stopped ??= stop() };
+}
+
+/** Opened first: what is wrong with it shows before anything is done. The SDK of S3 is loaded only where it is used. */
+async function openBlobs(
+  { blobsDir, s3 }: PlatformOptions,
+  { clock, random }: { readonly clock: Clock; readonly random: Random },
+): Promise<Blobs> {
+  if (s3 === undefined) return await FileBlobs.open({ folder: blobsDir, clock, random });
+  const { S3Blobs } = await import("./blobs/s3.ts");
+  return await S3Blobs.open(s3, { clock });
 }
 
 /** What must be in the database before anything asks it. */

@@ -6,7 +6,7 @@ import { PlatformError } from "../sdk/errors.ts";
 import type { ApiDeps } from "./app.ts";
 import { parseObject, readText } from "./body.ts";
 import { getBundleRoute } from "./bundles.ts";
-import { getCheckpointRoute, putCheckpointRoute } from "./checkpoints.ts";
+import { beginCheckpointRoute, commitCheckpointRoute, getCheckpointRoute } from "./checkpoints.ts";
 import { parseExchange } from "./exchange_request.ts";
 import { join } from "./join.ts";
 import type { Env } from "./serve.ts";
@@ -34,7 +34,8 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
   });
 
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));
-  app.put(RUNNER_PATHS.checkpoints, putCheckpointRoute(deps));
+  app.post(RUNNER_PATHS.uploads, beginCheckpointRoute(deps));
+  app.post(RUNNER_PATHS.checkpoints, commitCheckpointRoute(deps));
   app.get(RUNNER_PATHS.checkpoints, getCheckpointRoute(deps));
   app.all(`${RUNNER_PATHS.actAs}/*`, (c) => actAs(app, deps, c));
 }

@@ -53,7 +53,7 @@ export class TestApi {
     const base = { sql, clock, random, log, wakes };
     const deps: ApiDeps = {
       ...base,
-      blobs: new MemoryBlobs(),
+      blobs: new MemoryBlobs(clock),
       auth: new Auth(base),
       callables: new Callables(base),
       enqueue: new EnqueueGroup(base),
