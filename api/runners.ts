@@ -9,6 +9,7 @@ import { getBundleRoute } from "./bundles.ts";
 import { getCheckpointRoute, putCheckpointRoute } from "./checkpoints.ts";
 import { parseExchange } from "./exchange_request.ts";
 import { join } from "./join.ts";
+import { getSecretsRoute } from "./secrets/delivery.ts";
 import type { Env } from "./serve.ts";
 
 /** Mounts what runners use. */
@@ -34,6 +35,7 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
   });
 
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));
+  app.get(RUNNER_PATHS.secrets, getSecretsRoute(deps));
   app.put(RUNNER_PATHS.checkpoints, putCheckpointRoute(deps));
   app.get(RUNNER_PATHS.checkpoints, getCheckpointRoute(deps));
   app.all(`${RUNNER_PATHS.actAs}/*`, (c) => actAs(app, deps, c));

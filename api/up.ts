@@ -4,12 +4,14 @@ import type { Job } from "../sdk/cli/cli.ts";
 import { eventLog } from "../sdk/cli/event_log.ts";
 import type { UpOptions } from "../sdk/cli/commands/up.ts";
 import type { Log } from "../sdk/ports.ts";
-import { Config } from "./config.ts";
+import { Config, secretKeysOf } from "./config.ts";
 import { openLocalNodes } from "./local_nodes.ts";
 import { createPlatform, type Platform } from "./main.ts";
 import { startPostgres } from "./postgres.ts";
 import { banner } from "./up/banner.ts";
 import { type Folder, openFolder } from "./up/folder.ts";
+import { keysIn } from "./secrets/key_file.ts";
+import { keyringOf } from "./secrets/keyring.ts";
 import { Parts } from "./up/parts.ts";
 import { startRunner } from "./up/runner.ts";
 import { adminKeyOf, writeProfile } from "./up/secrets.ts";
@@ -26,7 +28,12 @@ interface Start {
 }
 
 /** Variables that change what is started; `api/config.ts` says what each means. */
-const Settings = Config.pick({ DATABASE_URL: true, BERTH_PUBLIC_URL: true }).partial();
+const Settings = Config.pick({
+  DATABASE_URL: true,
+  BERTH_PUBLIC_URL: true,
+  BERTH_SECRETS_KEY: true,
+  BERTH_SECRETS_KEYS_OLD: true,
+}).partial();
 type Settings = ReturnType<typeof Settings.parse>;
 
 const JOIN_TOKEN_MS = 3_600_000;
@@ -110,6 +117,7 @@ async function startPlatform(starting: Start, databaseUrl: string, adminKey: str
       port: options.port,
       unixSocket: folder.socket,
       adminKey,
+      keyring: keyringOf([...secretKeysOf(settings), ...await keysIn(folder.root, random)]),
       alone: settings.DATABASE_URL === undefined,
       nodes,
       clock,

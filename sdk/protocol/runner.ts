@@ -191,6 +191,7 @@ export interface ExchangeReply {
  * Plain routes of the runner, beside the two verbs; all with the node's credential:
  *
  * - `GET  /v1/nodes/{node}/bundles/{digest}` → the bundle's bytes
+ * - `GET  /v1/nodes/{node}/containers/{container}/secrets` → {@link DeliveredSecrets}: what a live container of the node is given
  * - `PUT  /v1/nodes/{node}/checkpoints?lease=&index=&name=` body → `{"id", "size"}`; refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → bytes of the last committed one, or 204; with `container=`
  *   instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
@@ -202,6 +203,7 @@ export const RUNNER_PATHS = {
   sync: "/v1/nodes/:node/sync",
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
+  secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;
