@@ -3,6 +3,8 @@
  * again: it may be restarted at any time) from one that refuses (do something else).
  */
 import {
+  type DeliveredSecret,
+  DeliveredSecrets,
   type ExchangeReply,
   type ExchangeRequest,
   JoinedNode,
@@ -107,6 +109,13 @@ export class NodeApi {
       signal,
     });
     return await readBytes(response);
+  }
+
+  /** What the secrets hold that a live container of this node is given. */
+  async secrets(container: string, signal: AbortSignal): Promise<DeliveredSecret[]> {
+    const path = this.#path(RUNNER_PATHS.secrets).replace(":container", container);
+    const bytes = await readBytes(await this.#fetch(path, { signal }));
+    return DeliveredSecrets.parse(JSON.parse(new TextDecoder().decode(bytes))).secrets;
   }
 
   /** Stores a checkpoint of a running call. */

@@ -5,6 +5,7 @@
 import type {
   Assignment,
   Claim,
+  DeliveredSecret,
   ExchangeRequest,
   Failure,
   Json,
@@ -66,6 +67,11 @@ export class FakeApi implements AsyncDisposable {
   readonly requests: { container: string; path: string; method: string; body: string }[] = [];
   readonly exchangeSizes: number[] = [];
   givenBack = 0;
+  /** What every container is given that asks, and who has asked. */
+  secrets: DeliveredSecret[] = [];
+  readonly deliveries: string[] = [];
+  /** Why none is given. */
+  refusesSecrets: string | null = null;
   wanted: Assignment[] = [];
   /** Where rank 0 of every gang is said to listen. */
   master: Master | undefined;
@@ -158,8 +164,16 @@ export class FakeApi implements AsyncDisposable {
         status: this.bundles.has(rest[0]!) ? 200 : 404,
       });
     }
+    if (verb === "containers") return this.#deliver(rest[0]!);
     if (verb === "checkpoints") return await this.#checkpoint(request, searchParams);
     return await this.#as(request, rest);
+  }
+
+  #deliver(container: string): Response {
+    this.deliveries.push(container);
+    return this.refusesSecrets === null
+      ? Response.json({ secrets: this.secrets })
+      : Response.json({ error: { message: this.refusesSecrets } }, { status: 409 });
   }
 
   #join(body: { token: string; session: string; gpus: unknown[] }): Response {

@@ -94,6 +94,7 @@ describe("guestEnv() and toolEnv()", () => {
       slot: "/s/1",
       denoDir: "/d",
       declared: { A: "1", BERTH_SLOT: "no" },
+      secrets: { TOKEN: "given" },
       gpus: { G: "0" },
       gang: {},
     });
