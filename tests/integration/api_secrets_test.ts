@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { keyringOf } from "../../api/secrets/keyring.ts";
 import { secretHandlers } from "../../api/secrets/routes.ts";
 import { Vault } from "../../api/secrets/vault.ts";
+import { readSnapshot } from "../../scheduler/store/snapshot.ts";
 import { realRandom } from "../../sdk/ports.ts";
 import { LIMITS, type PageOf, type Secret } from "../../sdk/protocol.ts";
 import { type ErrorAnswer, SECRETS_KEY, TestApi } from "../setup/api.ts";
@@ -239,6 +240,56 @@ describe("GET /v1/nodes/{node}/containers/{container}/secrets", () => {
     const response = await ask();
     assert.equal(response.status, 409);
     assert.match((await response.json()).error.message, /secret "db": it was deleted/);
+  });
+});
+
+describe("a change of a secret", () => {
+  it("shows the scheduler which containers have the old one", async () => {
+    await using api = await TestApi.start();
+    await set(api, "db", { values: { PASSWORD } });
+    await set(api, "hf", { values: { HF_TOKEN: "hf_0123456789" } });
+    const secrets = [{ name: "db" }, { name: "hf" }];
+    await api.deploy("demo", [{ name: "work", secrets: secrets as never }, "other"]);
+    const runner = await ApiRunner.join(api);
+    const [early, late] = [await runner.container("demo", "work"), await runner.container("demo", "work")];
+    const plain = await runner.container("demo", "other");
+    const ask = (id: string) => runner.fetch(`/containers/${id}/secrets`).then((answer) => answer.text());
+    const seen = async () => {
+      const past = { lastLease: null, hearingSince: 0 };
+      const { functions, containers } = await readSnapshot(api.deps.sql, new Date(), past);
+      const newest = Math.max(...functions.map((fn) => fn.secretsRevision ?? 0));
+      const given = (id: string) => containers.find((one) => one.id === id)!.secretsRevision;
+      const stateOf = (revision: number | null) =>
+        revision === null ? "none" : revision < newest ? "old" : "newest";
+      return [early, late, plain].map((id) => stateOf(given(id)));
+    };
+    assert.deepEqual(await seen(), ["none", "none", "none"]);
+    await ask(early);
+    assert.deepEqual(await seen(), ["newest", "none", "none"]);
+    await set(api, "db", { values: { PASSWORD } });
+    assert.deepEqual(await seen(), ["newest", "none", "none"], "the same values are no change");
+    await set(api, "hf", { values: { HF_TOKEN: "hf_9876543210" } });
+    await ask(late);
+    assert.deepEqual(await seen(), ["old", "newest", "none"]);
+    // One that is made anew has version 1, and is newer all the same.
+    await api.ask("/v1/secrets/hf?force=true", { method: "DELETE" });
+    await set(api, "hf", { values: { HF_TOKEN: "hf_0123456789" } });
+    assert.deepEqual(await seen(), ["old", "old", "none"]);
+  });
+
+  it("of another workspace's secret of the same name concerns nobody", async () => {
+    await using api = await TestApi.start();
+    await set(api, "db", { values: { PASSWORD } });
+    await api.deploy("demo", [{ name: "work", secrets: [{ name: "db" }] as never }]);
+    const runner = await ApiRunner.join(api);
+    const container = await runner.container("demo", "work");
+    await (await runner.fetch(`/containers/${container}/secrets`)).text();
+    await set(api, "db", { values: { PASSWORD: "theirs" } }, await api.keyOf("other"));
+    const { functions: [fn], containers: [one] } = await readSnapshot(api.deps.sql, new Date(), {
+      lastLease: null,
+      hearingSince: 0,
+    });
+    assert.ok(fn!.secretsRevision !== null && fn!.secretsRevision === one!.secretsRevision);
   });
 });
 
