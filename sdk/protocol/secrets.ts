@@ -21,7 +21,7 @@ export const SecretKey = z.string().regex(
 /** A set of values by key, each as a variable of the environment can hold it. */
 const Values = z.record(z.string(), z.string()).superRefine((values, ctx) => {
   for (const [key, value] of Object.entries(values)) {
-    const problem = SecretKey.safeParse(key).error?.issues[0]!.message ?? valueProblem(value);
+    const problem = SecretKey.safeParse(key).error?.issues[0]?.message ?? valueProblem(value);
     if (problem !== null) ctx.addIssue({ code: "custom", path: [key], message: problem });
   }
 });

@@ -16,7 +16,7 @@ const FORMS: Readonly<Record<string, (value: string) => string>> = {
   "json in json": (value) => JSON.stringify(JSON.stringify(value).slice(1, -1)).slice(1, -1),
   "ascii json": (value) =>
     JSON.stringify(value).slice(1, -1).replace(
-      /[^\x00-\x7f]/g,
+      /[\u0080-\uffff]/g,
       (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
     ),
   "url component": encodeURIComponent,
