@@ -26,6 +26,8 @@ import { resultsRoute } from "./results.ts";
 import { serveRunners } from "./runners.ts";
 import { scalingHandlers } from "./scaling.ts";
 import { scheduleHandlers } from "./schedules.ts";
+import { secretHandlers } from "./secrets/routes.ts";
+import type { Vault } from "./secrets/vault.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
 import { workspaceHandlers } from "./workspaces.ts";
@@ -43,6 +45,7 @@ export interface ApiDeps {
   readonly exchanges: Exchanges;
   readonly syncs: Syncs;
   readonly endpoints: Endpoints;
+  readonly vault: Vault;
   /** Where users reach this api, when that is not what their requests say. */
   readonly publicUrl?: string | undefined;
   /** Where this process listens. */
@@ -128,6 +131,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...poolHandlers(deps),
     ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
+    ...secretHandlers(deps),
     ...workspaceHandlers(deps),
   };
 }
@@ -155,6 +159,7 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "POST", path: RUNNER_PATHS.sync },
   { method: "POST", path: RUNNER_PATHS.exchange },
   { method: "GET", path: RUNNER_PATHS.bundle },
+  { method: "GET", path: RUNNER_PATHS.secrets },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.uploads },

@@ -9,6 +9,7 @@ import { getBundleRoute } from "./bundles.ts";
 import { beginCheckpointRoute, commitCheckpointRoute, getCheckpointRoute } from "./checkpoints.ts";
 import { parseExchange } from "./exchange_request.ts";
 import { join } from "./join.ts";
+import { getSecretsRoute } from "./secrets/delivery.ts";
 import type { Env } from "./serve.ts";
 
 /** Mounts what runners use. */
@@ -34,6 +35,7 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
   });
 
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));
+  app.get(RUNNER_PATHS.secrets, getSecretsRoute(deps));
   app.post(RUNNER_PATHS.uploads, beginCheckpointRoute(deps));
   app.post(RUNNER_PATHS.checkpoints, commitCheckpointRoute(deps));
   app.get(RUNNER_PATHS.checkpoints, getCheckpointRoute(deps));

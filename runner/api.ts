@@ -6,6 +6,8 @@ import {
   type BeginCheckpoint,
   CheckpointUpload,
   type CommitCheckpoint,
+  type DeliveredSecret,
+  DeliveredSecrets,
   type ExchangeReply,
   type ExchangeRequest,
   JoinedNode,
@@ -113,6 +115,13 @@ export class NodeApi {
     return await readBytes(
       await this.#read(this.#path(RUNNER_PATHS.bundle).replace(":digest", digest), signal),
     );
+  }
+
+  /** What the secrets hold that a live container of this node is given. */
+  async secrets(container: string, signal: AbortSignal): Promise<DeliveredSecret[]> {
+    const path = this.#path(RUNNER_PATHS.secrets).replace(":container", container);
+    const bytes = await readBytes(await this.#read(path, signal));
+    return DeliveredSecrets.parse(JSON.parse(new TextDecoder().decode(bytes))).secrets;
   }
 
   /** Learns where to upload a checkpoint of a running call to. */

@@ -3,7 +3,7 @@ import { containerContext } from "./context.ts";
 import { callableMembers, type ClassDeclaration, declarationOf, declaredName } from "./declaration.ts";
 import { FunctionHandle, type HandleOptions } from "./handle.ts";
 import { enterClass, type Entered } from "./invoke.ts";
-import { localContext, localOutlet } from "./local.ts";
+import { localContext, localOutlet, localSecrets } from "./local.ts";
 
 /** A handle for each method of a class. */
 export type ClassHandle<T> = {
@@ -77,7 +77,7 @@ const instances = new WeakMap<ClassDeclaration, Promise<Entered>>();
 function localInstance(declaration: ClassDeclaration, name: string): Promise<Entered> {
   const existing = instances.get(declaration);
   if (existing !== undefined) return existing;
-  const identity = { app: declaration.app.name, function: name, container: "local" };
+  const identity = { app: declaration.app.name, function: name, container: "local", secrets: localSecrets };
   const ctx = containerContext(identity, {
     outlet: localOutlet,
     signal: new AbortController().signal,

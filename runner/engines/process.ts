@@ -3,7 +3,7 @@
  * declares; Python guests have those of the runner's user. For development and machines of one trusting team.
  */
 import { setImmediate } from "node:timers";
-import type { Assignment, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
+import type { Assignment, DeliveredSecret, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
 import type { Clock, Log } from "../../sdk/ports.ts";
 import { nameProcess } from "../../sdk/proc.ts";
 import { type BundleCache, copyBundle, type Unpacked } from "../cache.ts";
@@ -19,6 +19,8 @@ import {
 } from "../engine.ts";
 import { Pool } from "../pool.ts";
 import { usageOf } from "../proc.ts";
+import { writeSecretFiles } from "../secret_files.ts";
+import { secretEnv } from "../secrets.ts";
 import type { Slots } from "../slots.ts";
 import {
   declaresNothing,
@@ -97,15 +99,18 @@ export class ProcessEngine implements Engine {
       this.#deps.gpus.find((gpu) => gpu.index === index)?.simulated
     );
     return spec.body === "ts" && declaresNothing(spec.permissions) && Object.keys(spec.env).length === 0 &&
-      external.length === 0 && spec.memory <= POOL_MEMORY && simulated && gang === undefined;
+      spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && simulated &&
+      gang === undefined;
   }
 
-  async #startFresh(assignment: Assignment, bundle: Unpacked, { signal, say }: StartContext): Promise<Guest> {
+  async #startFresh(assignment: Assignment, bundle: Unpacked, context: StartContext): Promise<Guest> {
     const { spec, external } = assignment;
+    const { signal, secrets, say } = context;
     const slot = await this.#deps.slots.create();
     try {
       await this.#deps.installs.external(external, say);
-      const command = await this.#command(assignment, slot, say);
+      const command = await this.#command(assignment, slot, context);
+      await writeSecretFiles(secrets, secretFolderOf(slot));
       if (spec.body === "python") await copyBundle(bundle, appFolder(slot)); // its working folder must be there
       const [program] = await Promise.all([
         this.#launch(slot, command, { mayFork: mayFork(spec), signal }),
@@ -121,16 +126,22 @@ export class ProcessEngine implements Engine {
   async #command(
     { spec, gpus, external, gang }: Assignment,
     slot: SlotPaths,
-    say: (text: string) => void,
+    { secrets, say }: StartContext,
   ): Promise<Command> {
+    const variables = secretEnv(secrets);
     const env = guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
+      secrets: variables,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
-    if (spec.body === "ts") return this.#denoCommand(slot, limitsOf(spec, external.length > 0), env);
+    if (spec.body === "ts") {
+      const folder = secrets.some(({ as }) => as === "files") ? secretsFolder(slot) : null;
+      const limits = limitsOf(spec, external.length > 0, { variables: Object.keys(variables), folder });
+      return this.#denoCommand(slot, limits, env);
+    }
     const command = await this.#deps.installs.python(spec.requirements, say);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };
   }
@@ -143,7 +154,14 @@ export class ProcessEngine implements Engine {
   async #prestart(signal: AbortSignal): Promise<Program> {
     const { env: own, denoDir, slots } = this.#deps;
     const slot = await slots.create();
-    const env = guestEnv(own, { slot: slot.dir, denoDir, declared: {}, gpus: gpuEnv([], []), gang: {} });
+    const env = guestEnv(own, {
+      slot: slot.dir,
+      denoDir,
+      declared: {},
+      secrets: {},
+      gpus: gpuEnv([], []),
+      gang: {},
+    });
     const command = this.#denoCommand(slot, {
       permissions: {},
       env: [],
@@ -188,6 +206,7 @@ export class ProcessEngine implements Engine {
       path: spec.body === "ts" ? `${appFolder(slot)}/app.js` : appFolder(slot),
       address: slot.http,
       spool: slot.dir,
+      secretFolder: secretFolderOf(slot),
       settle,
       usage: () => usageOf(child.pid, mayFork),
       kill: () => child.kill(),
@@ -205,6 +224,11 @@ interface LaunchOptions {
 async function settle(): Promise<void> {
   for (let round = 0; round < 2; round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
+
+const secretsFolder = (slot: SlotPaths): string => `${slot.dir}/secrets`;
+
+const secretFolderOf = (slot: SlotPaths) => ({ name }: DeliveredSecret): string =>
+  `${secretsFolder(slot)}/${name}`;
 
 const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;
 

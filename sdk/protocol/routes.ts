@@ -18,6 +18,7 @@ import { ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
+import { secretRoutes } from "./secrets.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
@@ -110,6 +111,7 @@ export const routes = {
   ),
   ...fleetRoutes,
   ...scalingRoutes,
+  ...secretRoutes,
   ...workspaceRoutes,
   listSchedules: route(
     "GET",

@@ -212,6 +212,7 @@ export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
  * on S3: it answers with signed URLs.
  *
  * - `GET  /v1/nodes/{node}/bundles/{digest}` → 307 to the bundle's bytes
+ * - `GET  /v1/nodes/{node}/containers/{container}/secrets` → {@link DeliveredSecrets}: what a live container of the node is given
  * - `POST /v1/nodes/{node}/checkpoints/uploads` {@link BeginCheckpoint} → {@link CheckpointUpload}
  * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
@@ -224,6 +225,7 @@ export const RUNNER_PATHS = {
   sync: "/v1/nodes/:node/sync",
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
+  secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
   uploads: "/v1/nodes/:node/checkpoints/uploads",
   actAs: "/v1/nodes/:node/as/:container",

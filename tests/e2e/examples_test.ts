@@ -1,5 +1,6 @@
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import type { Call } from "../../sdk/protocol.ts";
 import { withoutPython } from "../setup/machine.ts";
 import { Platform } from "../setup/platform.ts";
@@ -58,6 +59,13 @@ describe("each example runs as its header says", () => {
 
   it("stream.ts: a generator", async () => {
     assert.equal(await run("stream.ts", { from: 2 }), "lift-off");
+  });
+
+  it("secrets.ts: a value that a function is given and nobody is shown", async () => {
+    const { code, stderr } = await platform.berth("secret", "set", "mail", "MAIL_KEY=a key of some length");
+    assert.equal(code, 0, stderr);
+    const expected = createHmac("sha256", "a key of some length").update("hello").digest("hex");
+    assert.equal(await run("secrets.ts", "hello"), expected);
   });
 
   it("python.ts: a function in Python", { skip: withoutPython }, async () => {

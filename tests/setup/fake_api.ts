@@ -6,6 +6,7 @@ import type {
   Assignment,
   Claim,
   CommitCheckpoint,
+  DeliveredSecret,
   ExchangeRequest,
   Failure,
   Json,
@@ -69,6 +70,11 @@ export class FakeApi implements AsyncDisposable {
   readonly requests: { container: string; path: string; method: string; body: string }[] = [];
   readonly exchangeSizes: number[] = [];
   givenBack = 0;
+  /** What every container is given that asks, and who has asked. */
+  secrets: DeliveredSecret[] = [];
+  readonly deliveries: string[] = [];
+  /** Why none is given. */
+  refusesSecrets: string | null = null;
   wanted: Assignment[] = [];
   /** Where rank 0 of every gang is said to listen. */
   master: Master | undefined;
@@ -162,9 +168,17 @@ export class FakeApi implements AsyncDisposable {
         status: this.bundles.has(rest[0]!) ? 200 : 404,
       });
     }
+    if (verb === "containers") return this.#deliver(rest[0]!);
     if (verb === "checkpoints" && request.method === "GET") return this.#checkpoint(searchParams);
     if (verb === "checkpoints") return this.#save(rest[0] === "uploads", await request.json());
     return await this.#as(request, rest);
+  }
+
+  #deliver(container: string): Response {
+    this.deliveries.push(container);
+    return this.refusesSecrets === null
+      ? Response.json({ secrets: this.secrets })
+      : Response.json({ error: { message: this.refusesSecrets } }, { status: 409 });
   }
 
   #join(body: { token: string; session: string; gpus: unknown[] }): Response {

@@ -54,6 +54,7 @@ class Context:
         self.task = None
         self.ended = False
         self._call, self._channel = call["c"], channel
+        self._secrets = load.get("secrets", {})
         self._lock, self._handlers, self._notice = threading.Lock(), [], None
 
     def on_preempt(self, handler):
@@ -68,6 +69,17 @@ class Context:
         """Writes one line to the call's log."""
         line = f"{text} {to_json(fields)}" if fields else str(text)
         self._tell({"t": "log", "c": self._call, "text": line[:LOG_LINE_BYTES]})
+
+    def secret(self, key):
+        """A value of the function's secrets, by its key."""
+        return self._secret(key)["value"]
+
+    def secret_file(self, key):
+        """The path of the file with that value, of a secret that comes as files."""
+        file = self._secret(key).get("file")
+        if file is None:
+            raise LookupError(f"Cannot find a file of secret value {key}: its secret comes as variables")
+        return file
 
     def report(self, values=None, **more):
         """Records numbers of this moment: a loss, a learning rate."""
@@ -112,6 +124,12 @@ class Context:
         self.cancelled.set()
         if self.task is not None:
             loop.call_soon_threadsafe(self.task.cancel)
+
+    def _secret(self, key):
+        if key not in self._secrets:
+            there = ", ".join(self._secrets) or "none"
+            raise LookupError(f"Cannot find secret value {key}: the secrets of this function have {there}")
+        return self._secrets[key]
 
     def _event(self, kind, data):
         self._tell({"t": "event", "c": self._call, "kind": kind, "data": data})
