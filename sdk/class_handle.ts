@@ -63,8 +63,8 @@ export function handle<T extends object>(
 ): ClassHandle<T> {
   const declaration = declarationOf(Class);
   if (declaration?.kind === "python") return pythonHandle(declaration, options);
+  const { name = "this" } = Class as { name?: string };
   if (declaration?.kind !== "class") {
-    const { name = "this" } = Class as { name?: string };
     throw new TypeError(`Cannot make a handle: ${name} has no @app.cls decorator`);
   }
   const members = new Map(
@@ -75,7 +75,7 @@ export function handle<T extends object>(
       if (typeof member === "symbol" || member === "then") return undefined;
       const found = members.get(member);
       if (found === undefined) {
-        throw new TypeError(`Cannot call ${Class.name}.${member}: it has no @method decorator`);
+        throw new TypeError(`Cannot call ${name}.${member}: it has no @method decorator`);
       }
       return found;
     },

@@ -36,6 +36,8 @@ class Channel:
                 self._socket.sendall(head)
                 if body:
                     self._socket.sendall(body)
+            except TimeoutError:
+                raise  # Of a signal handler of user code: the socket has no time limit
             except OSError:
                 os._exit(0)  # The host has gone: nothing that is done now would count
 
@@ -94,7 +96,8 @@ class Host:
 
     def fetch(self, method, path, headers, body):
         """A request to the platform's api: its status, and the pieces of the answer as they come."""
-        n, answers = self._send({"t": "fetch", "method": method, "path": path, "headers": headers, "bytes": len(body)}, body)
+        frame = {"t": "fetch", "method": method, "path": path, "headers": headers}
+        n, answers = self._send({**frame, "bytes": len(body)} if body else frame, body)
         reply, _ = answers.get()
         if not reply["ok"]:
             self._answers.pop(n, None)

@@ -119,6 +119,7 @@ def become(wanted):
     for fd in (1, 2):
         os.dup2(pipe := os.open(f"/proc/{wanted['stdio']}/fd/{fd}", os.O_WRONLY), fd)
         os.close(pipe)
+    os.kill(wanted["stdio"], signal.SIGKILL)  # It has held them for us
     os.environ.clear()
     os.environ.update(wanted["env"])
     os.chdir(wanted["cwd"])

@@ -87,9 +87,18 @@ class Work:
         self._work()
 
     def _work(self):
-        while (taken := self._take()) is not None:
-            call, ctx = taken
-            self._settle(call["c"], ctx, partial(self._call_sync, call, ctx))
+        taken = ()
+        while taken is not None:
+            taken = ()
+            try:
+                taken = self._take()
+                if taken:
+                    call, ctx = taken
+                    self._settle(call["c"], ctx, partial(self._call_sync, call, ctx))
+            except (Exception, KeyboardInterrupt) as stray:  # Of a signal handler that user code has left behind
+                warn(f"Between calls: {describe(stray)['message']}")
+                if taken:
+                    self._forget(*taken, stray)
 
     def _take(self):
         with self._changed:
@@ -99,10 +108,6 @@ class Work:
                 self._idle += 1
                 try:
                     self._changed.wait()
-                except Exception as stray:  # Of a signal handler that user code has left behind
-                    warn(f"Between calls: {type(stray).__name__}: {stray}")
-                except KeyboardInterrupt:
-                    warn("Between calls: KeyboardInterrupt")
                 finally:
                     self._idle -= 1
             return self._start()
@@ -184,8 +189,17 @@ class Work:
             self._end(ctx, lambda: self._fail(c, error))
         else:
             self._end(ctx, lambda: self._channel.send_text(f'{{"t":"result","c":{c},"v":{text}}}'))
+        self._release(c)
+
+    def _forget(self, call, ctx, stray):
+        """Ends a call whose end something came in between."""
+        if not ctx.said:
+            self._end(ctx, lambda: self._fail(call["c"], stray))
+        self._release(call["c"])
+
+    def _release(self, c):
         with self._changed:
-            del self._running[c]
+            self._running.pop(c, None)
             if self._draining:
                 self._changed.notify_all()
 
@@ -194,6 +208,7 @@ class Work:
         if not self._channel.ours:
             exit_with(0)  # User code forked, and its child came back from the handler
         say()
+        ctx.said = True
 
     def _fail(self, c, error):
         self._channel.send({"t": "error", "c": c, **describe(error), "retryable": is_retryable(error)})
