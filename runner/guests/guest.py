@@ -25,6 +25,7 @@ from berth_guest.channel import Channel, Host
 from berth_guest.code import load, run_hook
 from berth_guest.context import ContainerContext, warn
 from berth_guest.platform import Platform
+from berth_guest.signals import guard_handlers
 from berth_guest.wire import describe
 from berth_guest.work import Work, finished
 
@@ -139,6 +140,7 @@ def main():
         faulthandler.enable(all_threads=False)  # A crash says in which line
     except (AttributeError, OSError, ValueError):
         pass  # There is no stderr
+    guard_handlers()
     Guest().run()
 
 

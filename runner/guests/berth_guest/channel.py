@@ -36,8 +36,6 @@ class Channel:
                 self._socket.sendall(head)
                 if body:
                     self._socket.sendall(body)
-            except TimeoutError:
-                raise  # Of a signal handler of user code: the socket has no time limit
             except OSError:
                 os._exit(0)  # The host has gone: nothing that is done now would count
 

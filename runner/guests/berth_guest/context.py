@@ -78,7 +78,7 @@ class Context(ContainerContext):
     """What a handler knows of its call, and what it can tell and keep. What costs time to make is made when it is asked for."""
 
     task = None
-    ended = said = False
+    ended = False
     reason = None
     """Why the call must end, once it must: `cancelled`, `timeout` or `preempted`."""
     _handlers = _notice = _preempted = _checkpoint = None

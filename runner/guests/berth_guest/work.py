@@ -87,18 +87,9 @@ class Work:
         self._work()
 
     def _work(self):
-        taken = ()
-        while taken is not None:
-            taken = ()
-            try:
-                taken = self._take()
-                if taken:
-                    call, ctx = taken
-                    self._settle(call["c"], ctx, partial(self._call_sync, call, ctx))
-            except (Exception, KeyboardInterrupt) as stray:  # Of a signal handler that user code has left behind
-                warn(f"Between calls: {describe(stray)['message']}")
-                if taken:
-                    self._forget(*taken, stray)
+        while (taken := self._take()) is not None:
+            call, ctx = taken
+            self._settle(call["c"], ctx, partial(self._call_sync, call, ctx))
 
     def _take(self):
         with self._changed:
@@ -106,10 +97,8 @@ class Work:
                 if self._draining:
                     return None
                 self._idle += 1
-                try:
-                    self._changed.wait()
-                finally:
-                    self._idle -= 1
+                self._changed.wait()
+                self._idle -= 1
             return self._start()
 
     def _start(self):
@@ -189,17 +178,8 @@ class Work:
             self._end(ctx, lambda: self._fail(c, error))
         else:
             self._end(ctx, lambda: self._channel.send_text(f'{{"t":"result","c":{c},"v":{text}}}'))
-        self._release(c)
-
-    def _forget(self, call, ctx, stray):
-        """Ends a call whose end something came in between."""
-        if not ctx.said:
-            self._end(ctx, lambda: self._fail(call["c"], stray))
-        self._release(call["c"])
-
-    def _release(self, c):
         with self._changed:
-            self._running.pop(c, None)
+            del self._running[c]
             if self._draining:
                 self._changed.notify_all()
 
@@ -208,7 +188,6 @@ class Work:
         if not self._channel.ours:
             exit_with(0)  # User code forked, and its child came back from the handler
         say()
-        ctx.said = True
 
     def _fail(self, c, error):
         self._channel.send({"t": "error", "c": c, **describe(error), "retryable": is_retryable(error)})
