@@ -116,9 +116,13 @@ def try_fork():
 def become(wanted):
     """Makes a forked process what a fresh one would be: its session, environment, folder, stdio and chance."""
     os.setsid()
-    for fd in (1, 2):
+    for fd, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(pipe := os.open(f"/proc/{wanted['stdio']}/fd/{fd}", os.O_WRONLY), fd)
         os.close(pipe)
+        stream = getattr(sys, name)
+        fresh = open(fd, "w", buffering=1, encoding=stream.encoding, errors=stream.errors, closefd=False)
+        setattr(sys, name, fresh)  # The other may know that it was a file, or hold what imports have printed
+        setattr(sys, f"__{name}__", fresh)
     os.kill(wanted["stdio"], signal.SIGKILL)  # It has held them for us
     os.environ.clear()
     os.environ.update(wanted["env"])
