@@ -116,6 +116,11 @@ export const FunctionSpec = z.object({
   secrets: z.array(SecretRef).max(LIMITS.secretsPerFunction).default([]),
   /** `python`: pinned requirements, one a line, for a virtual environment keyed by their digest. */
   requirements: z.array(z.string().max(512)).max(1_000).default([]),
+  /** `python`: modules that containers share, imported once in a process that they are forked from. */
+  preload: z.array(
+    z.string().max(128).regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, "must be the name of a module"),
+  )
+    .max(64).default([]),
 });
 export type FunctionSpec = z.infer<typeof FunctionSpec>;
 
