@@ -21,6 +21,7 @@ import one_gpu from "./one_gpu.story" with { type: "text" };
 import pool from "./pool.story" with { type: "text" };
 import pool_fails from "./pool_fails.story" with { type: "text" };
 import pool_gang from "./pool_gang.story" with { type: "text" };
+import pool_gang_fails from "./pool_gang_fails.story" with { type: "text" };
 import preemption from "./preemption.story" with { type: "text" };
 import preemption_least from "./preemption_least.story" with { type: "text" };
 import preemption_not from "./preemption_not.story" with { type: "text" };
@@ -58,6 +59,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   pool,
   pool_fails,
   pool_gang,
+  pool_gang_fails,
   preemption,
   preemption_least,
   preemption_not,
