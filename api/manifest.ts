@@ -14,6 +14,7 @@ export function checkManifest({ functions }: Manifest, now: number): void {
     }
     checkMethods(spec, field, endpoints);
     checkGang(spec, field);
+    checkServer(spec, field);
     spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
   });
 }
@@ -64,6 +65,18 @@ function checkGang({ name, nodes, concurrency, methods }: FunctionSpec, field: s
       refuse(`${at}.stream`, `${all} cannot yield as one, return a result or give the function one node`);
     }
   });
+}
+
+/** A server is one program behind one endpoint; nothing but requests reaches it. */
+function checkServer({ body, methods, server }: FunctionSpec, field: string): void {
+  if ((body === "server") !== (server !== undefined)) {
+    refuse(`${field}.server`, "it must be given for body `server`, and for no other");
+  }
+  if (server === undefined) return;
+  if (methods.length > 1) refuse(`${field}.methods`, "a server must have one endpoint and nothing else");
+  if (methods[0]!.kind !== "endpoint") {
+    refuse(`${field}.methods.0.kind`, "it must be `endpoint` for a server");
+  }
 }
 
 function checkSchedule(spec: FunctionSpec, k: number, field: string, now: number): void {

@@ -37,3 +37,4 @@ export type { ContainerOptions, RetryOptions, ScaleOptions } from "./options.ts"
 export type { Call, CallState, EventItem, Failure, FailureKind, LogItem } from "./protocol/calls.ts";
 export type { Json, Permissions } from "./protocol/primitives.ts";
 export type { Schema } from "./schema.ts";
+export type { HealthOptions, ServerOptions } from "./server_options.ts";

@@ -10,4 +10,5 @@ export * from "./protocol/route.ts";
 export * from "./protocol/routes.ts";
 export * from "./protocol/runner.ts";
 export * from "./protocol/scaling.ts";
+export * from "./protocol/server.ts";
 export * from "./protocol/workspaces.ts";
