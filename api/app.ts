@@ -17,6 +17,7 @@ import { callHandlers } from "./calls.ts";
 import type { EnqueueGroup } from "./enqueue.ts";
 import { answerError } from "./errors.ts";
 import type { Exchanges } from "./exchange.ts";
+import { liveContainerRoute } from "./live_container.ts";
 import { liveRoute } from "./live.ts";
 import { nodeHandlers } from "./nodes.ts";
 import { OPENAPI_PATH, openApiRoute } from "./openapi.ts";
@@ -107,6 +108,7 @@ function createApp(deps: ApiDeps): Hono<Env> {
 
   app.get(STREAM_PATHS.logs, liveRoute(deps, authorize, "logs"));
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
+  app.get(STREAM_PATHS.containerLogs, liveContainerRoute(deps, authorize));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));

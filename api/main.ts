@@ -11,7 +11,7 @@ import { assemble, DEFAULT_WORKSPACE, openPools, type Pools } from "./assemble.t
 import { createKey, hashOf, secret } from "./auth.ts";
 import { FileBlobs } from "./blobs/files.ts";
 import { optionsOf, printable, readConfig } from "./config.ts";
-import { dialUnix } from "./gateway/connection.ts";
+import { dialLocal } from "./gateway/connection.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
 
@@ -81,7 +81,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     random,
     log,
     wakes: await wakesOf(options, pools, newId("api", { clock, random })),
-    dial: dialUnix,
+    dial: dialLocal,
     publicUrl: options.publicUrl,
     ownUrl: () => place.url,
     ...(options.nodes ? { providers: { local: options.nodes.provider }, keeper: options.nodes.keeper } : {}),

@@ -16,6 +16,7 @@ import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
 import { causeOf, type Verdict } from "./exits.ts";
+import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
 import { Link } from "./link.ts";
 import { Meter } from "./meter.ts";
@@ -24,7 +25,7 @@ import { Output } from "./output.ts";
 import type { Known } from "./reconcile.ts";
 import { Services } from "./services.ts";
 import { Voice } from "./voice.ts";
-import { Work } from "./work.ts";
+import { type LogStream, Work } from "./work.ts";
 
 export interface ContainerDeps {
   readonly api: NodeApi;
@@ -65,6 +66,7 @@ export class Container {
   #link: Link | null = null;
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
+  #lines = 0;
   /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
   #giveWayBy = Infinity;
@@ -100,7 +102,7 @@ export class Container {
       quiet: () => this.#output.quiet(),
       hungry: () => deps.hungry(),
     });
-    this.#voice = new Voice(this.#work);
+    this.#voice = new Voice(this.#work, this.#takesCalls ? null : (...line) => this.#log(...line));
   }
 
   get state(): Known["state"] {
@@ -240,7 +242,7 @@ export class Container {
       outbox: this.#deps.outbox,
       hello: () => this.#link!.send(`${JSON.stringify(loadFrame(this.#assignment, this.#guest!.path))}\n`),
       ready: () => this.#ready(),
-      broken: (message) => this.#condemn({ kind: "start_failed", message }),
+      broken: (message) => this.#condemn({ kind: this.#wasReady ? "user_error" : "start_failed", message }),
       aside: (stream, text) => this.#voice.tell(stream, text),
       violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
       endOfTurn: () => this.#work.endOfTurn(),
@@ -268,6 +270,7 @@ export class Container {
     this.#exit = exit;
     this.#state = "exited";
     this.#work.end(exit);
+    if (!this.#takesCalls) this.#log("system", `It ended (${exit.kind}): ${exit.message}`);
     this.#deps.log("container.exited", { container: this.id, function: this.#assignment.spec.name, ...exit });
     this.#deps.engine.settled();
     this.#deps.changed();
@@ -315,7 +318,10 @@ export class Container {
 
   #startTimeout(): Verdict {
     const { startTimeout } = this.#assignment.spec;
-    return { kind: "start_failed", message: `It was not ready within ${startTimeout}: ${this.#phase}` };
+    const missing = this.#guest?.lacks?.() ?? this.#phase;
+    const said = this.#output.lastLines;
+    const sentence = `It was not ready within ${startTimeout}: ${missing}`;
+    return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
   }
 
   #spokeOutside(reason: string): Verdict {
@@ -330,12 +336,23 @@ export class Container {
     this.#condemn({ kind: "out_of_memory", message });
   }
 
+  get #requestsMs(): number {
+    const { server } = this.#assignment.spec;
+    return server === undefined ? REQUESTS_MS : parseDuration(server.drain);
+  }
+
   /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
   #watchLeaving(now: number): void {
     if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
-      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? REQUESTS_MS : 0);
+      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? this.#requestsMs : 0);
     }
     if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
+  }
+
+  /** A line of its own. */
+  #log(stream: LogStream, text: string): void {
+    const { clock, outbox } = this.#deps;
+    outbox.containerLog([this.id, this.#lines++, clock.now(), stream, cutText(text)]);
   }
 
   #say(text: string): void {

@@ -25,6 +25,8 @@ export interface Child {
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly exited: Promise<GuestExit>;
+  /** Asks the process to end, and it alone: it knows what to do with what it started. */
+  terminate(): void;
   /** Kills the whole process group at once; no error when it is gone. */
   kill(): void;
 }
@@ -55,12 +57,14 @@ export interface Guest {
   readonly exited: Promise<GuestExit>;
   /** For the `load` frame: the file to import, or the folder of the bundle. */
   readonly path: string;
-  /** Unix socket where its endpoints will listen. */
+  /** Where its endpoints will listen: the path of a unix socket, or `127.0.0.1:PORT`. */
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
   /** Resolves once what it has written to stdout and stderr before now was handed on. */
   settle(): Promise<void>;
+  /** What it still lacks to be ready, in a clause, where the engine knows better than the container. */
+  lacks?(): string;
   /** What it uses now; null when that cannot be told. */
   usage(): Usage | null;
   /** Kills it and all it started. */

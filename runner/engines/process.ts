@@ -30,6 +30,7 @@ import {
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
 import type { Installs } from "./installs.ts";
+import { placeOf, Ports, startServer } from "./process_server.ts";
 
 export interface ProcessEngineDeps {
   readonly spawn: Spawn;
@@ -67,6 +68,7 @@ const STDERR_MAX = 4_000;
 export class ProcessEngine implements Engine {
   readonly #deps: ProcessEngineDeps;
   readonly #pool: Pool<Program>;
+  readonly #ports = new Ports();
 
   constructor(deps: ProcessEngineDeps) {
     this.#deps = deps;
@@ -77,6 +79,7 @@ export class ProcessEngine implements Engine {
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache } = this.#deps;
     const bundle = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    if (assignment.spec.server !== undefined) return await this.#startServer(assignment, bundle);
     const pooled = this.#poolable(assignment) ? this.#pool.take() : null;
     if (pooled === null) return await this.#startFresh(assignment, bundle, context);
     await copyBundle(bundle, appFolder(pooled.slot));
@@ -118,18 +121,46 @@ export class ProcessEngine implements Engine {
     }
   }
 
-  async #command(
-    { spec, gpus, external, gang }: Assignment,
-    slot: SlotPaths,
-    say: (text: string) => void,
-  ): Promise<Command> {
-    const env = guestEnv(this.#deps.env, {
+  /** A program of the user's own, which knows neither sockets nor frames of ours. */
+  async #startServer(assignment: Assignment, bundle: Unpacked): Promise<Guest> {
+    const { slots, spawn, clock } = this.#deps;
+    const server = assignment.spec.server!;
+    const slot = await slots.create();
+    try {
+      await copyBundle(bundle, appFolder(slot));
+      const place = placeOf(server, slot, this.#ports);
+      const env = this.#env(assignment, slot);
+      const removeSlot = () => slots.remove(slot);
+      return startServer({
+        server,
+        slot,
+        place,
+        cwd: appFolder(slot),
+        env,
+        spawn,
+        clock,
+        settle,
+        removeSlot,
+      });
+    } catch (error) {
+      await slots.remove(slot);
+      throw error;
+    }
+  }
+
+  #env({ spec, gpus, gang }: Assignment, slot: SlotPaths): Readonly<Record<string, string>> {
+    return guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
+  }
+
+  async #command(assignment: Assignment, slot: SlotPaths, say: (text: string) => void): Promise<Command> {
+    const { spec, external } = assignment;
+    const env = this.#env(assignment, slot);
     if (spec.body === "ts") return this.#denoCommand(slot, limitsOf(spec, external.length > 0), env);
     const command = await this.#deps.installs.python(spec.requirements, say);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };

@@ -1,6 +1,6 @@
 /** Starting programs, for real. */
 import type { Command, Spawn } from "../engine.ts";
-import { killGroup } from "../../sdk/proc.ts";
+import { kill, killGroup } from "../../sdk/proc.ts";
 
 export const realSpawn: Spawn = {
   start: (command) => {
@@ -11,6 +11,7 @@ export const realSpawn: Spawn = {
       stdout: child.stdout,
       stderr: child.stderr,
       exited: child.status,
+      terminate: () => kill(child.pid, "SIGTERM"),
       kill: () => killGroup(child.pid),
     };
   },

@@ -19,6 +19,8 @@ export const LIMITS = {
   /** Sustained log output of one container per second, and what a burst may take. */
   logBytesPerSecond: 256 * 1024,
   logBurstBytes: 1024 * 1024,
+  /** Lines that are kept of one container without calls, the latest. */
+  containerLogLines: 10_000,
   /** One checkpoint. */
   checkpointBytes: 1024 * 1024 * 1024,
   /** One guest frame, its body not counted. */

@@ -14,13 +14,14 @@ import {
   LogPage,
 } from "./calls.ts";
 import { fleetRoutes } from "./fleet_routes.ts";
-import { ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
+import { Container, ContainerLogPage, ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
+const ByContainer = z.object({ id: z.string().min(1).max(64) });
 
 export const routes = {
   health: route("GET", "/healthz", null, "Is the platform well", z.object({}), Health),
@@ -108,6 +109,15 @@ export const routes = {
     Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
     ContainerPage,
   ),
+  getContainer: route("GET", "/v1/containers/:id", "read", "One container", ByContainer, Container),
+  listContainerLogs: route(
+    "GET",
+    "/v1/containers/:id/logs",
+    "read",
+    "What a server or endpoint printed, of the last lines that are kept",
+    ByContainer.extend(Page.shape),
+    ContainerLogPage,
+  ),
   ...fleetRoutes,
   ...scalingRoutes,
   ...workspaceRoutes,
@@ -158,6 +168,7 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  * - `GET /v1/batches/{batch}/results?from=0`: newline-delimited {@link ResultLine}s as calls end, until all have
  * - `GET /v1/calls/{id}/logs` and `/events` with `Accept: text/event-stream`: live, one item per event (`id` is its seq,
  *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
+ * - `GET /v1/containers/{id}/logs` with `Accept: text/event-stream`: the same for a container; its data is the container
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
  */
 export const STREAM_PATHS = {
@@ -165,5 +176,6 @@ export const STREAM_PATHS = {
   results: "/v1/batches/:batch/results",
   logs: "/v1/calls/:id/logs",
   events: "/v1/calls/:id/events",
+  containerLogs: "/v1/containers/:id/logs",
   endpoint: "/e/:app/:endpoint/*",
 } as const;

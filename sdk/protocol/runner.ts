@@ -58,7 +58,7 @@ export type Exit = z.infer<typeof Exit>;
 export const ObservedContainer = z.object({
   id: z.string(),
   observed: z.enum(["starting", "ready", "exited"]),
-  /** Where its endpoint listens: a unix socket path on the node. */
+  /** Where its endpoint listens: a unix socket path on the node, or a port of its own. */
   address: z.string().max(108).optional(),
   exit: Exit.optional(),
 });
@@ -138,6 +138,9 @@ export const LogRecord = z.tuple([
   z.string(),
 ]);
 export type LogRecord = z.infer<typeof LogRecord>;
+/** A line of a container that takes no calls: `[container, n, at, stream, text]`; `n` counts its lines. */
+export const ContainerLogRecord = z.tuple([z.string(), Ms, Ms, LogRecord.def.items[4], z.string()]);
+export type ContainerLogRecord = z.infer<typeof ContainerLogRecord>;
 export const EventRecord = z.tuple([
   z.number().int(),
   Index,
@@ -160,6 +163,7 @@ export const ExchangeRequest = z.object({
   reports: z.array(z.object({ lease: z.number().int(), done: z.array(Report).max(10_000) })).max(10_000),
   logs: z.array(LogRecord).max(50_000).default([]),
   events: z.array(EventRecord).max(50_000).default([]),
+  containerLogs: z.array(ContainerLogRecord).max(50_000).default([]),
   /** Longest time to park when there is nothing to give. */
   waitMs: z.number().int().min(0).max(30_000).default(10_000),
 });
