@@ -8,3 +8,13 @@ create table container_log (
   text text not null,
   primary key (container_id, n)
 );
+
+-- Commands to run inside containers, while they go on. The process that holds the client's connection made it, and removes it.
+create table exec (
+  id text primary key,
+  container_id text not null references container,
+  node_id text not null references node,
+  command json not null,                           -- {command, tty?}
+  expires_at timestamptz not null                  -- should that process die before it has removed it
+);
+create index exec_node on exec (node_id);

@@ -7,14 +7,14 @@
  * - `stopping`: what runs was told to end; it is killed after a grace time.
  * - `exited`: its guest is gone, every call it had has its report, its cause of exit is known.
  */
-import type { Assignment, Exit, ObservedContainer } from "../sdk/protocol.ts";
+import type { Assignment, ExecCommand, Exit, ObservedContainer } from "../sdk/protocol.ts";
 import { parseDuration } from "../sdk/duration.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import { type NodeApi, persist } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
-import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
+import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
 import { causeOf, type Verdict } from "./exits.ts";
 import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
@@ -67,6 +67,7 @@ export class Container {
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
   #lines = 0;
+  readonly #execs = new Set<Exec>();
   /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
   #giveWayBy = Infinity;
@@ -150,6 +151,20 @@ export class Container {
       return this.#exited(this.#notStarted(error));
     }
     await this.#live(this.#guest);
+  }
+
+  /** Runs a command inside it, for as long as it runs itself. Throws a {@link StartError}. */
+  exec(command: ExecCommand): Exec {
+    if (this.#guest === null || this.#exit !== null) {
+      throw new StartError("Cannot run a command: the container does not run");
+    }
+    if (this.#guest.exec === undefined) {
+      throw new StartError("Cannot run a command: the engine of this node cannot look into containers");
+    }
+    const exec = this.#guest.exec(command);
+    this.#execs.add(exec);
+    exec.exited.then(() => this.#execs.delete(exec));
+    return exec;
   }
 
   /** Ends what it has, then leaves. */
@@ -270,6 +285,7 @@ export class Container {
     this.#exit = exit;
     this.#state = "exited";
     this.#work.end(exit);
+    for (const exec of this.#execs) exec.kill();
     if (!this.#takesCalls) this.#log("system", `It ended (${exit.kind}): ${exit.message}`);
     this.#deps.log("container.exited", { container: this.id, function: this.#assignment.spec.name, ...exit });
     this.#deps.engine.settled();

@@ -2,7 +2,7 @@
  * What an engine is to the rest of the runner: it turns an assignment into a *guest*, a running program with a channel to
  * speak the guest protocol over. Interfaces only, so that tests and the simulation can bring engines of their own.
  */
-import type { Assignment } from "../sdk/protocol.ts";
+import type { Assignment, ExecCommand, TerminalSize } from "../sdk/protocol.ts";
 
 /** Starts programs of the machine. */
 export interface Spawn {
@@ -18,10 +18,14 @@ export interface Command {
   readonly cwd?: string;
   /** The whole environment; that of the runner when absent. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether its stdin can be written to; it is empty when absent. */
+  readonly stdin?: "piped";
 }
 
 export interface Child {
   readonly pid: number;
+  /** Null unless it was asked for. */
+  readonly stdin: WritableStream<Uint8Array> | null;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly exited: Promise<GuestExit>;
@@ -34,6 +38,18 @@ export interface Child {
 export interface GuestExit {
   readonly code: number;
   readonly signal: string | null;
+}
+
+/** A command that runs beside a guest, in its surroundings. */
+export interface Exec {
+  readonly stdin: WritableStream<Uint8Array>;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  readonly exited: Promise<GuestExit>;
+  /** Its terminal has another size now; nothing without one. */
+  resize(size: TerminalSize): void;
+  /** Kills it and all it started; no error when that is gone. */
+  kill(): void;
 }
 
 /** A two-way stream of bytes; a `Deno.Conn` is one. */
@@ -67,6 +83,8 @@ export interface Guest {
   lacks?(): string;
   /** What it uses now; null when that cannot be told. */
   usage(): Usage | null;
+  /** Runs a command where the guest runs: its environment, its files, its GPUs. Throws a {@link StartError}. */
+  exec?(command: ExecCommand): Exec;
   /** Kills it and all it started. */
   kill(): void;
   /** Removes what is left of it. */

@@ -2,6 +2,7 @@
 export * from "./protocol/apps.ts";
 export * from "./protocol/calls.ts";
 export * from "./protocol/errors.ts";
+export * from "./protocol/exec.ts";
 export * from "./protocol/limits.ts";
 export * from "./protocol/nodes.ts";
 export * from "./protocol/pools.ts";

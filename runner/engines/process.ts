@@ -30,6 +30,7 @@ import {
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
 import type { Installs } from "./installs.ts";
+import { execIn, type Surroundings } from "./process_exec.ts";
 import { placeOf, Ports, startServer } from "./process_server.ts";
 
 export interface ProcessEngineDeps {
@@ -57,6 +58,7 @@ interface Program {
   readonly child: Child;
   readonly channel: Channel;
   readonly mayFork: boolean;
+  readonly env: Command["env"];
   readonly ended: Promise<unknown>;
   discard(): void;
 }
@@ -69,6 +71,7 @@ export class ProcessEngine implements Engine {
   readonly #deps: ProcessEngineDeps;
   readonly #pool: Pool<Program>;
   readonly #ports = new Ports();
+  #execs = 0;
 
   constructor(deps: ProcessEngineDeps) {
     this.#deps = deps;
@@ -131,17 +134,20 @@ export class ProcessEngine implements Engine {
       const place = placeOf(server, slot, this.#ports);
       const env = this.#env(assignment, slot);
       const removeSlot = () => slots.remove(slot);
-      return startServer({
+      const cwd = appFolder(slot);
+      const exec = this.#execIn({ cwd, env: { ...env, ...place.env } });
+      const guest = startServer({
         server,
         slot,
         place,
-        cwd: appFolder(slot),
+        cwd,
         env,
         spawn,
         clock,
         settle,
         removeSlot,
       });
+      return { ...guest, exec };
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -203,14 +209,19 @@ export class ProcessEngine implements Engine {
         child.kill();
         this.#deps.slots.remove(slot);
       };
-      return { slot, child, channel, mayFork, ended: child.exited, discard };
+      return { slot, child, channel, mayFork, env: command.env, ended: child.exited, discard };
     } finally {
       signal.removeEventListener("abort", kill);
       listener.close();
     }
   }
 
-  #guest({ slot, child, channel, mayFork }: Program, spec: FunctionSpec): Guest {
+  #execIn(surroundings: Surroundings): NonNullable<Guest["exec"]> {
+    return (command) =>
+      execIn(surroundings, command, this.#deps.spawn, `${surroundings.cwd}/${this.#execs++}`);
+  }
+
+  #guest({ slot, child, channel, mayFork, env = {} }: Program, spec: FunctionSpec): Guest {
     return {
       channel,
       stdout: child.stdout,
@@ -221,6 +232,7 @@ export class ProcessEngine implements Engine {
       spool: slot.dir,
       settle,
       usage: () => usageOf(child.pid, mayFork),
+      exec: this.#execIn({ cwd: appFolder(slot), env }),
       kill: () => child.kill(),
       release: () => this.#deps.slots.remove(slot),
     };

@@ -8,6 +8,7 @@ export const realSpawn: Spawn = {
     const child = new Deno.Command(command.command, { ...options(command), detached: true }).spawn();
     return {
       pid: child.pid,
+      stdin: command.stdin === "piped" ? child.stdin : null,
       stdout: child.stdout,
       stderr: child.stderr,
       exited: child.status,
@@ -22,9 +23,9 @@ export const realSpawn: Spawn = {
   },
 };
 
-const options = ({ args, cwd, env }: Command) => ({
+const options = ({ args, cwd, env, stdin }: Command) => ({
   args: [...args],
-  stdin: "null" as const,
+  stdin: stdin ?? "null" as const,
   stdout: "piped" as const,
   stderr: "piped" as const,
   ...(cwd === undefined ? {} : { cwd }),

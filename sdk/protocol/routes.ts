@@ -169,6 +169,7 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  * - `GET /v1/calls/{id}/logs` and `/events` with `Accept: text/event-stream`: live, one item per event (`id` is its seq,
  *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
  * - `GET /v1/containers/{id}/logs` with `Accept: text/event-stream`: the same for a container; its data is the container
+ * - `GET /v1/containers/{id}/exec` as a WebSocket: a command inside a container; see exec.ts
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
  */
 export const STREAM_PATHS = {
@@ -176,6 +177,7 @@ export const STREAM_PATHS = {
   results: "/v1/batches/:batch/results",
   logs: "/v1/calls/:id/logs",
   events: "/v1/calls/:id/events",
+  exec: "/v1/containers/:id/exec",
   containerLogs: "/v1/containers/:id/logs",
   endpoint: "/e/:app/:endpoint/*",
 } as const;

@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { FunctionSpec } from "./apps.ts";
 import { Failure } from "./calls.ts";
+import { WantedExec } from "./exec.ts";
 import { LIMITS } from "./limits.ts";
 import { Desired, Gpu, GpuShare } from "./nodes.ts";
 import { Digest, Json, Labels, Name } from "./primitives.ts";
@@ -109,6 +110,8 @@ export type Assignment = z.infer<typeof Assignment>;
 export const SyncReply = z.object({
   revision: z.number().int(),
   containers: z.array(Assignment),
+  /** Commands to run inside containers. Named until they are over; the runner connects once for each. */
+  execs: z.array(WantedExec).default([]),
   /** The node is no longer wanted: its runner ends for good. */
   leave: z.boolean().optional(),
 });
@@ -200,6 +203,7 @@ export interface ExchangeReply {
  *   instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
  * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches and apps, acting for the workspace
  *   of that container with the `invoke` scope
+ * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
  */
 export const RUNNER_PATHS = {
   join: "/v1/nodes",
@@ -207,5 +211,6 @@ export const RUNNER_PATHS = {
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
   checkpoints: "/v1/nodes/:node/checkpoints",
+  exec: "/v1/nodes/:node/execs/:exec",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;

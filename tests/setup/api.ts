@@ -3,6 +3,7 @@ import { type Answer as Answering, type ApiDeps, createApi } from "../../api/app
 import { Auth, createKey } from "../../api/auth.ts";
 import { Callables } from "../../api/callables.ts";
 import { EnqueueGroup } from "../../api/enqueue.ts";
+import { Execs } from "../../api/execs.ts";
 import { Exchanges } from "../../api/exchange.ts";
 import { Syncs } from "../../api/sync.ts";
 import { ensureWorkspace } from "../../scheduler/store/keys.ts";
@@ -58,6 +59,7 @@ export class TestApi {
       callables: new Callables(base),
       enqueue: new EnqueueGroup(base),
       exchanges: new Exchanges(base),
+      execs: new Execs({ ...base, closing: closing.signal }),
       syncs: new Syncs(base),
       endpoints: {
         handle: () => Promise.resolve(new Response("from an endpoint")),
