@@ -1,5 +1,5 @@
 /** The api as one Hono app: every route mounted, every answer with its `x-request-id`, every error in the one format. */
-import { Hono } from "hono";
+import { type Context as HonoContext, Hono } from "hono";
 import { formatDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
@@ -17,9 +17,11 @@ import type { Callables } from "./callables.ts";
 import { callHandlers } from "./calls.ts";
 import type { EnqueueGroup } from "./enqueue.ts";
 import { answerError } from "./errors.ts";
+import type { Execs } from "./execs.ts";
 import type { Exchanges } from "./exchange.ts";
+import { liveContainerRoute } from "./live_container.ts";
 import { liveRoute } from "./live.ts";
-import { nodeHandlers } from "./nodes.ts";
+import { knownContainer, nodeHandlers } from "./nodes.ts";
 import { OPENAPI_PATH, openApiRoute } from "./openapi.ts";
 import { poolHandlers } from "./pools.ts";
 import { resultsRoute } from "./results.ts";
@@ -43,6 +45,7 @@ export interface ApiDeps {
   readonly callables: Callables;
   readonly enqueue: EnqueueGroup;
   readonly exchanges: Exchanges;
+  readonly execs: Execs;
   readonly syncs: Syncs;
   readonly endpoints: Endpoints;
   readonly vault: Vault;
@@ -101,7 +104,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
     c.set("requestId", requestIdOf(c.req.raw, deps));
     checkHeaders(c.req.raw.headers);
     await next();
-    c.header("x-request-id", c.get("requestId"));
+    // A response that upgrades its connection must stay the one that it is.
+    if (c.res.status !== 101) c.header("x-request-id", c.get("requestId"));
   });
   app.onError((error, c) => answerError(error, c.get("requestId"), deps.log));
   app.notFound((c) => {
@@ -111,6 +115,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
 
   app.get(STREAM_PATHS.logs, liveRoute(deps, authorize, "logs"));
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
+  app.get(STREAM_PATHS.exec, execRoute(deps, authorize));
+  app.get(STREAM_PATHS.containerLogs, liveContainerRoute(deps, authorize));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
   app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
@@ -120,6 +126,16 @@ function createApp(deps: ApiDeps): Hono<Env> {
   serveRunners(app, deps);
   refuseOtherMethods(app, METHODS);
   return app;
+}
+
+/** A command inside a container of the caller's workspace. */
+function execRoute(deps: ApiDeps, authorize: Authorize) {
+  return async (c: HonoContext<Env>): Promise<Response> => {
+    const { workspace } = await authorize(c, "deploy");
+    const { id } = routes.getContainer.input.parse(c.req.param());
+    await knownContainer(deps, workspace, id);
+    return deps.execs.connectClient(c.req.raw, { workspace, container: id, requestId: c.get("requestId") });
+  };
 }
 
 function handlersOf(deps: ApiDeps): Handlers<Routes> {
@@ -155,11 +171,13 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "PUT", path: STREAM_PATHS.bundle },
   { method: "GET", path: STREAM_PATHS.results },
   { method: "GET", path: OPENAPI_PATH },
+  { method: "GET", path: STREAM_PATHS.exec },
   { method: "POST", path: RUNNER_PATHS.join },
   { method: "POST", path: RUNNER_PATHS.sync },
   { method: "POST", path: RUNNER_PATHS.exchange },
   { method: "GET", path: RUNNER_PATHS.bundle },
   { method: "GET", path: RUNNER_PATHS.secrets },
+  { method: "GET", path: RUNNER_PATHS.exec },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.uploads },

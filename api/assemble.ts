@@ -16,6 +16,7 @@ import { Auth, hashOf, secret } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 import { Callables } from "./callables.ts";
 import { EnqueueGroup } from "./enqueue.ts";
+import { Execs } from "./execs.ts";
 import { Exchanges } from "./exchange.ts";
 import type { Dial } from "./gateway/connection.ts";
 import { createGateway, type Gateway } from "./gateway/gateway.ts";
@@ -90,6 +91,7 @@ export async function assemble(ports: AssemblyPorts): Promise<Assembly> {
   const deps: ApiDeps = {
     ...world,
     ...verbsOf(pools, world),
+    execs: new Execs({ ...world, sql: pools.api, closing: closing.signal }),
     auth,
     blobs: ports.blobs,
     endpoints: gateway,

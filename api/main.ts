@@ -13,7 +13,7 @@ import type { Blobs } from "./blobs/blobs.ts";
 import { FileBlobs } from "./blobs/files.ts";
 import type { S3Place } from "./blobs/s3_settings.ts";
 import { optionsOf, printable, readConfig, secretKeysOf } from "./config.ts";
-import { dialUnix } from "./gateway/connection.ts";
+import { dialLocal } from "./gateway/connection.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
 import { readKeyFile } from "./secrets/key_file.ts";
@@ -90,7 +90,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     random,
     log,
     wakes: await wakesOf(options, pools, newId("api", { clock, random })),
-    dial: dialUnix,
+    dial: dialLocal,
     publicUrl: options.publicUrl,
     ownUrl: () => place.url,
     keyring: options.keyring ?? null,

@@ -15,6 +15,7 @@ export function checkManifest({ functions }: Manifest, now: number): void {
     checkMethods(spec, field, endpoints);
     checkGang(spec, field);
     checkSecrets(spec, field);
+    checkServer(spec, field);
     spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
   });
 }
@@ -76,6 +77,18 @@ function checkSecrets({ name, secrets }: FunctionSpec, field: string): void {
       refuse(`${field}.secrets.${k}.path`, "only a secret that comes as files has a path");
     }
   });
+}
+
+/** A server is one program behind one endpoint; nothing but requests reaches it. */
+function checkServer({ body, methods, server }: FunctionSpec, field: string): void {
+  if ((body === "server") !== (server !== undefined)) {
+    refuse(`${field}.server`, "it must be given for body `server`, and for no other");
+  }
+  if (server === undefined) return;
+  if (methods.length > 1) refuse(`${field}.methods`, "a server must have one endpoint and nothing else");
+  if (methods[0]!.kind !== "endpoint") {
+    refuse(`${field}.methods.0.kind`, "it must be `endpoint` for a server");
+  }
 }
 
 function checkSchedule(spec: FunctionSpec, k: number, field: string, now: number): void {

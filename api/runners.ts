@@ -14,7 +14,7 @@ import type { Env } from "./serve.ts";
 
 /** Mounts what runners use. */
 export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
-  const { auth, syncs, exchanges, closing } = deps;
+  const { auth, syncs, exchanges, execs, closing } = deps;
   const mayWait = (c: HonoContext<Env>) => AbortSignal.any([c.req.raw.signal, closing]);
 
   app.post(RUNNER_PATHS.join, async (c) => c.json(await join(deps, JoinNode.parse(await bodyOf(c)))));
@@ -32,6 +32,12 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
     const request = parseExchange({ ...await bodyOf(c), node });
     const reply = await exchanges.exchange(node, request, mayWait(c));
     return c.body(reply, 200, { "content-type": "application/json" });
+  });
+
+  app.get(RUNNER_PATHS.exec, async (c) => {
+    const { node, exec } = c.req.param();
+    await auth.node(c.req.header("authorization"), node);
+    return execs.connectRunner(c.req.raw, { node, exec });
   });
 
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));

@@ -162,6 +162,14 @@ export class NodeApi {
     return await send(this.#deps, prefix + path, { ...init, headers });
   }
 
+  /** A connection to the client of a command that is to run here. It may fail to open. */
+  connectExec(exec: string): WebSocket {
+    const { origin, client } = this.#deps.address;
+    const path = this.#path(RUNNER_PATHS.exec).replace(":exec", encodeURIComponent(exec));
+    const url = origin.replace(/^http/, "ws") + path;
+    return new WebSocket(url, { headers: { ...this.#headers }, ...(client === undefined ? {} : { client }) });
+  }
+
   #ask(path: string, body: unknown, signal: AbortSignal, timeoutMs: number): Promise<string> {
     return postJson(this.#deps, this.#path(path), this.#headers, body, signal, timeoutMs);
   }

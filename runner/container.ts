@@ -10,6 +10,7 @@
 import {
   type Assignment,
   type DeliveredSecret,
+  type ExecCommand,
   type Exit,
   LIMITS,
   type ObservedContainer,
@@ -20,9 +21,10 @@ import { ApiRefused, type NodeApi, persist } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
-import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
+import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
 import { causeOf, type Verdict } from "./exits.ts";
 import type { LoadFrame } from "./frames.ts";
+import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
 import { Link } from "./link.ts";
 import { Meter } from "./meter.ts";
@@ -33,7 +35,7 @@ import { Redactor } from "./redact.ts";
 import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
 import { Voice } from "./voice.ts";
-import { Work } from "./work.ts";
+import { type LogStream, Work } from "./work.ts";
 
 export interface ContainerDeps {
   readonly api: NodeApi;
@@ -76,6 +78,8 @@ export class Container {
   #link: Link | null = null;
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
+  #lines = 0;
+  readonly #execs = new Set<Exec>();
   /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
   #giveWayBy = Infinity;
@@ -113,7 +117,7 @@ export class Container {
       hungry: () => deps.hungry(),
       redactor: () => this.#redactor,
     });
-    this.#voice = new Voice(this.#work);
+    this.#voice = new Voice(this.#work, this.#takesCalls ? null : (...line) => this.#log(...line));
   }
 
   get state(): Known["state"] {
@@ -161,6 +165,20 @@ export class Container {
       return this.#exited(this.#notStarted(error));
     }
     await this.#live(this.#guest);
+  }
+
+  /** Runs a command inside it, for as long as it runs itself. Throws a {@link StartError}. */
+  exec(command: ExecCommand): Exec {
+    if (this.#guest === null || this.#exit !== null) {
+      throw new StartError("Cannot run a command: the container does not run");
+    }
+    if (this.#guest.exec === undefined) {
+      throw new StartError("Cannot run a command: the engine of this node cannot look into containers");
+    }
+    const exec = this.#guest.exec(command);
+    this.#execs.add(exec);
+    exec.exited.then(() => this.#execs.delete(exec));
+    return exec;
   }
 
   /** Ends what it has, then leaves. */
@@ -268,7 +286,7 @@ export class Container {
       outbox: this.#deps.outbox,
       hello: () => this.#link!.send(`${JSON.stringify(this.#load())}\n`),
       ready: () => this.#ready(),
-      broken: (message) => this.#condemn({ kind: "start_failed", message }),
+      broken: (message) => this.#condemn({ kind: this.#wasReady ? "user_error" : "start_failed", message }),
       aside: (stream, text) => this.#voice.tell(stream, text),
       violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
       endOfTurn: () => this.#work.endOfTurn(),
@@ -302,6 +320,8 @@ export class Container {
     this.#exit = exit;
     this.#state = "exited";
     this.#work.end(exit);
+    for (const exec of this.#execs) exec.kill();
+    if (!this.#takesCalls) this.#log("system", `It ended (${exit.kind}): ${exit.message}`);
     this.#deps.log("container.exited", { container: this.id, function: this.#assignment.spec.name, ...exit });
     this.#deps.engine.settled();
     this.#deps.changed();
@@ -352,7 +372,10 @@ export class Container {
 
   #startTimeout(): Verdict {
     const { startTimeout } = this.#assignment.spec;
-    return { kind: "start_failed", message: `It was not ready within ${startTimeout}: ${this.#phase}` };
+    const missing = this.#guest?.lacks?.() ?? this.#phase;
+    const said = this.#output.lastLines;
+    const sentence = `It was not ready within ${startTimeout}: ${missing}`;
+    return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
   }
 
   #spokeOutside(reason: string): Verdict {
@@ -367,12 +390,23 @@ export class Container {
     this.#condemn({ kind: "out_of_memory", message });
   }
 
+  get #requestsMs(): number {
+    const { server } = this.#assignment.spec;
+    return server === undefined ? REQUESTS_MS : parseDuration(server.drain);
+  }
+
   /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
   #watchLeaving(now: number): void {
     if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
-      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? REQUESTS_MS : 0);
+      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? this.#requestsMs : 0);
     }
     if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
+  }
+
+  /** A line of its own. */
+  #log(stream: LogStream, text: string): void {
+    const { clock, outbox } = this.#deps;
+    outbox.containerLog([this.id, this.#lines++, clock.now(), stream, cutText(text)]);
   }
 
   #say(text: string): void {

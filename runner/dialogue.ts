@@ -80,7 +80,7 @@ export class Dialogue implements LinkSink {
     if ((t === "hello") !== (this.#stage === "silent")) {
       return t === "hello" ? "a second hello" : `${t} before hello`;
     }
-    if ((t === "ready" || t === "broken") && this.#stage === "ready") return `${t} after ready`;
+    if (t === "ready" && this.#stage === "ready") return "ready after ready";
     return null;
   }
 

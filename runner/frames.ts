@@ -103,7 +103,7 @@ export const GuestFrame = z.discriminatedUnion("t", [
   z.object({ t: z.literal("hello"), protocol: z.literal(1), pid: z.number().int() }),
   /** `load` is done, `@enter` has run, the endpoint socket listens. */
   z.object({ t: z.literal("ready") }),
-  /** `load` failed. */
+  /** `load` failed; after `ready`, it cannot go on. Its container is replaced. */
   z.object({
     t: z.literal("broken"),
     message: text(LIMITS.failureMessageLength),

@@ -20,6 +20,8 @@ export interface OutputDeps {
 
 /** The end of stderr that is kept to explain an exit; a V8 crash prints some 4 KiB after its reason. */
 const TAIL_BYTES = 16 * 1024;
+/** Lines that are kept to explain why nothing came of a start. */
+const LAST_LINES = 12;
 /** A guest counts as printing until this many calls have ended without a sound. */
 const SILENT_CALLS = 3;
 /** One that never stops printing is not waited for. */
@@ -31,6 +33,7 @@ export class Output {
   readonly #splitters = { stdout: new LineSplitter(), stderr: new LineSplitter() };
   #tail: Uint8Array[] = [];
   #tailBytes = 0;
+  readonly #last: string[] = [];
   #dropped = 0;
   #chunks = 0;
   #silent = 0;
@@ -50,6 +53,11 @@ export class Output {
   /** The last of stderr. */
   get tail(): string {
     return new TextDecoder().decode(new Uint8Array(this.#tail.flatMap((part) => [...part])));
+  }
+
+  /** The last lines of both, in the order they came. */
+  get lastLines(): string {
+    return this.#last.join("\n");
   }
 
   /** Whether there may be something in the pipes that has not been read. */
@@ -88,15 +96,20 @@ export class Output {
       return;
     }
     this.#sayDropped();
-    for (const line of this.#splitters[stream].push(chunk)) this.#deps.tell(stream, line);
+    for (const line of this.#splitters[stream].push(chunk)) this.#tell(stream, line);
   }
 
   /** Tells lines that have no end yet, and what was dropped. */
   #tellRest(rest: (lines: LineSplitter) => string[]): void {
     for (const stream of ["stdout", "stderr"] as const) {
-      for (const line of rest(this.#splitters[stream])) this.#deps.tell(stream, line);
+      for (const line of rest(this.#splitters[stream])) this.#tell(stream, line);
     }
     this.#sayDropped();
+  }
+
+  #tell(stream: "stdout" | "stderr", line: string): void {
+    if (this.#last.push(line) > LAST_LINES) this.#last.shift();
+    this.#deps.tell(stream, line);
   }
 
   #sayDropped(): void {

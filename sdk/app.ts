@@ -12,6 +12,7 @@ import {
   type FunctionDeclaration,
   type PythonDeclaration,
   type Responder,
+  type ServerDeclaration,
 } from "./declaration.ts";
 import { assertStandard, marksOf } from "./decorators.ts";
 import { EndpointHandle } from "./endpoint_handle.ts";
@@ -19,6 +20,7 @@ import { type Callee, FunctionHandle } from "./handle.ts";
 import { type Invoke, invokeFunction } from "./invoke.ts";
 import { localContext } from "./local.ts";
 import { type ContainerOptions, containerSpec } from "./options.ts";
+import { type ServerOptions, serverSpec } from "./server_options.ts";
 import { isSchema, type Schema, type SchemaInput, type SchemaOutput } from "./schema.ts";
 
 /** Choices of {@link App}. */
@@ -167,6 +169,30 @@ export class App {
     return this.#handle(declaration, () => {
       throw new TypeError(`Cannot run ${entry} locally: it is Python`);
     });
+  }
+
+  /**
+   * Declares a server: any program that listens on `$PORT`, served at `/e/{app}/{name}`. Its name is that of the export.
+   *
+   * @example
+   * ```ts
+   * import { App } from "berth";
+   *
+   * const app = new App("files");
+   * export const web = app.server({ command: ["python3", "-m", "http.server", "$PORT"], concurrency: 8 });
+   * ```
+   */
+  server(options: ServerOptions): EndpointHandle {
+    const { files = [], auth } = options;
+    const declaration: ServerDeclaration = {
+      kind: "server",
+      app: this.#declared,
+      options,
+      server: serverSpec(options),
+      files,
+      auth,
+    };
+    return this.#declare(new EndpointHandle(declaration), declaration);
   }
 
   /** Declares a class: one instance per container, its methods marked by `@method`, `@endpoint`, `@cron`, `@enter`, `@exit`. */

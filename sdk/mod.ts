@@ -38,3 +38,4 @@ export type { Call, CallState, EventItem, Failure, FailureKind, LogItem } from "
 export type { Json, Permissions } from "./protocol/primitives.ts";
 export type { Schema } from "./schema.ts";
 export { Secret, type SecretOptions } from "./secret.ts";
+export type { HealthOptions, ServerOptions } from "./server_options.ts";

@@ -2,6 +2,7 @@
 export * from "./protocol/apps.ts";
 export * from "./protocol/calls.ts";
 export * from "./protocol/errors.ts";
+export * from "./protocol/exec.ts";
 export * from "./protocol/limits.ts";
 export * from "./protocol/nodes.ts";
 export * from "./protocol/pools.ts";
@@ -11,4 +12,5 @@ export * from "./protocol/routes.ts";
 export * from "./protocol/runner.ts";
 export * from "./protocol/scaling.ts";
 export * from "./protocol/secrets.ts";
+export * from "./protocol/server.ts";
 export * from "./protocol/workspaces.ts";

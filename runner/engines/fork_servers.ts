@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { LineReader } from "../../sdk/lines.ts";
-import { killGroup } from "../../sdk/proc.ts";
+import { kill, killGroup } from "../../sdk/proc.ts";
 import type { Channel, Child, Command, GuestExit, Spawn } from "../engine.ts";
 
 /** A fork server that has connected. */
@@ -123,7 +123,12 @@ class ForkServer {
       await this.#send({ t: "fork", n, env, cwd, stdio: holder.pid });
       const pid = await forked.promise;
       const { stdout, stderr } = holder;
-      return { pid, stdout, stderr, exited: exit.promise, kill: () => killGroup(pid) };
+      const ends = {
+        exited: exit.promise,
+        terminate: () => kill(pid, "SIGTERM"),
+        kill: () => killGroup(pid),
+      };
+      return { pid, stdin: null, stdout, stderr, ...ends };
     } catch (error) {
       holder.kill();
       throw error;

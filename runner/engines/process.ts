@@ -33,6 +33,8 @@ import {
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
 import { ForkServers, type Launched } from "./fork_servers.ts";
 import type { Installs } from "./installs.ts";
+import { execIn, type Surroundings } from "./process_exec.ts";
+import { placeOf, Ports, startServer } from "./process_server.ts";
 
 export interface ProcessEngineDeps {
   readonly spawn: Spawn;
@@ -59,6 +61,7 @@ interface Program {
   readonly child: Child;
   readonly channel: Channel;
   readonly mayFork: boolean;
+  readonly env: Command["env"];
   readonly ended: Promise<unknown>;
   discard(): void;
 }
@@ -71,6 +74,8 @@ export class ProcessEngine implements Engine {
   readonly #deps: ProcessEngineDeps;
   readonly #pool: Pool<Program>;
   readonly #forks: ForkServers;
+  readonly #ports = new Ports();
+  #execs = 0;
 
   constructor(deps: ProcessEngineDeps) {
     this.#deps = deps;
@@ -82,6 +87,7 @@ export class ProcessEngine implements Engine {
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache } = this.#deps;
     const bundle = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    if (assignment.spec.server !== undefined) return await this.#startServer(assignment, bundle, context);
     const pooled = this.#poolable(assignment) ? this.#pool.take() : null;
     if (pooled === null) return await this.#startFresh(assignment, bundle, context);
     await copyBundle(bundle, appFolder(pooled.slot));
@@ -116,7 +122,11 @@ export class ProcessEngine implements Engine {
       await writeSecretFiles(secrets, secretFolderOf(slot));
       if (spec.body === "python") await copyBundle(bundle, appFolder(slot)); // its working folder must be there
       const [program] = await Promise.all([
-        this.#launch(slot, () => this.#begin(spec, command, say), { mayFork: mayFork(spec), signal }),
+        this.#launch(slot, () => this.#begin(spec, command, say), {
+          mayFork: mayFork(spec),
+          env: command.env,
+          signal,
+        }),
         spec.body === "ts" ? copyBundle(bundle, appFolder(slot)) : null,
       ]);
       return this.#guest(program, spec);
@@ -126,20 +136,50 @@ export class ProcessEngine implements Engine {
     }
   }
 
-  async #command(
-    { spec, gpus, external, gang }: Assignment,
+  /** A program of the user's own, which knows neither sockets nor frames of ours. */
+  async #startServer(assignment: Assignment, bundle: Unpacked, { secrets }: StartContext): Promise<Guest> {
+    const { slots, spawn, clock } = this.#deps;
+    const server = assignment.spec.server!;
+    const slot = await slots.create();
+    try {
+      await copyBundle(bundle, appFolder(slot));
+      await writeSecretFiles(secrets, secretFolderOf(slot));
+      const place = placeOf(server, slot, this.#ports);
+      const env = this.#env(assignment, slot, secretEnv(secrets));
+      const removeSlot = () => slots.remove(slot);
+      const cwd = appFolder(slot);
+      const exec = this.#execIn({ cwd, env: { ...env, ...place.env } });
+      const guest = startServer({ server, slot, place, cwd, env, spawn, clock, settle, removeSlot });
+      return { ...guest, exec, secretFolder: secretFolderOf(slot) };
+    } catch (error) {
+      await slots.remove(slot);
+      throw error;
+    }
+  }
+
+  #env(
+    { spec, gpus, gang }: Assignment,
     slot: SlotPaths,
-    { secrets, say }: StartContext,
-  ): Promise<Command> {
-    const variables = secretEnv(secrets);
-    const env = guestEnv(this.#deps.env, {
+    secrets: Readonly<Record<string, string>>,
+  ): Readonly<Record<string, string>> {
+    return guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
-      secrets: variables,
+      secrets,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
+  }
+
+  async #command(
+    assignment: Assignment,
+    slot: SlotPaths,
+    { secrets, say }: StartContext,
+  ): Promise<Command> {
+    const { spec, external } = assignment;
+    const variables = secretEnv(secrets);
+    const env = this.#env(assignment, slot, variables);
     if (spec.body === "ts") {
       const folder = secrets.some(({ as }) => as === "files") ? secretsFolder(slot) : null;
       const limits = limitsOf(spec, external.length > 0, { variables: Object.keys(variables), folder });
@@ -162,7 +202,7 @@ export class ProcessEngine implements Engine {
       command,
       key: JSON.stringify([command.command, spec.preload, spec.env]),
       server: (slot) => {
-        const env = this.#env(slot, spec.env);
+        const env = this.#bareEnv(slot, spec.env);
         return { ...command, args: [...command.args, "--preload", modules], cwd: slot, env };
       },
     });
@@ -187,7 +227,7 @@ export class ProcessEngine implements Engine {
   }
 
   /** The environment of what knows nothing of a container. */
-  #env(slot: string, declared: Readonly<Record<string, string>>) {
+  #bareEnv(slot: string, declared: Readonly<Record<string, string>>) {
     const { env, denoDir } = this.#deps;
     return guestEnv(env, { slot, denoDir, declared, secrets: {}, gpus: gpuEnv([], []), gang: {} });
   }
@@ -195,7 +235,7 @@ export class ProcessEngine implements Engine {
   async #prestart(signal: AbortSignal): Promise<Program> {
     const { slots } = this.#deps;
     const slot = await slots.create();
-    const env = this.#env(slot.dir, {});
+    const env = this.#bareEnv(slot.dir, {});
     const command = this.#denoCommand(slot, {
       permissions: {},
       env: [],
@@ -203,7 +243,7 @@ export class ProcessEngine implements Engine {
       external: false,
     }, env);
     try {
-      return await this.#launch(slot, () => this.#deps.spawn.start(command), { mayFork: false, signal });
+      return await this.#launch(slot, () => this.#deps.spawn.start(command), { mayFork: false, env, signal });
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -211,7 +251,7 @@ export class ProcessEngine implements Engine {
   }
 
   /** Starts a program and waits for it to connect. Nothing else can connect after it: the socket takes one. */
-  async #launch(slot: SlotPaths, begin: Begin, { mayFork, signal }: LaunchOptions): Promise<Program> {
+  async #launch(slot: SlotPaths, begin: Begin, { mayFork, env, signal }: LaunchOptions): Promise<Program> {
     const listener = Deno.listen({ transport: "unix", path: slot.control });
     let child: Child | undefined;
     const kill = () => child?.kill();
@@ -226,14 +266,19 @@ export class ProcessEngine implements Engine {
         kill();
         this.#deps.slots.remove(slot);
       };
-      return { slot, child, channel, mayFork, ended: child.exited, discard };
+      return { slot, child, channel, mayFork, env, ended: child.exited, discard };
     } finally {
       signal.removeEventListener("abort", kill);
       listener.close();
     }
   }
 
-  #guest({ slot, child, channel, mayFork }: Program, spec: FunctionSpec): Guest {
+  #execIn(surroundings: Surroundings): NonNullable<Guest["exec"]> {
+    return (command) =>
+      execIn(surroundings, command, this.#deps.spawn, `${surroundings.cwd}/${this.#execs++}`);
+  }
+
+  #guest({ slot, child, channel, mayFork, env = {} }: Program, spec: FunctionSpec): Guest {
     return {
       channel,
       stdout: child.stdout,
@@ -245,6 +290,7 @@ export class ProcessEngine implements Engine {
       secretFolder: secretFolderOf(slot),
       settle,
       usage: () => usageOf(child.pid, mayFork),
+      exec: this.#execIn({ cwd: appFolder(slot), env }),
       kill: () => child.kill(),
       release: () => this.#deps.slots.remove(slot),
     };
@@ -256,6 +302,8 @@ type Begin = () => Child | Promise<Child>;
 
 interface LaunchOptions {
   readonly mayFork: boolean;
+  /** That of the program, for what else is to run there. */
+  readonly env?: Command["env"];
   readonly signal: AbortSignal;
 }
 

@@ -18,7 +18,7 @@ export const paintState = (output: Output, state: Call["state"]): string =>
   output.paint(STYLE_BY_STATE[state], state);
 
 /** One log line, with its stream where that tells something. */
-export function logLine(output: Output, { stream, text }: LogItem): string {
+export function logLine(output: Output, { stream, text }: Pick<LogItem, "stream" | "text">): string {
   const line = text.replace(/\n$/, "");
   if (stream === "system") return output.paint("dim", `· ${line}`);
   return stream === "stderr" ? output.paint("red", line) : line;

@@ -8,7 +8,7 @@ import { EXIT } from "./failure.ts";
 import { readHidden } from "./hidden_input.ts";
 import { onInterrupt } from "./interrupts.ts";
 import { runCli } from "./program.ts";
-import type { Shell, Stream } from "./shell.ts";
+import type { Shell, Stream, Terminal } from "./shell.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -22,6 +22,9 @@ export function realShell(): Shell {
     stdin: () => new Response(Deno.stdin.readable).text(),
     hidden: (question) =>
       readHidden(Deno.stdin, question, (text) => writeAll(Deno.stderr, new TextEncoder().encode(text))),
+    input: () => Deno.stdin.readable,
+    terminal: realTerminal(env),
+    connect: (url, headers) => new WebSocket(url, { headers }),
     profile: readProfile,
     fetch: realFetch,
     clock: realClock,
@@ -46,6 +49,25 @@ function streamOf(stream: typeof Deno.stdout, { NO_COLOR, TERM }: Record<string,
     colour: terminal && !NO_COLOR && TERM !== "dumb",
     columns: terminal ? Deno.consoleSize().columns : Infinity,
     write: (text) => writeAll(stream, new TextEncoder().encode(text)),
+    writeBytes: (bytes) => writeAll(stream, bytes),
+  };
+}
+
+function realTerminal({ TERM = "xterm" }: Record<string, string>): Terminal | null {
+  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return null;
+  const size = () => {
+    const { columns, rows } = Deno.consoleSize();
+    return { columns: Math.max(1, columns), rows: Math.max(1, rows) };
+  };
+  return {
+    term: TERM,
+    size,
+    raw: (on) => Deno.stdin.setRaw(on),
+    onResize: (heard) => {
+      const tell = () => heard(size());
+      Deno.addSignalListener("SIGWINCH", tell);
+      return () => Deno.removeSignalListener("SIGWINCH", tell);
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import { LIMITS } from "./limits.ts";
 import { FailureKind } from "./calls.ts";
 import { Digest, DurationText, Json, Labels, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
 import { SecretRef } from "./secrets.ts";
+import { ServerSpec } from "./server.ts";
 
 /** One acceptable way to satisfy a GPU request, as a text such as `H100:4` or spelled out. */
 export const GpuRequest = z.union([
@@ -78,8 +79,8 @@ export type ScheduleSpec = z.infer<typeof ScheduleSpec>;
 export const FunctionSpec = z.object({
   name: Name,
   kind: z.enum(["function", "class"]),
-  body: z.enum(["ts", "python"]),
-  /** `ts`: export of the module. `python`: `file.py:function` inside the bundle. */
+  body: z.enum(["ts", "python", "server"]),
+  /** `ts`, `server`: export of the module. `python`: `file.py:function` inside the bundle. */
   entry: z.string().max(256),
   methods: z.array(MethodSpec).min(1),
   schedules: z.array(ScheduleSpec).default([]),
@@ -121,6 +122,8 @@ export const FunctionSpec = z.object({
     z.string().max(128).regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, "must be the name of a module"),
   )
     .max(64).default([]),
+  /** `server`: what to run, and how to tell that it is well. */
+  server: ServerSpec.optional(),
 });
 export type FunctionSpec = z.infer<typeof FunctionSpec>;
 

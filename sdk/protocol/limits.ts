@@ -19,8 +19,21 @@ export const LIMITS = {
   /** Sustained log output of one container per second, and what a burst may take. */
   logBytesPerSecond: 256 * 1024,
   logBurstBytes: 1024 * 1024,
+  /** Lines that are kept of one container without calls, the latest. */
+  containerLogLines: 10_000,
   /** One checkpoint. */
   checkpointBytes: 1024 * 1024 * 1024,
+  /** Commands at a time inside one container. */
+  execsPerContainer: 8,
+  /** Bytes of one direction of such a command that are under way and not yet used. */
+  execWindowBytes: 1024 * 1024,
+  /** Its program and arguments, and characters of each. */
+  execArguments: 256,
+  execArgumentLength: 64 * 1024,
+  /** Seconds that its runner has to connect. */
+  execDialSeconds: 20,
+  /** Seconds after which it is ended. */
+  execSeconds: 24 * 3_600,
   /** One guest frame, its body not counted. */
   frameBytes: 8 * 1024 * 1024,
   /** Functions of one app. */

@@ -98,6 +98,11 @@ describe("each example runs as its header says", () => {
     assert.equal(events, "data: tick 1\n\ndata: tick 2\n\ndata: tick 3\n\n");
   });
 
+  it("server.ts: a program that listens", { skip: withoutPython }, async () => {
+    const url = (await deploy("server.ts")).get("web")!;
+    assert.match(await (await fetch(`${url}/server/index.html`)).text(), /Served by Python/);
+  });
+
   it("schedule.ts: a cron that really fires", async () => {
     await deploy("schedule.ts");
     await untilTrue("the counter has ticked", async () => {

@@ -3,6 +3,7 @@ import { type Answer as Answering, type ApiDeps, createApi } from "../../api/app
 import { Auth, createKey } from "../../api/auth.ts";
 import { Callables } from "../../api/callables.ts";
 import { EnqueueGroup } from "../../api/enqueue.ts";
+import { Execs } from "../../api/execs.ts";
 import { Exchanges } from "../../api/exchange.ts";
 import { keyringOf } from "../../api/secrets/keyring.ts";
 import { Vault } from "../../api/secrets/vault.ts";
@@ -62,6 +63,7 @@ export class TestApi {
       callables: new Callables(base),
       enqueue: new EnqueueGroup(base),
       exchanges: new Exchanges(base),
+      execs: new Execs({ ...base, closing: closing.signal }),
       syncs: new Syncs(base),
       vault: new Vault(keyringOf(secretKeys), random),
       endpoints: {

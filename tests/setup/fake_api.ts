@@ -63,6 +63,8 @@ export class FakeApi implements AsyncDisposable {
   readonly ended = new Map<string, Ended[]>();
   /** Log lines of each call, in the order they came. */
   readonly logs = new Map<string, LogRecord[]>();
+  /** Of containers without calls, `stream: text`. */
+  readonly containerLogs = new Map<string, string[]>();
   readonly events = new Map<string, Event[]>();
   readonly checkpoints = new Map<string, Uint8Array>();
   /** Bytes that were uploaded and not committed. */
@@ -260,6 +262,9 @@ export class FakeApi implements AsyncDisposable {
 
   #keep(request: ExchangeRequest): void {
     this.exchangeSizes.push(request.reports.reduce((sum, { done }) => sum + done.length, 0));
+    for (const [id, , , stream, text] of request.containerLogs) {
+      push(this.containerLogs, id, `${stream}: ${text}`);
+    }
     for (const log of request.logs) push(this.logs, this.#keyOf(log), log);
     for (const event of request.events) push(this.events, this.#keyOf(event), event);
     for (const { lease, done } of request.reports) {
