@@ -17,7 +17,7 @@ import {
 } from "../sdk/protocol.ts";
 import { parseDuration } from "../sdk/duration.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
-import { ApiRefused, type NodeApi, persist } from "./api.ts";
+import { type NodeApi, persist } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
@@ -34,6 +34,7 @@ import type { Known } from "./reconcile.ts";
 import { Redactor } from "./redact.ts";
 import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
+import { discard, fetchSecrets, unlessAborted } from "./start.ts";
 import { Voice } from "./voice.ts";
 import { type LogStream, Work } from "./work.ts";
 
@@ -169,13 +170,10 @@ export class Container {
 
   /** Runs a command inside it, for as long as it runs itself. Throws a {@link StartError}. */
   exec(command: ExecCommand): Exec {
-    if (this.#guest === null || this.#exit !== null) {
-      throw new StartError("Cannot run a command: the container does not run");
-    }
-    if (this.#guest.exec === undefined) {
-      throw new StartError("Cannot run a command: the engine of this node cannot look into containers");
-    }
-    const exec = this.#guest.exec(command);
+    const guest = this.#exit === null ? this.#guest : null;
+    if (guest === null) throw new StartError("Cannot run a command: the container does not run");
+    if (guest.exec === undefined) throw new StartError("Cannot run a command: its engine can't look into it");
+    const exec = guest.exec(command);
     this.#execs.add(exec);
     exec.exited.then(() => this.#execs.delete(exec));
     return exec;
@@ -233,7 +231,8 @@ export class Container {
   async #start(): Promise<Guest> {
     const { api, clock, engine } = this.#deps;
     const { signal } = this.#abort;
-    this.#secrets = await this.#fetchSecrets();
+    if (this.#assignment.spec.secrets.length > 0) this.#phase = "its secrets did not arrive";
+    this.#secrets = await fetchSecrets(this.#assignment, { api, clock, signal });
     this.#redactor = new Redactor(this.#secrets);
     return await engine.start(this.#assignment, {
       signal,
@@ -241,18 +240,6 @@ export class Container {
       secrets: this.#secrets,
       say: (text) => this.#say(text),
     });
-  }
-
-  async #fetchSecrets(): Promise<DeliveredSecret[]> {
-    if (this.#assignment.spec.secrets.length === 0) return [];
-    const { api, clock } = this.#deps;
-    const { signal } = this.#abort;
-    this.#phase = "its secrets did not arrive";
-    try {
-      return await persist(clock, signal, () => api.secrets(this.id, signal));
-    } catch (error) {
-      throw error instanceof ApiRefused ? new StartError(error.message, { cause: error }) : error;
-    }
   }
 
   async #live(guest: Guest): Promise<void> {
@@ -349,10 +336,8 @@ export class Container {
   #notStarted(error: unknown): Exit {
     if (this.#verdict !== null) return this.#verdict;
     if (!(error instanceof StartError)) {
-      this.#deps.log("container.start_error", {
-        container: this.id,
-        error: this.#redactor.text(String(error)),
-      });
+      const said = this.#redactor.text(String(error));
+      this.#deps.log("container.start_error", { container: this.id, error: said });
     }
     return { kind: "start_failed", message: error instanceof Error ? error.message : String(error) };
   }
@@ -390,15 +375,10 @@ export class Container {
     this.#condemn({ kind: "out_of_memory", message });
   }
 
-  get #requestsMs(): number {
-    const { server } = this.#assignment.spec;
-    return server === undefined ? REQUESTS_MS : parseDuration(server.drain);
-  }
-
   /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
   #watchLeaving(now: number): void {
     if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
-      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? this.#requestsMs : 0);
+      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? requestsMs(this.#assignment) : 0);
     }
     if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
   }
@@ -406,7 +386,8 @@ export class Container {
   /** A line of its own. */
   #log(stream: LogStream, text: string): void {
     const { clock, outbox } = this.#deps;
-    outbox.containerLog([this.id, this.#lines++, clock.now(), stream, cutText(text)]);
+    const line = cutText(this.#redactor.text(text));
+    outbox.containerLog([this.id, this.#lines++, clock.now(), stream, line]);
   }
 
   #say(text: string): void {
@@ -415,17 +396,6 @@ export class Container {
   }
 }
 
-/** What `starting` gives, unless `signal` aborts first: an installation may go on for minutes after nobody wants it. */
-function unlessAborted<T>(signal: AbortSignal, starting: Promise<T>): Promise<T> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(new StartError("It was stopped while it started")), {
-      once: true,
-    });
-  });
-  return Promise.race([aborted, starting]);
-}
-
-async function discard(guest: Guest): Promise<void> {
-  guest.kill();
-  await guest.release();
-}
+/** What requests have to end in a container that drains. */
+const requestsMs = ({ spec: { server } }: Assignment): number =>
+  server === undefined ? REQUESTS_MS : parseDuration(server.drain);
