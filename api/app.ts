@@ -3,11 +3,13 @@ import { Hono } from "hono";
 import { formatDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
-import { type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
+import { ARTIFACT_PATHS, type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
 import { VERSION } from "../sdk/version.ts";
 import type { Pool } from "../scheduler/store/connect.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { appHandlers } from "./apps.ts";
+import { getArtifactRoute, putArtifactRoute } from "./artifact_bytes.ts";
+import { artifactHandlers } from "./artifacts.ts";
 import { type Auth, permit } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 import { checkHeaders } from "./body.ts";
@@ -109,6 +111,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
+  app.put(ARTIFACT_PATHS.upload, putArtifactRoute(deps, authorize));
+  app.get(ARTIFACT_PATHS.content, getArtifactRoute(deps, authorize));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
   serve(app, routes, handlersOf(deps), authorize);
   serveRunners(app, deps);
@@ -126,6 +130,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
     ...workspaceHandlers(deps),
+    ...artifactHandlers(deps),
   };
 }
 
@@ -147,6 +152,8 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   ...Object.values(routes),
   { method: "PUT", path: STREAM_PATHS.bundle },
   { method: "GET", path: STREAM_PATHS.results },
+  { method: "PUT", path: ARTIFACT_PATHS.upload },
+  { method: "GET", path: ARTIFACT_PATHS.content },
   { method: "GET", path: OPENAPI_PATH },
   { method: "POST", path: RUNNER_PATHS.join },
   { method: "POST", path: RUNNER_PATHS.sync },
@@ -154,4 +161,5 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "GET", path: RUNNER_PATHS.bundle },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
   { method: "PUT", path: RUNNER_PATHS.checkpoints },
+  { method: "PUT", path: RUNNER_PATHS.artifact },
 ];

@@ -21,6 +21,9 @@ export const LIMITS = {
   logBurstBytes: 1024 * 1024,
   /** One checkpoint. */
   checkpointBytes: 1024 * 1024 * 1024,
+  /** One version of an artifact; and one piece of it, as a guest sends it. */
+  artifactBytes: 32 * 1024 * 1024 * 1024,
+  artifactPieceBytes: 1024 * 1024,
   /** One guest frame, its body not counted. */
   frameBytes: 8 * 1024 * 1024,
   /** Functions of one app. */

@@ -194,7 +194,9 @@ export interface ExchangeReply {
  * - `PUT  /v1/nodes/{node}/checkpoints?lease=&index=&name=` body → `{"id", "size"}`; refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → bytes of the last committed one, or 204; with `container=`
  *   instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
- * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches and apps, acting for the workspace
+ * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
+ *   is over
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and artifacts, acting for the workspace
  *   of that container with the `invoke` scope
  */
 export const RUNNER_PATHS = {
@@ -203,5 +205,6 @@ export const RUNNER_PATHS = {
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
   checkpoints: "/v1/nodes/:node/checkpoints",
+  artifact: "/v1/nodes/:node/artifacts/:name/:digest",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;
