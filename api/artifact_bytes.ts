@@ -72,13 +72,15 @@ interface Bytes {
   readonly digest: string;
 }
 
-/** Takes the bytes of a request in, unless they are there. */
+/** Takes the bytes of a request in. They are read even when they are there, since who sends them hears nothing before their end. */
 async function store({ blobs }: ApiDeps, request: Request, { workspace, digest }: Bytes): Promise<void> {
   announcedBytes(request, LIMITS.artifactBytes);
   const key = artifactKey(workspace, digest);
-  if (await blobs.head(key) !== null) return await request.body?.cancel();
-  const body = (request.body ?? new Blob([]).stream()).pipeThrough(limited(LIMITS.artifactBytes));
-  await blobs.put(key, body.pipeThrough(checkDigest(digest)));
+  const body = (request.body ?? new Blob([]).stream())
+    .pipeThrough(limited(LIMITS.artifactBytes))
+    .pipeThrough(checkDigest(digest));
+  if (await blobs.head(key) === null) await blobs.put(key, body);
+  else await body.pipeTo(new WritableStream());
 }
 
 /** Gives stored bytes a version. Where that is refused, they stay only if some version has them. */

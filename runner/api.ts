@@ -127,6 +127,17 @@ export class NodeApi {
     return null;
   }
 
+  /** Publishes an artifact of a running call; answers what was published, as JSON. */
+  async publishArtifact(
+    { by: { lease, index }, name, digest }: ArtifactOf,
+    body: ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const path = this.#path(RUNNER_PATHS.artifact).replace(":name", name).replace(":digest", digest);
+    const init = { method: "PUT", body, signal };
+    return await readBytes(await this.#fetch(`${path}?lease=${lease}&index=${index}`, init));
+  }
+
   /** A request to the public routes, made by a function in `container`; any status is an answer. */
   async actAs(container: string, path: string, init: RequestInit): Promise<Response> {
     const prefix = this.#path(RUNNER_PATHS.actAs).replace(":container", container);
@@ -155,10 +166,23 @@ export class NodeApi {
   }
 }
 
+/** A call, under its lease. */
+export interface LeaseOf {
+  readonly lease: number;
+  readonly index: number;
+}
+
 /** Which checkpoint: that of a call, or one shared by name; and who asks, a call under its lease or a container. */
 export interface CheckpointOf {
-  readonly by: { readonly lease: number; readonly index: number } | { readonly container: string };
+  readonly by: LeaseOf | { readonly container: string };
   readonly name?: string | undefined;
+}
+
+/** An artifact to be published: by which call, under which name, and which bytes. */
+export interface ArtifactOf {
+  readonly by: LeaseOf;
+  readonly name: string;
+  readonly digest: string;
 }
 
 async function postJson(

@@ -115,6 +115,8 @@ export class Dialogue implements LinkSink {
         return this.#expect(services.save(frame.n, this.#checkpointOf(frame)), frame.bytes);
       case "checkpoint-load":
         return services.load(frame.n, this.#checkpointOf(frame)), null;
+      case "artifact-save":
+        return this.#expect(services.publish(frame, this.#leaseOf(frame.c)), frame.bytes);
     }
   }
 
@@ -132,8 +134,13 @@ export class Dialogue implements LinkSink {
 
   #checkpointOf({ c, name }: Frame<"checkpoint-save" | "checkpoint-load">) {
     if (c === undefined) return name === undefined ? null : { by: { container: this.#deps.container }, name };
+    const by = this.#leaseOf(c);
+    return by === null ? null : { by, name };
+  }
+
+  #leaseOf(c: number) {
     const call: HeldCall | undefined = this.#deps.work.running(c);
-    return call === undefined ? null : { by: { lease: call.lease.id, index: call.index }, name };
+    return call === undefined ? null : { lease: call.lease.id, index: call.index };
   }
 }
 

@@ -47,6 +47,8 @@ def main():
             kind, work = frame["t"], state["work"]
             if kind == "reply":
                 host.reply(frame, body)
+            elif kind == "chunk":
+                host.chunk(frame, body)
             elif kind == "load":
                 state["load"] = frame
                 wanted.set()

@@ -1,16 +1,13 @@
 /** Artifacts: named, numbered bytes of a workspace, such as models, with who made them; and aliases that point at versions. */
 import { z } from "zod";
+import { NEWEST, parseArtifactRef, VERSION_MAX } from "./artifact_ref.ts";
 import { CallId } from "./calls.ts";
 import { CallableName, Digest, Name, Page, pageOf, Timestamp } from "./primitives.ts";
 import { route } from "./route.ts";
 
-/** The largest number that a version can have. */
-const VERSION_MAX = 2 ** 31 - 1;
-const Version = z.coerce.number().int().min(1).max(VERSION_MAX);
+export * from "./artifact_ref.ts";
 
-/** Name of the newest version, wherever an alias can stand. No alias can be called so. */
-export const NEWEST = "latest";
-const VERSION_DIGITS = /^[1-9][0-9]{0,9}$/;
+const Version = z.coerce.number().int().min(1).max(VERSION_MAX);
 
 /** `production`: starts with a letter, so that none reads like a version. */
 export const ArtifactAlias = Name.refine(
@@ -28,21 +25,6 @@ const ArtifactVersionRef = z.string().max(127).refine(
   (text) => typeof parseArtifactRef(text)?.at === "number",
   "must name one version by its number, such as model@3",
 );
-
-/** What a reference means: of this name the version `at`, or the one that the alias `at` points at, or the newest. */
-export interface ArtifactAt {
-  readonly name: string;
-  readonly at: number | string | null;
-}
-
-/** Reads `model@production`; null when it is no reference. */
-export function parseArtifactRef(text: string): ArtifactAt | null {
-  const [name = "", at, ...more] = text.split("@");
-  if (more.length > 0 || !Name.safeParse(name).success) return null;
-  if (at === undefined || at === NEWEST) return { name, at: null };
-  if (VERSION_DIGITS.test(at)) return Number(at) > VERSION_MAX ? null : { name, at: Number(at) };
-  return Name.safeParse(at).success ? { name, at } : null;
-}
 
 /** What publishing gives back. */
 export const PublishedArtifact = z.object({

@@ -63,6 +63,8 @@ export class FakeApi implements AsyncDisposable {
   readonly logs = new Map<string, LogRecord[]>();
   readonly events = new Map<string, Event[]>();
   readonly checkpoints = new Map<string, Uint8Array>();
+  /** Versions of each artifact. */
+  readonly artifacts = new Map<string, Uint8Array<ArrayBuffer>[]>();
   readonly requests: { container: string; path: string; method: string; body: string }[] = [];
   readonly exchangeSizes: number[] = [];
   givenBack = 0;
@@ -159,6 +161,7 @@ export class FakeApi implements AsyncDisposable {
       });
     }
     if (verb === "checkpoints") return await this.#checkpoint(request, searchParams);
+    if (verb === "artifacts") return await this.#artifact(request, rest as [string, string]);
     return await this.#as(request, rest);
   }
 
@@ -315,6 +318,15 @@ export class FakeApi implements AsyncDisposable {
     }
     const bytes = this.checkpoints.get(key);
     return bytes === undefined ? new Response(null, { status: 204 }) : new Response(bytes.slice());
+  }
+
+  async #artifact(request: Request, [name, digest]: [string, string]): Promise<Response> {
+    const bytes = await request.bytes();
+    const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    if (actual !== digest) return Response.json({ error: { message: "other bytes" } }, { status: 400 });
+    const versions = [...this.artifacts.get(name) ?? [], bytes];
+    this.artifacts.set(name, versions);
+    return Response.json({ name, version: versions.length, digest, size: bytes.length }, { status: 201 });
   }
 
   async #as(request: Request, [container, ...path]: string[]): Promise<Response> {

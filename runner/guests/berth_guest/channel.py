@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 
+from .answers import Reply
 from .wire import to_json
 
 
@@ -44,20 +45,31 @@ class Host:
         self._last = 0
         self._lock = threading.Lock()
 
-    def ask(self, frame, body=b""):
-        answered = threading.Event()
+    def expect(self, answer):
+        """The number under which it will come."""
         with self._lock:
             self._last += 1
-            n = self._last
-            self._waiting[n] = slot = [answered, None, None]
-        self._channel.send({**frame, "n": n}, body)
-        answered.wait()
-        if not slot[1]["ok"]:
-            raise RuntimeError(slot[1].get("message", "the host refused"))
-        return slot[2]
+            self._waiting[self._last] = answer
+            return self._last
+
+    def send(self, frame, body=b""):
+        self._channel.send(frame, body)
+
+    def ask(self, frame, body=b""):
+        reply = Reply()
+        self.send({**frame, "n": self.expect(reply)}, body)
+        return reply.wait()
 
     def reply(self, frame, body):
-        slot = self._waiting.pop(frame["n"], None)
-        if slot is not None:
-            slot[1:] = frame, body
-            slot[0].set()
+        answer = self._waiting.get(frame["n"])
+        if answer is not None and answer.begin(frame, body):
+            del self._waiting[frame["n"]]
+
+    def chunk(self, frame, body):
+        answer = self._waiting.get(frame["n"])
+        if answer is None:
+            return
+        if not answer.take(body, frame["end"]):
+            self.send({"t": "fetch-abort", "n": frame["n"]})
+        if answer.over:
+            del self._waiting[frame["n"]]

@@ -53,7 +53,7 @@ class Context:
         self.checkpoint = Checkpoint(host, call["c"])
         self.task = None
         self.ended = False
-        self._call, self._channel = call["c"], channel
+        self._call, self._channel, self._host = call["c"], channel, host
         self._lock, self._handlers, self._notice = threading.Lock(), [], None
 
     def on_preempt(self, handler):
@@ -76,6 +76,23 @@ class Context:
     def progress(self, done, total):
         """Says how far the call has come."""
         self._event("progress", {"done": done, "total": total})
+
+    def artifact(self, ref, content=None):
+        """The bytes of an artifact of the workspace (`model`, `model@3`, `model@production`), or, with content (bytes or the path of
+        a file), publishes the next version of that name, and returns its name, version, digest and size once it is committed."""
+        from . import artifacts  # On first use: what it imports takes longer than the rest of a start
+
+        if content is None:
+            return artifacts.load(self._host, ref)
+        if self.ended:
+            raise RuntimeError(f"Cannot publish artifact {ref}: the call has ended")
+        return artifacts.publish(self._host, self._call, ref, content)
+
+    def artifact_file(self, ref):
+        """The same bytes as a file of this container, for what is too large for the memory; returns its path."""
+        from . import artifacts
+
+        return artifacts.load_file(self._host, ref)
 
     def sent(self, value):
         """Sends one yield."""
