@@ -12,6 +12,7 @@ import { getArtifactRoute, putArtifactRoute } from "./artifact_bytes.ts";
 import { artifactHandlers } from "./artifacts.ts";
 import { type Auth, permit } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
+import { getBlobRoute, putBlobRoute } from "./blobs/route.ts";
 import { checkHeaders } from "./body.ts";
 import { putBundleRoute } from "./bundles.ts";
 import type { Callables } from "./callables.ts";
@@ -27,6 +28,8 @@ import { resultsRoute } from "./results.ts";
 import { serveRunners } from "./runners.ts";
 import { scalingHandlers } from "./scaling.ts";
 import { scheduleHandlers } from "./schedules.ts";
+import { secretHandlers } from "./secrets/routes.ts";
+import type { Vault } from "./secrets/vault.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
 import { workspaceHandlers } from "./workspaces.ts";
@@ -44,6 +47,7 @@ export interface ApiDeps {
   readonly exchanges: Exchanges;
   readonly syncs: Syncs;
   readonly endpoints: Endpoints;
+  readonly vault: Vault;
   /** Where users reach this api, when that is not what their requests say. */
   readonly publicUrl?: string | undefined;
   /** Where this process listens. */
@@ -111,6 +115,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
+  app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
+  app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
   app.put(ARTIFACT_PATHS.upload, putArtifactRoute(deps, authorize));
   app.get(ARTIFACT_PATHS.content, getArtifactRoute(deps, authorize));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
@@ -129,6 +135,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...poolHandlers(deps),
     ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
+    ...secretHandlers(deps),
     ...workspaceHandlers(deps),
     ...artifactHandlers(deps),
   };
@@ -159,7 +166,11 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "POST", path: RUNNER_PATHS.sync },
   { method: "POST", path: RUNNER_PATHS.exchange },
   { method: "GET", path: RUNNER_PATHS.bundle },
+  { method: "GET", path: RUNNER_PATHS.secrets },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
-  { method: "PUT", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.uploads },
+  { method: "GET", path: STREAM_PATHS.blob },
+  { method: "PUT", path: STREAM_PATHS.blob },
   { method: "PUT", path: RUNNER_PATHS.artifact },
 ];

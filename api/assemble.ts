@@ -21,6 +21,8 @@ import type { Dial } from "./gateway/connection.ts";
 import { createGateway, type Gateway } from "./gateway/gateway.ts";
 import { routeTableOf } from "./gateway/routes.ts";
 import { HttpUpstream } from "./gateway/upstream.ts";
+import type { Keyring } from "./secrets/keyring.ts";
+import { Vault } from "./secrets/vault.ts";
 import { Syncs } from "./sync.ts";
 
 /** The workspace of those who did not make any. */
@@ -52,6 +54,8 @@ export interface AssemblyPorts {
   readonly random: Random;
   readonly log: Log;
   readonly wakes: Wakes;
+  /** Opens and seals secrets; without one there are none. */
+  readonly keyring?: Keyring | null;
   /** Connects to the endpoints of a container. */
   readonly dial: Dial;
   readonly publicUrl?: string | undefined;
@@ -89,6 +93,7 @@ export async function assemble(ports: AssemblyPorts): Promise<Assembly> {
     auth,
     blobs: ports.blobs,
     endpoints: gateway,
+    vault: new Vault(ports.keyring ?? null, random),
     publicUrl: ports.publicUrl,
     ownUrl: ports.ownUrl,
     startedAt: clock.now(),

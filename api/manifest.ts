@@ -14,6 +14,7 @@ export function checkManifest({ functions }: Manifest, now: number): void {
     }
     checkMethods(spec, field, endpoints);
     checkGang(spec, field);
+    checkSecrets(spec, field);
     spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
   });
 }
@@ -62,6 +63,17 @@ function checkGang({ name, nodes, concurrency, methods }: FunctionSpec, field: s
     }
     if (stream) {
       refuse(`${at}.stream`, `${all} cannot yield as one, return a result or give the function one node`);
+    }
+  });
+}
+
+function checkSecrets({ name, secrets }: FunctionSpec, field: string): void {
+  secrets.forEach((secret, k) => {
+    if (secrets.findIndex((other) => other.name === secret.name) < k) {
+      refuse(`${field}.secrets.${k}.name`, `"${name}" names secret "${secret.name}" twice`);
+    }
+    if (secret.as === "env" && secret.path !== undefined) {
+      refuse(`${field}.secrets.${k}.path`, "only a secret that comes as files has a path");
     }
   });
 }

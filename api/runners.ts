@@ -7,9 +7,10 @@ import type { ApiDeps } from "./app.ts";
 import { publishArtifactRoute } from "./artifact_bytes.ts";
 import { parseObject, readText } from "./body.ts";
 import { getBundleRoute } from "./bundles.ts";
-import { getCheckpointRoute, putCheckpointRoute } from "./checkpoints.ts";
+import { beginCheckpointRoute, commitCheckpointRoute, getCheckpointRoute } from "./checkpoints.ts";
 import { parseExchange } from "./exchange_request.ts";
 import { join } from "./join.ts";
+import { getSecretsRoute } from "./secrets/delivery.ts";
 import type { Env } from "./serve.ts";
 
 /** Mounts what runners use. */
@@ -35,7 +36,9 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
   });
 
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));
-  app.put(RUNNER_PATHS.checkpoints, putCheckpointRoute(deps));
+  app.get(RUNNER_PATHS.secrets, getSecretsRoute(deps));
+  app.post(RUNNER_PATHS.uploads, beginCheckpointRoute(deps));
+  app.post(RUNNER_PATHS.checkpoints, commitCheckpointRoute(deps));
   app.get(RUNNER_PATHS.checkpoints, getCheckpointRoute(deps));
   app.put(RUNNER_PATHS.artifact, publishArtifactRoute(deps));
   app.all(`${RUNNER_PATHS.actAs}/*`, (c) => actAs(app, deps, c));

@@ -7,21 +7,30 @@
  * - `stopping`: what runs was told to end; it is killed after a grace time.
  * - `exited`: its guest is gone, every call it had has its report, its cause of exit is known.
  */
-import type { Assignment, Exit, ObservedContainer } from "../sdk/protocol.ts";
+import {
+  type Assignment,
+  type DeliveredSecret,
+  type Exit,
+  LIMITS,
+  type ObservedContainer,
+} from "../sdk/protocol.ts";
 import { parseDuration } from "../sdk/duration.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
-import { type NodeApi, persist } from "./api.ts";
+import { ApiRefused, type NodeApi, persist } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
 import { causeOf, type Verdict } from "./exits.ts";
+import type { LoadFrame } from "./frames.ts";
 import { loadFrame } from "./load_frame.ts";
 import { Link } from "./link.ts";
 import { Meter } from "./meter.ts";
 import type { Outbox } from "./outbox.ts";
 import { Output } from "./output.ts";
 import type { Known } from "./reconcile.ts";
+import { Redactor } from "./redact.ts";
+import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
 import { Voice } from "./voice.ts";
 import { Work } from "./work.ts";
@@ -61,6 +70,8 @@ export class Container {
   #state: Known["state"] = "starting";
   #wasReady = false;
   #phase = "the process did not connect";
+  #secrets: readonly DeliveredSecret[] = [];
+  #redactor = new Redactor();
   #guest: Guest | null = null;
   #link: Link | null = null;
   #verdict: Verdict | null = null;
@@ -83,6 +94,7 @@ export class Container {
       tell: (stream, text) => this.#voice.tell(stream, text),
       roomy: () => !deps.outbox.full,
       settle: () => this.#guest!.settle(),
+      hold: (text) => this.#redactor.isPending(text),
     });
     this.#work = new Work({
       container: id,
@@ -99,6 +111,7 @@ export class Container {
       printing: () => this.#output.printing,
       quiet: () => this.#output.quiet(),
       hungry: () => deps.hungry(),
+      redactor: () => this.#redactor,
     });
     this.#voice = new Voice(this.#work);
   }
@@ -199,14 +212,29 @@ export class Container {
 
   // ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #start(): Promise<Guest> {
+  async #start(): Promise<Guest> {
     const { api, clock, engine } = this.#deps;
     const { signal } = this.#abort;
-    return engine.start(this.#assignment, {
+    this.#secrets = await this.#fetchSecrets();
+    this.#redactor = new Redactor(this.#secrets);
+    return await engine.start(this.#assignment, {
       signal,
       bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
+      secrets: this.#secrets,
       say: (text) => this.#say(text),
     });
+  }
+
+  async #fetchSecrets(): Promise<DeliveredSecret[]> {
+    if (this.#assignment.spec.secrets.length === 0) return [];
+    const { api, clock } = this.#deps;
+    const { signal } = this.#abort;
+    this.#phase = "its secrets did not arrive";
+    try {
+      return await persist(clock, signal, () => api.secrets(this.id, signal));
+    } catch (error) {
+      throw error instanceof ApiRefused ? new StartError(error.message, { cause: error }) : error;
+    }
   }
 
   async #live(guest: Guest): Promise<void> {
@@ -238,13 +266,18 @@ export class Container {
       work: this.#work,
       services,
       outbox: this.#deps.outbox,
-      hello: () => this.#link!.send(`${JSON.stringify(loadFrame(this.#assignment, this.#guest!.path))}\n`),
+      hello: () => this.#link!.send(`${JSON.stringify(this.#load())}\n`),
       ready: () => this.#ready(),
       broken: (message) => this.#condemn({ kind: "start_failed", message }),
       aside: (stream, text) => this.#voice.tell(stream, text),
       violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
       endOfTurn: () => this.#work.endOfTurn(),
     });
+  }
+
+  #load(): LoadFrame {
+    const { path, secretFolder } = this.#guest!;
+    return loadFrame(this.#assignment, { path, secrets: secretValues(this.#secrets, secretFolder) });
   }
 
   #ready(): void {
@@ -264,7 +297,8 @@ export class Container {
     this.#condemn(this.#spokeOutside("it closed its channel"));
   }
 
-  #exited(exit: Exit): void {
+  #exited({ kind, message }: Exit): void {
+    const exit = { kind, message: this.#redactor.within(message, LIMITS.failureMessageLength) };
     this.#exit = exit;
     this.#state = "exited";
     this.#work.end(exit);
@@ -295,7 +329,10 @@ export class Container {
   #notStarted(error: unknown): Exit {
     if (this.#verdict !== null) return this.#verdict;
     if (!(error instanceof StartError)) {
-      this.#deps.log("container.start_error", { container: this.id, error: String(error) });
+      this.#deps.log("container.start_error", {
+        container: this.id,
+        error: this.#redactor.text(String(error)),
+      });
     }
     return { kind: "start_failed", message: error instanceof Error ? error.message : String(error) };
   }

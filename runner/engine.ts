@@ -2,7 +2,7 @@
  * What an engine is to the rest of the runner: it turns an assignment into a *guest*, a running program with a channel to
  * speak the guest protocol over. Interfaces only, so that tests and the simulation can bring engines of their own.
  */
-import type { Assignment } from "../sdk/protocol.ts";
+import type { Assignment, DeliveredSecret } from "../sdk/protocol.ts";
 
 /** Starts programs of the machine. */
 export interface Spawn {
@@ -59,6 +59,8 @@ export interface Guest {
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
+  /** The folder of a secret that came as files, as the guest sees it. */
+  secretFolder(secret: DeliveredSecret): string;
   /** Resolves once what it has written to stdout and stderr before now was handed on. */
   settle(): Promise<void>;
   /** What it uses now; null when that cannot be told. */
@@ -74,6 +76,8 @@ export interface StartContext {
   readonly signal: AbortSignal;
   /** The bytes of a bundle, from the api. */
   bundle(digest: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** What the function's secrets hold, in its order. */
+  readonly secrets: readonly DeliveredSecret[];
   /** Tells the container's log what takes time, such as an installation. */
   say(text: string): void;
 }

@@ -31,6 +31,8 @@ export interface LoadFrame {
   readonly endpoints: Readonly<Record<string, string>>; // endpoint name → method name
   /** Its place among the containers that run each call together. */
   readonly gang?: { readonly rank: number; readonly size: number };
+  /** Values of the function's secrets by key, and where those are that came as files. */
+  readonly secrets?: Readonly<Record<string, { readonly value: string; readonly file?: string }>>;
 }
 /** One call. `c` is the host's number for it within this guest. Calls start in the order given, at most `concurrency` at once. */
 export interface CallFrame {

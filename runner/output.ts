@@ -14,6 +14,8 @@ export interface OutputDeps {
   roomy(): boolean;
   /** Resolves once what lies in the pipes now has been read. */
   settle(): Promise<void>;
+  /** Whether the end of a line may be the beginning of what must not be told: then it waits for its rest. */
+  hold(text: string): boolean;
 }
 
 /** The end of stderr that is kept to explain an exit; a V8 crash prints some 4 KiB after its reason. */
@@ -42,7 +44,7 @@ export class Output {
   /** Reads both to their ends. */
   async read(stdout: ReadableStream<Uint8Array>, stderr: ReadableStream<Uint8Array>): Promise<void> {
     await Promise.all([this.#read("stdout", stdout), this.#read("stderr", stderr)]);
-    this.#flush();
+    this.#tellRest((lines) => lines.flush());
   }
 
   /** The last of stderr. */
@@ -63,7 +65,7 @@ export class Output {
       await this.#deps.settle();
     }
     this.#silent = this.#chunks === before ? this.#silent + 1 : 0;
-    this.#flush();
+    this.#tellRest((lines) => lines.flush(this.#deps.hold));
   }
 
   async #read(stream: "stdout" | "stderr", bytes: ReadableStream<Uint8Array>): Promise<void> {
@@ -81,7 +83,7 @@ export class Output {
     this.#chunks++;
     this.#silent = 0;
     if (!this.#deps.roomy() || !this.#bucket.take(chunk.length, this.#deps.clock.now())) {
-      if (this.#dropped === 0) this.#flush();
+      if (this.#dropped === 0) this.#tellRest((lines) => lines.tearOff());
       this.#dropped += chunk.length;
       return;
     }
@@ -90,9 +92,9 @@ export class Output {
   }
 
   /** Tells lines that have no end yet, and what was dropped. */
-  #flush(): void {
+  #tellRest(rest: (lines: LineSplitter) => string[]): void {
     for (const stream of ["stdout", "stderr"] as const) {
-      for (const line of this.#splitters[stream].flush()) this.#deps.tell(stream, line);
+      for (const line of rest(this.#splitters[stream])) this.#deps.tell(stream, line);
     }
     this.#sayDropped();
   }

@@ -5,7 +5,15 @@
  */
 import { LIMITS } from "../sdk/protocol.ts";
 import type { Clock } from "../sdk/ports.ts";
-import { ApiRefused, type CheckpointOf, type LeaseOf, type NodeApi, persist } from "./api.ts";
+import {
+  ApiAway,
+  ApiRefused,
+  type CallCheckpoint,
+  type CheckpointOf,
+  type LeaseOf,
+  type NodeApi,
+  persist,
+} from "./api.ts";
 import type { GuestFrame } from "./frames.ts";
 import type { Link } from "./link.ts";
 import { type PieceFrame, type Uploaded, Uploads } from "./uploads.ts";
@@ -70,7 +78,7 @@ export class Services {
   }
 
   /** Takes the bytes of a checkpoint and stores them. */
-  save(n: number, of: CheckpointOf | null): BodySink {
+  save(n: number, of: CallCheckpoint | null): BodySink {
     if (of === null) return this.#refuse(n, "Cannot save a checkpoint: the call has ended");
     if (this.#requests >= REQUESTS_MAX) return this.#refuse(n, TOO_MANY);
     const path = this.#newFile();
@@ -129,15 +137,15 @@ export class Services {
     this.#requests--;
   }
 
-  async #store(of: CheckpointOf, path: string, n: number): Promise<void> {
+  async #store(of: CallCheckpoint, path: string, n: number): Promise<void> {
     const { api, clock } = this.#deps;
     const { signal } = this.#over;
+    const surely = <T>(step: () => Promise<T>) => persist(clock, signal, step);
     try {
-      await persist(
-        clock,
-        signal,
-        async () => api.saveCheckpoint(of, (await Deno.open(path)).readable, signal),
-      );
+      const { size } = await Deno.stat(path);
+      const upload = await surely(() => api.beginCheckpoint(of, size, signal));
+      await surely(() => api.upload(upload, path, signal));
+      await surely(() => api.commitCheckpoint(of, upload.upload, signal));
       this.#reply({ n, ok: true });
     } finally {
       await removeQuietly(path);
@@ -246,8 +254,20 @@ const frame = (reply: Reply): string => `${JSON.stringify({ t: "reply", ...reply
 async function download(api: NodeApi, of: CheckpointOf, path: string, signal: AbortSignal): Promise<boolean> {
   const body = await api.loadCheckpoint(of, signal);
   if (body === null) return false;
-  await Deno.writeFile(path, body);
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  for await (const piece of unbroken(body)) {
+    for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+  }
   return true;
+}
+
+/** A body that breaks off may be asked for again. */
+async function* unbroken(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    throw new ApiAway("Cannot read the bytes of a checkpoint: they broke off", { cause });
+  }
 }
 
 /**

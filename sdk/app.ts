@@ -52,7 +52,12 @@ export interface PythonOptions extends ContainerOptions {
   readonly requirements?: readonly string[];
   /** Other files that the code needs, relative to the module. */
   readonly files?: readonly string[];
-  /** Whether it is a generator, whose yields are streamed. */
+  /**
+   * Installed modules that are imported once and then shared: containers are forked from a process that has them, such as `["torch"]`.
+   * By default none.
+   */
+  readonly preload?: readonly string[];
+  /** Whether it is a generator, whose yields are streamed. By default as its text tells. */
   readonly stream?: boolean;
 }
 
@@ -127,7 +132,8 @@ export class App {
   }
 
   /**
-   * Declares a function written in Python: `file.py:function`, the file relative to the module.
+   * Declares a function or class written in Python: `file.py:name`, the file relative to the module. The methods of a class are those
+   * that it marks by `from berth import method`; `handle(Model).predict` calls them.
    *
    * @example
    * ```ts
@@ -144,7 +150,7 @@ export class App {
     if (!/^[^:]+\.py:[A-Za-z_]\w*$/.test(entry)) {
       throw new TypeError(`Cannot declare Python code "${entry}": expected "file.py:function"`);
     }
-    const { requirements = [], files = [], schedule, stream = false } = options;
+    const { requirements = [], files = [], preload = [], schedule, stream = false } = options;
     const schedules = schedulesOf(schedule);
     const app = this.#declared;
     const declaration: PythonDeclaration = {
@@ -154,6 +160,7 @@ export class App {
       entry,
       files,
       requirements,
+      preload,
       schedules,
       stream,
     };

@@ -1,6 +1,7 @@
 /** `ctx`: what the code of a function knows of its call, and what it can tell and keep. */
 import type { PublishedArtifact } from "./protocol/artifacts.ts";
 import type { Json } from "./protocol/primitives.ts";
+import { type GivenSecrets, NO_SECRETS, secretFile, secretValue } from "./secret.ts";
 
 /** Fields beside the text of a log line. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -40,6 +41,10 @@ export interface ContainerContext {
   readonly signal: AbortSignal;
   /** Writes one line to the log of the call, or of the container outside a call. */
   log(text: string | Fields, fields?: Fields): void;
+  /** A value of the function's `secrets`, by its key; run locally, the variable of that name. */
+  secret(key: string): string;
+  /** The path of the file with that value, of a secret that comes as `files`. */
+  secretFile(key: string): string;
   readonly checkpoint: {
     /** The last committed checkpoint of that name, or undefined when there is none yet. */
     load(options: { readonly name: string }): Promise<Bytes | undefined>;
@@ -139,6 +144,7 @@ export interface ContainerIdentity {
   readonly container: string;
   /** Its place among the containers that run each call together. */
   readonly gang?: { readonly rank: number; readonly size: number } | undefined;
+  readonly secrets?: GivenSecrets | undefined;
 }
 
 /** One call as its container was given it. `number` is the host's name for it. */
@@ -225,6 +231,14 @@ export class CallContext implements Context {
     this.#outlet.log(this.#call.number, logLine(text, fields));
   }
 
+  secret(key: string): string {
+    return secretValue(this.#container.secrets ?? NO_SECRETS, key);
+  }
+
+  secretFile(key: string): string {
+    return secretFile(this.#container.secrets ?? NO_SECRETS, key);
+  }
+
   report(values: Readonly<Record<string, number>>): void {
     this.#outlet.event(this.#call.number, "report", { ...values });
   }
@@ -255,7 +269,7 @@ export class CallContext implements Context {
 
 /** The context of what runs outside a call. */
 export function containerContext(
-  { gang, ...identity }: ContainerIdentity,
+  { gang, secrets = NO_SECRETS, ...identity }: ContainerIdentity,
   { outlet, signal, write }: { outlet: Outlet; signal: AbortSignal; write: (line: string) => void },
 ): ContainerContext {
   return {
@@ -264,6 +278,8 @@ export function containerContext(
     worldSize: gang?.size ?? 1,
     signal,
     log: (text, fields) => write(logLine(text, fields)),
+    secret: (key) => secretValue(secrets, key),
+    secretFile: (key) => secretFile(secrets, key),
     checkpoint: { load: ({ name }) => outlet.load(undefined, name) },
     artifact: (ref) => outlet.artifact(ref),
   };

@@ -48,6 +48,7 @@ export interface PythonDeclaration extends Declared {
   readonly entry: string;
   readonly files: readonly string[];
   readonly requirements: readonly string[];
+  readonly preload: readonly string[];
   readonly schedules: readonly Schedule[];
   readonly stream: boolean;
 }

@@ -113,12 +113,16 @@ function endpointOf(name: string, { auth }: EndpointDeclaration): Method {
   return { name, kind: "endpoint", endpoint: { name, ...given({ auth }) } };
 }
 
-function pythonSpec(name: string, { entry, requirements, schedules, stream }: PythonDeclaration) {
+function pythonSpec(
+  name: string,
+  { entry, requirements, preload, schedules, stream }: PythonDeclaration,
+) {
   return {
     entry,
     methods: [{ name, kind: "call" as const, stream }],
     schedules: scheduleSpecs(name, schedules),
     requirements: [...requirements],
+    preload: [...preload],
   };
 }
 

@@ -3,7 +3,7 @@ import { ambientClient, type Client } from "./client.ts";
 import { type ContainerContext, containerContext } from "./context.ts";
 import { declaredName, type EndpointDeclaration } from "./declaration.ts";
 import { PlatformError } from "./errors.ts";
-import { localOutlet } from "./local.ts";
+import { localOutlet, localSecrets } from "./local.ts";
 import type { App } from "./protocol/apps.ts";
 import { ask } from "./transport.ts";
 
@@ -47,7 +47,8 @@ export class EndpointHandle {
   /** Runs the handler in this process, without a platform. */
   async local(request: Request, ctx?: ContainerContext): Promise<Response> {
     const { app, handler } = this.#declaration;
-    const identity = { app: app.name, function: declaredName(this.#declaration) ?? "", container: "local" };
+    const name = declaredName(this.#declaration) ?? "";
+    const identity = { app: app.name, function: name, container: "local", secrets: localSecrets };
     const write = (line: string) => console.log(line);
     const local = ctx ?? containerContext(identity, { outlet: localOutlet, signal: request.signal, write });
     return await handler(request, local as never);

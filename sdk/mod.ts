@@ -38,3 +38,4 @@ export type { Artifact, ArtifactVersion, PublishedArtifact } from "./protocol/ar
 export type { Call, CallState, EventItem, Failure, FailureKind, LogItem } from "./protocol/calls.ts";
 export type { Json, Permissions } from "./protocol/primitives.ts";
 export type { Schema } from "./schema.ts";
+export { Secret, type SecretOptions } from "./secret.ts";

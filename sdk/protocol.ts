@@ -11,4 +11,5 @@ export * from "./protocol/route.ts";
 export * from "./protocol/routes.ts";
 export * from "./protocol/runner.ts";
 export * from "./protocol/scaling.ts";
+export * from "./protocol/secrets.ts";
 export * from "./protocol/workspaces.ts";

@@ -4,7 +4,8 @@
  *
  * `deno task ok` runs it; `deno task ok unit types` runs the stages it names.
  */
-import { prepareMachine } from "./setup/machine.ts";
+import { startCeph } from "./setup/components/ceph.ts";
+import { prepareMachine, withoutS3 } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
 import { type Counts, countTests } from "./setup/report.ts";
 
@@ -36,6 +37,9 @@ const STAGES: readonly Stage[] = [
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];
 
+/** Stages that use a server of S3. */
+const ON_S3 = ["integration", "end to end"];
+
 async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: boolean; counts: Counts }> {
   const started = performance.now();
   console.log(`\n── ${name}`);
@@ -62,6 +66,10 @@ async function main(asked: readonly string[]): Promise<number> {
   await prepareMachine(console.log);
   const server = await startTestServer();
   Deno.env.set("BERTH_TEST_POSTGRES", server.url);
+  const s3 = withoutS3 || !ON_S3.some((name) => asked.length === 0 || asked.includes(name))
+    ? null
+    : await startCeph();
+  if (s3 !== null) Deno.env.set("BERTH_TEST_S3", JSON.stringify(s3));
   const reports = await Deno.makeTempDir({ prefix: "berth-reports-" });
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const broken: string[] = [];
@@ -73,6 +81,7 @@ async function main(asked: readonly string[]): Promise<number> {
       for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
     }
   } finally {
+    s3?.stop();
     await server.stop();
     await Deno.remove(reports, { recursive: true });
   }

@@ -3,7 +3,7 @@
  * declares; Python guests have those of the runner's user. For development and machines of one trusting team.
  */
 import { setImmediate } from "node:timers";
-import type { Assignment, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
+import type { Assignment, DeliveredSecret, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
 import type { Clock, Log } from "../../sdk/ports.ts";
 import { nameProcess } from "../../sdk/proc.ts";
 import { type BundleCache, copyBundle, type Unpacked } from "../cache.ts";
@@ -19,6 +19,8 @@ import {
 } from "../engine.ts";
 import { Pool } from "../pool.ts";
 import { usageOf } from "../proc.ts";
+import { writeSecretFiles } from "../secret_files.ts";
+import { secretEnv } from "../secrets.ts";
 import type { Slots } from "../slots.ts";
 import {
   declaresNothing,
@@ -29,6 +31,7 @@ import {
   type SlotPaths,
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
+import { ForkServers, type Launched } from "./fork_servers.ts";
 import type { Installs } from "./installs.ts";
 
 export interface ProcessEngineDeps {
@@ -67,11 +70,13 @@ const STDERR_MAX = 4_000;
 export class ProcessEngine implements Engine {
   readonly #deps: ProcessEngineDeps;
   readonly #pool: Pool<Program>;
+  readonly #forks: ForkServers;
 
   constructor(deps: ProcessEngineDeps) {
     this.#deps = deps;
     const { poolSize: size, clock, log } = deps;
     this.#pool = new Pool({ size, clock, log, make: (signal) => this.#prestart(signal) });
+    this.#forks = new ForkServers({ spawn: deps.spawn, launch: (command) => this.#launchServer(command) });
   }
 
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
@@ -88,7 +93,7 @@ export class ProcessEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await Promise.all([this.#pool.close(), this.#forks.close()]);
   }
 
   /** Prestarted guests know nothing of the function: neither permissions nor variables nor GPUs can be added. */
@@ -97,18 +102,21 @@ export class ProcessEngine implements Engine {
       this.#deps.gpus.find((gpu) => gpu.index === index)?.simulated
     );
     return spec.body === "ts" && declaresNothing(spec.permissions) && Object.keys(spec.env).length === 0 &&
-      external.length === 0 && spec.memory <= POOL_MEMORY && simulated && gang === undefined;
+      spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && simulated &&
+      gang === undefined;
   }
 
-  async #startFresh(assignment: Assignment, bundle: Unpacked, { signal, say }: StartContext): Promise<Guest> {
+  async #startFresh(assignment: Assignment, bundle: Unpacked, context: StartContext): Promise<Guest> {
     const { spec, external } = assignment;
+    const { signal, secrets, say } = context;
     const slot = await this.#deps.slots.create();
     try {
       await this.#deps.installs.external(external, say);
-      const command = await this.#command(assignment, slot, say);
+      const command = await this.#command(assignment, slot, context);
+      await writeSecretFiles(secrets, secretFolderOf(slot));
       if (spec.body === "python") await copyBundle(bundle, appFolder(slot)); // its working folder must be there
       const [program] = await Promise.all([
-        this.#launch(slot, command, { mayFork: mayFork(spec), signal }),
+        this.#launch(slot, () => this.#begin(spec, command, say), { mayFork: mayFork(spec), signal }),
         spec.body === "ts" ? copyBundle(bundle, appFolder(slot)) : null,
       ]);
       return this.#guest(program, spec);
@@ -121,16 +129,22 @@ export class ProcessEngine implements Engine {
   async #command(
     { spec, gpus, external, gang }: Assignment,
     slot: SlotPaths,
-    say: (text: string) => void,
+    { secrets, say }: StartContext,
   ): Promise<Command> {
+    const variables = secretEnv(secrets);
     const env = guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
+      secrets: variables,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
-    if (spec.body === "ts") return this.#denoCommand(slot, limitsOf(spec, external.length > 0), env);
+    if (spec.body === "ts") {
+      const folder = secrets.some(({ as }) => as === "files") ? secretsFolder(slot) : null;
+      const limits = limitsOf(spec, external.length > 0, { variables: Object.keys(variables), folder });
+      return this.#denoCommand(slot, limits, env);
+    }
     const command = await this.#deps.installs.python(spec.requirements, say);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };
   }
@@ -140,10 +154,48 @@ export class ProcessEngine implements Engine {
     return { command: deno, args: denoArgs(paths, slot, limits), cwd: slot.dir, env };
   }
 
+  /** Starts a container's program: forked from one that has its imports, where the function asks for that. */
+  async #begin(spec: FunctionSpec, command: Command, say: (text: string) => void): Promise<Child> {
+    if (spec.preload.length === 0) return this.#deps.spawn.start(command);
+    const modules = spec.preload.join(",");
+    const forked = await this.#forks.fork({
+      command,
+      key: JSON.stringify([command.command, spec.preload, spec.env]),
+      server: (slot) => {
+        const env = this.#env(slot, spec.env);
+        return { ...command, args: [...command.args, "--preload", modules], cwd: slot, env };
+      },
+    });
+    if (typeof forked !== "string") return forked;
+    say(`Starting without preload of ${modules}: ${forked}`);
+    return this.#deps.spawn.start(command);
+  }
+
+  /** A fork server has a slot like a guest, by which a later runner finds it. */
+  async #launchServer(command: (slot: string) => Command): Promise<Launched> {
+    const slot = await this.#deps.slots.create();
+    const { signal } = new AbortController();
+    const program = await this.#launch(slot, () => this.#deps.spawn.start(command(slot.dir)), {
+      mayFork: true,
+      signal,
+    }).catch(async (error) => {
+      await this.#deps.slots.remove(slot);
+      throw error;
+    });
+    for (const stream of [program.child.stdout, program.child.stderr]) drop(stream);
+    return program;
+  }
+
+  /** The environment of what knows nothing of a container. */
+  #env(slot: string, declared: Readonly<Record<string, string>>) {
+    const { env, denoDir } = this.#deps;
+    return guestEnv(env, { slot, denoDir, declared, secrets: {}, gpus: gpuEnv([], []), gang: {} });
+  }
+
   async #prestart(signal: AbortSignal): Promise<Program> {
-    const { env: own, denoDir, slots } = this.#deps;
+    const { slots } = this.#deps;
     const slot = await slots.create();
-    const env = guestEnv(own, { slot: slot.dir, denoDir, declared: {}, gpus: gpuEnv([], []), gang: {} });
+    const env = this.#env(slot.dir, {});
     const command = this.#denoCommand(slot, {
       permissions: {},
       env: [],
@@ -151,7 +203,7 @@ export class ProcessEngine implements Engine {
       external: false,
     }, env);
     try {
-      return await this.#launch(slot, command, { mayFork: false, signal });
+      return await this.#launch(slot, () => this.#deps.spawn.start(command), { mayFork: false, signal });
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -159,17 +211,19 @@ export class ProcessEngine implements Engine {
   }
 
   /** Starts a program and waits for it to connect. Nothing else can connect after it: the socket takes one. */
-  async #launch(slot: SlotPaths, command: Command, { mayFork, signal }: LaunchOptions): Promise<Program> {
+  async #launch(slot: SlotPaths, begin: Begin, { mayFork, signal }: LaunchOptions): Promise<Program> {
     const listener = Deno.listen({ transport: "unix", path: slot.control });
-    const child = this.#deps.spawn.start(command);
-    nameProcess(`${slot.dir}/pid`, child.pid);
-    const kill = () => child.kill();
+    let child: Child | undefined;
+    const kill = () => child?.kill();
     signal.addEventListener("abort", kill);
     try {
+      child = await begin();
+      if (signal.aborted) kill();
+      nameProcess(`${slot.dir}/pid`, child.pid);
       const channel = await Promise.race([listener.accept(), child.exited.then(() => null)]);
       if (channel === null) throw await notConnected(child, signal);
       const discard = () => {
-        child.kill();
+        kill();
         this.#deps.slots.remove(slot);
       };
       return { slot, child, channel, mayFork, ended: child.exited, discard };
@@ -188,6 +242,7 @@ export class ProcessEngine implements Engine {
       path: spec.body === "ts" ? `${appFolder(slot)}/app.js` : appFolder(slot),
       address: slot.http,
       spool: slot.dir,
+      secretFolder: secretFolderOf(slot),
       settle,
       usage: () => usageOf(child.pid, mayFork),
       kill: () => child.kill(),
@@ -196,15 +251,27 @@ export class ProcessEngine implements Engine {
   }
 }
 
+/** Starts a program. */
+type Begin = () => Child | Promise<Child>;
+
 interface LaunchOptions {
   readonly mayFork: boolean;
   readonly signal: AbortSignal;
 }
 
+/** Reads what nobody wants to know, so that its writer is not held up. */
+const drop = (stream: ReadableStream<Uint8Array>): Promise<void> =>
+  stream.pipeTo(new WritableStream()).catch(() => {});
+
 /** Two rounds of the event loop: one polls the pipes, one hands on what was in them. A timer would take a hundred times longer. */
 async function settle(): Promise<void> {
   for (let round = 0; round < 2; round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
+
+const secretsFolder = (slot: SlotPaths): string => `${slot.dir}/secrets`;
+
+const secretFolderOf = (slot: SlotPaths) => ({ name }: DeliveredSecret): string =>
+  `${secretsFolder(slot)}/${name}`;
 
 const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;
 

@@ -44,6 +44,7 @@ export interface FunctionRow {
   startMs: number | null;
   activity: ActivityRow | null;
   wantedBefore: number | null;
+  secretsRevision: number | null;
   said: SaidRow | null;
 }
 
@@ -157,7 +158,7 @@ export function toSnapshot(row: SnapshotRow, hearingSince: number): Snapshot {
 function toFn(
   { id, workspace, app, name, deployment, digest, removed, said, ...row }: FunctionRow,
 ): Fn {
-  const { lastExitAt, startMs, activity, wantedBefore, spec, failures } = row;
+  const { lastExitAt, startMs, activity, wantedBefore, secretsRevision, spec, failures } = row;
   const { gpu, cpu, memory } = spec;
   return {
     id,
@@ -173,6 +174,7 @@ function toFn(
     startMs,
     activity: activity && toActivity(activity),
     wantedBefore: wantedBefore ?? 0,
+    secretsRevision,
     need: {
       gpu: parseGpu(gpu),
       cpuMilli: Math.ceil(cpu * 1000),

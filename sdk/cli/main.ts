@@ -5,6 +5,7 @@ import { readProfile } from "../config.ts";
 import { realClock, realFetch, realRandom } from "../ports.ts";
 import { denoRunner } from "./deno_process.ts";
 import { EXIT } from "./failure.ts";
+import { readHidden } from "./hidden_input.ts";
 import { onInterrupt } from "./interrupts.ts";
 import { runCli } from "./program.ts";
 import type { Shell, Stream } from "./shell.ts";
@@ -19,6 +20,8 @@ export function realShell(): Shell {
     out: streamOf(Deno.stdout, env),
     err: streamOf(Deno.stderr, env),
     stdin: () => new Response(Deno.stdin.readable).text(),
+    hidden: (question) =>
+      readHidden(Deno.stdin, question, (text) => writeAll(Deno.stderr, new TextEncoder().encode(text))),
     profile: readProfile,
     fetch: realFetch,
     clock: realClock,

@@ -17,6 +17,7 @@ import { ps } from "./commands/ps.ts";
 import { run } from "./commands/run.ts";
 import { scaling } from "./commands/scaling.ts";
 import { schedules } from "./commands/schedules.ts";
+import { secret } from "./commands/secret.ts";
 import { show } from "./commands/show.ts";
 import { up } from "./commands/up.ts";
 import { workspaces } from "./commands/workspaces.ts";
@@ -47,6 +48,7 @@ const COMMANDS: readonly Declare[] = [
   scaling,
   workspaces,
   keys,
+  secret,
   open,
 ];
 

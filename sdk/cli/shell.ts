@@ -12,6 +12,8 @@ export interface Shell {
   readonly err: Stream;
   /** All of standard input, as text. */
   readonly stdin: () => Promise<string>;
+  /** Asks for a line that the terminal does not show; null where there is none, or the user gave up. */
+  readonly hidden: (question: string) => Promise<string | null>;
   /** Url and key of the platform. Throws when nobody said. */
   readonly profile: () => Profile;
   readonly fetch: Fetch;

@@ -4,6 +4,7 @@ import { gpuProblem } from "../gpu.ts";
 import { LIMITS } from "./limits.ts";
 import { FailureKind } from "./calls.ts";
 import { Digest, DurationText, Json, Labels, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
+import { SecretRef } from "./secrets.ts";
 
 /** One acceptable way to satisfy a GPU request, as a text such as `H100:4` or spelled out. */
 export const GpuRequest = z.union([
@@ -111,8 +112,15 @@ export const FunctionSpec = z.object({
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a variable name"), z.string()).default(
     {},
   ),
+  /** Secrets that its containers are given; of two values with one key the later is taken. */
+  secrets: z.array(SecretRef).max(LIMITS.secretsPerFunction).default([]),
   /** `python`: pinned requirements, one a line, for a virtual environment keyed by their digest. */
   requirements: z.array(z.string().max(512)).max(1_000).default([]),
+  /** `python`: modules that containers share, imported once in a process that they are forked from. */
+  preload: z.array(
+    z.string().max(128).regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, "must be the name of a module"),
+  )
+    .max(64).default([]),
 });
 export type FunctionSpec = z.infer<typeof FunctionSpec>;
 

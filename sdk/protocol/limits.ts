@@ -40,6 +40,10 @@ export const LIMITS = {
   /** Error message and stack of a failure, characters. */
   failureMessageLength: 8_192,
   failureStackLength: 16_384,
+  /** One secret: keys, and bytes of all its values; and secrets of one function. */
+  secretKeys: 64,
+  secretBytes: 64 * 1024,
+  secretsPerFunction: 16,
   /** Items of one page. */
   pageItems: 500,
   /** Longest `Prefer: wait`, in seconds. */

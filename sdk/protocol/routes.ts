@@ -19,6 +19,7 @@ import { ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
+import { secretRoutes } from "./secrets.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
@@ -111,6 +112,7 @@ export const routes = {
   ),
   ...fleetRoutes,
   ...scalingRoutes,
+  ...secretRoutes,
   ...workspaceRoutes,
   ...artifactRoutes,
   listSchedules: route(
@@ -161,6 +163,7 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  * - `GET /v1/calls/{id}/logs` and `/events` with `Accept: text/event-stream`: live, one item per event (`id` is its seq,
  *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
+ * - `GET` and `PUT /v1/blobs/{key…}?expires=&signature=`: what a signed URL leads to, where blobs don't lie on S3
  */
 export const STREAM_PATHS = {
   bundle: "/v1/bundles/:digest",
@@ -168,4 +171,5 @@ export const STREAM_PATHS = {
   logs: "/v1/calls/:id/logs",
   events: "/v1/calls/:id/events",
   endpoint: "/e/:app/:endpoint/*",
+  blob: "/v1/blobs/:key{.+}",
 } as const;

@@ -187,13 +187,36 @@ export interface ExchangeReply {
   readonly cancels: readonly (readonly [lease: number, index: number])[];
 }
 
+/** Which checkpoint a running call saves: its own, or one that the functions of its app share under a name. */
+export const SavedBy = z.object({
+  lease: Index,
+  index: Index.max(LIMITS.inputsPerRequest),
+  name: Name.nullable().default(null),
+});
+/** Asks where to upload a checkpoint of so many bytes. */
+export const BeginCheckpoint = SavedBy.extend({ size: z.number().int().min(0).max(LIMITS.checkpointBytes) });
+export type BeginCheckpoint = z.input<typeof BeginCheckpoint>;
+/** A `PUT` to `url`, with these headers and as many bytes as were said: a path leads to the api, any other URL past it. */
+export const CheckpointUpload = z.object({
+  upload: z.string().regex(/^[0-9a-f]{32}$/, "must be one that was begun"),
+  url: z.string(),
+  headers: z.record(z.string(), z.string()),
+});
+export type CheckpointUpload = z.infer<typeof CheckpointUpload>;
+/** Makes what was uploaded the checkpoint to go on from. May be repeated. */
+export const CommitCheckpoint = SavedBy.extend({ upload: CheckpointUpload.shape.upload });
+export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
+
 /**
- * Plain routes of the runner, beside the two verbs; all with the node's credential:
+ * Plain routes of the runner, beside the two verbs; all with the node's credential. Bytes don't cross the api where blobs lie
+ * on S3: it answers with signed URLs.
  *
- * - `GET  /v1/nodes/{node}/bundles/{digest}` → the bundle's bytes
- * - `PUT  /v1/nodes/{node}/checkpoints?lease=&index=&name=` body → `{"id", "size"}`; refused (409) when the lease is over
- * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → bytes of the last committed one, or 204; with `container=`
- *   instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
+ * - `GET  /v1/nodes/{node}/bundles/{digest}` → 307 to the bundle's bytes
+ * - `GET  /v1/nodes/{node}/containers/{container}/secrets` → {@link DeliveredSecrets}: what a live container of the node is given
+ * - `POST /v1/nodes/{node}/checkpoints/uploads` {@link BeginCheckpoint} → {@link CheckpointUpload}
+ * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
+ * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
+ *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
  * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
  *   is over
  * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and artifacts, acting for the workspace
@@ -204,7 +227,9 @@ export const RUNNER_PATHS = {
   sync: "/v1/nodes/:node/sync",
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
+  secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
   artifact: "/v1/nodes/:node/artifacts/:name/:digest",
+  uploads: "/v1/nodes/:node/checkpoints/uploads",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;

@@ -1,5 +1,15 @@
 /** What tests need of the machine beyond Deno, and how they do without. */
 
+const S3 = {
+  what: "S3 tests",
+  packages: ["radosgw", "ceph-mon", "ceph-osd", "ceph-common"],
+  probe: [
+    "sh",
+    "-c",
+    "PATH=$PATH:/usr/sbin; for it in radosgw ceph-mon ceph-osd ceph; do command -v $it || exit 1; done",
+  ],
+} as const;
+
 /** Debian packages, and the command that works only with them. */
 const NEEDS = [
   {
@@ -7,10 +17,12 @@ const NEEDS = [
     packages: ["python3", "python3-venv"],
     probe: ["python3", "-c", "import ensurepip, venv"],
   },
+  S3,
 ] as const;
 
 /** For `describe(…, { skip: withoutPython }, …)`. */
 export const withoutPython = !works(NEEDS[0].probe);
+export const withoutS3 = !works(S3.probe);
 
 /** Installs what is missing, where we may; says what will be skipped, where we may not. */
 export async function prepareMachine(say: (line: string) => void): Promise<void> {

@@ -32,6 +32,7 @@ export async function berth(
     out,
     err,
     stdin: () => Promise.reject(new Error("Nothing was to be read")),
+    hidden: () => Promise.reject(new Error("Nothing was to be asked for")),
     profile: () => ({ url: "http://berth.test", key: "berth_key" }),
     fetch: async (input, init) => {
       const url = new URL(input);

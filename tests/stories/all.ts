@@ -28,6 +28,7 @@ import priority from "./priority.story" with { type: "text" };
 import quota from "./quota.story" with { type: "text" };
 import quota_drain from "./quota_drain.story" with { type: "text" };
 import reasons from "./reasons.story" with { type: "text" };
+import secret from "./secret.story" with { type: "text" };
 import share from "./share.story" with { type: "text" };
 import share_turns from "./share_turns.story" with { type: "text" };
 import turns from "./turns.story" with { type: "text" };
@@ -64,6 +65,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   quota,
   quota_drain,
   reasons,
+  secret,
   share,
   share_turns,
   turns,

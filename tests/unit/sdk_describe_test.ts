@@ -122,13 +122,21 @@ describe("describeModule()", () => {
 
   it("describes Python with its file, and lists the files that the bundle needs", () => {
     const app = new App("a");
-    const options = { requirements: ["numpy==2.0.0"], files: ["lib/data.py"], stream: true };
+    const options = {
+      requirements: ["numpy==2.0.0"],
+      preload: ["numpy"],
+      files: ["lib/data.py"],
+      stream: true,
+    };
     const { manifest, files } = describeModule({ tune: app.python("lib/train.py:finetune", options) });
     const [tune] = Manifest.parse(manifest).functions;
     assert.deepEqual([tune!.body, tune!.entry, tune!.requirements], ["python", "lib/train.py:finetune", [
       "numpy==2.0.0",
     ]]);
     assert.deepEqual(tune!.methods, [{ name: "tune", kind: "call", stream: true }]);
+    assert.deepEqual(tune!.preload, ["numpy"]);
+    const misspelt = describeModule({ tune: app.python("t.py:f", { preload: ["numpy as np"] }) });
+    assert.match(Manifest.safeParse(misspelt.manifest).error!.message, /must be the name of a module/);
     assert.deepEqual(files, ["lib/data.py", "lib/train.py"]);
   });
 

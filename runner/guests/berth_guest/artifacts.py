@@ -1,4 +1,4 @@
-"""Artifacts: published in pieces, and written down as they come, so that none is ever in memory whole unless it is asked for."""
+"""Artifacts: published in pieces, and written down as they come, so that none is in memory whole unless it is asked for."""
 import io
 import json
 import os
@@ -6,26 +6,17 @@ import tempfile
 import time
 from urllib.parse import quote
 
-from .answers import Answer, Reply
+from .platform import PATIENCE_S, PAUSE_S, PAUSE_S_MAX, PlatformError, refusal
 
 # As in sdk/protocol/limits.ts
 ARTIFACT_PIECE_BYTES = 1024 * 1024
-
-PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8) + (1,) * 58
-"""For about a minute the platform may be away."""
 
 
 def publish(host, call, name, content):
     """Publishes bytes, or the file at a path; returns its name, version, digest and size."""
     with open(content, "rb") if isinstance(content, (str, os.PathLike)) else io.BytesIO(content) as source:
-        reply = Reply()
-        frame = {"t": "artifact-save", "n": host.expect(reply), "c": call, "name": name}
-        at = 0
-        while not reply.over and (piece := source.read(ARTIFACT_PIECE_BYTES)):
-            host.send({**frame, "at": at, "bytes": len(piece)}, piece)
-            at += len(piece)
-        host.send({**frame, "at": at, "bytes": 0})  # An empty piece ends it
-        return json.loads(reply.wait())
+        pieces = iter(lambda: source.read(ARTIFACT_PIECE_BYTES), b"")
+        return json.loads(host.upload(f"publish artifact {name}", {"t": "artifact-save", "c": call, "name": name}, pieces))
 
 
 def load(host, ref):
@@ -43,32 +34,21 @@ def load_file(host, ref):
 
 
 def write_to(host, ref, sink):
-    """Asks again while the platform is away; an answer that broke off is overwritten by the next."""
-    for pause in PAUSES:
+    """Asks again for a while when the platform is away; an answer that broke off is overwritten by the next."""
+    gives_up_at, pause = time.monotonic() + PATIENCE_S, PAUSE_S
+    while True:
         sink.seek(0)
         sink.truncate()
         try:
-            status, text = get(host, f"/v1/artifacts/{quote(ref, safe='')}/content", sink)
-        except ConnectionError as error:
-            text = str(error)
-        else:
+            status, pieces = host.fetch("GET", f"/v1/artifacts/{quote(ref, safe='')}/content", {}, b"")
             if status == 200:
+                for piece in pieces:
+                    sink.write(piece)
                 return
-            if status < 500 and status != 429:
-                raise LookupError(said(text))
+            error = refusal(status, b"".join(pieces))
+        except ConnectionError as lost:
+            status, error = 503, PlatformError("bad_gateway", f"Cannot load artifact {ref}: {lost}")
+        if status < 500 and status != 429 or time.monotonic() > gives_up_at:
+            raise error
         time.sleep(pause)
-    raise RuntimeError(f"Cannot load artifact {ref}: {said(text)}")
-
-
-def get(host, path, sink):
-    answer = Answer(sink)
-    host.send({"t": "fetch", "n": host.expect(answer), "method": "GET", "path": path})
-    return answer.wait()
-
-
-def said(text):
-    """The sentence in the platform's refusal."""
-    try:
-        return json.loads(text)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        return text
+        pause = min(PAUSE_S_MAX, 2 * pause)
