@@ -3,11 +3,13 @@ import { type Context as HonoContext, Hono } from "hono";
 import { formatDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
-import { type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
+import { ARTIFACT_PATHS, type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
 import { VERSION } from "../sdk/version.ts";
 import type { Pool } from "../scheduler/store/connect.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { appHandlers } from "./apps.ts";
+import { getArtifactRoute, putArtifactRoute } from "./artifact_bytes.ts";
+import { artifactHandlers } from "./artifacts.ts";
 import { type Auth, permit } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 import { getBlobRoute, putBlobRoute } from "./blobs/route.ts";
@@ -121,6 +123,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
   app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
   app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
+  app.put(ARTIFACT_PATHS.upload, putArtifactRoute(deps, authorize));
+  app.get(ARTIFACT_PATHS.content, getArtifactRoute(deps, authorize));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
   serve(app, routes, handlersOf(deps), authorize);
   serveRunners(app, deps);
@@ -149,6 +153,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...scheduleHandlers(deps),
     ...secretHandlers(deps),
     ...workspaceHandlers(deps),
+    ...artifactHandlers(deps),
   };
 }
 
@@ -170,6 +175,8 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   ...Object.values(routes),
   { method: "PUT", path: STREAM_PATHS.bundle },
   { method: "GET", path: STREAM_PATHS.results },
+  { method: "PUT", path: ARTIFACT_PATHS.upload },
+  { method: "GET", path: ARTIFACT_PATHS.content },
   { method: "GET", path: OPENAPI_PATH },
   { method: "GET", path: STREAM_PATHS.exec },
   { method: "POST", path: RUNNER_PATHS.join },
@@ -183,4 +190,5 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "POST", path: RUNNER_PATHS.uploads },
   { method: "GET", path: STREAM_PATHS.blob },
   { method: "PUT", path: STREAM_PATHS.blob },
+  { method: "PUT", path: RUNNER_PATHS.artifact },
 ];

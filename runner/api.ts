@@ -155,6 +155,18 @@ export class NodeApi {
     return null;
   }
 
+  /** Publishes an artifact of a running call; answers what was published, as JSON. */
+  async publishArtifact(
+    { by: { lease, index }, name, digest }: ArtifactOf,
+    body: ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const path = this.#path(RUNNER_PATHS.artifact).replace(":name", name).replace(":digest", digest);
+    const init = { method: "PUT", body, signal, headers: this.#headers };
+    const response = await send(this.#deps, `${path}?lease=${lease}&index=${index}`, init);
+    return await readBytes(await accepted(response));
+  }
+
   /** A request to the public routes, made by a function in `container`; any status is an answer. */
   async actAs(container: string, path: string, init: RequestInit): Promise<Response> {
     const prefix = this.#path(RUNNER_PATHS.actAs).replace(":container", container);
@@ -200,9 +212,15 @@ export class NodeApi {
   }
 }
 
+/** A call, under its lease. */
+export interface LeaseOf {
+  readonly lease: number;
+  readonly index: number;
+}
+
 /** Of a call, which asks under its lease: its own checkpoint, or one shared by name. */
 export interface CallCheckpoint {
-  readonly by: { readonly lease: number; readonly index: number };
+  readonly by: LeaseOf;
   readonly name?: string | undefined;
 }
 /** The same, or one shared by name that a container asks for. */
@@ -221,6 +239,13 @@ const ALREADY_THERE = 412;
 
 /** Whether a URL is a path on the api. */
 const isOwn = (url: string): boolean => url.startsWith("/");
+
+/** An artifact to be published: by which call, under which name, and which bytes. */
+export interface ArtifactOf {
+  readonly by: LeaseOf;
+  readonly name: string;
+  readonly digest: string;
+}
 
 async function postJson(
   deps: ApiDeps,

@@ -383,10 +383,8 @@ export class Container {
     if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
   }
 
-  /** A line of its own. */
   #log(stream: LogStream, text: string): void {
-    const { clock, outbox } = this.#deps;
-    const line = cutText(this.#redactor.text(text));
+    const { clock, outbox } = this.#deps, line = cutText(this.#redactor.text(text));
     outbox.containerLog([this.id, this.#lines++, clock.now(), stream, line]);
   }
 

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Failure } from "../sdk/protocol.ts";
-import type { CallCheckpoint, CheckpointOf } from "./api.ts";
+import type { CallCheckpoint, CheckpointOf, LeaseOf } from "./api.ts";
 import type { HeldCall } from "./calls.ts";
 import { GuestFrame } from "./frames.ts";
 import type { LinkSink } from "./link.ts";
@@ -116,6 +116,8 @@ export class Dialogue implements LinkSink {
         return this.#expect(services.save(frame.n, this.#checkpointOf(frame.c, frame.name)), frame.bytes);
       case "checkpoint-load":
         return services.load(frame.n, this.#loadedBy(frame)), null;
+      case "artifact-save":
+        return this.#expect(services.publish(frame, this.#leaseOf(frame.c)), frame.bytes);
     }
   }
 
@@ -137,8 +139,13 @@ export class Dialogue implements LinkSink {
   }
 
   #checkpointOf(c: number, name: string | undefined): CallCheckpoint | null {
+    const by = this.#leaseOf(c);
+    return by === null ? null : { by, name };
+  }
+
+  #leaseOf(c: number): LeaseOf | null {
     const call: HeldCall | undefined = this.#deps.work.running(c);
-    return call === undefined ? null : { by: { lease: call.lease.id, index: call.index }, name };
+    return call === undefined ? null : { lease: call.lease.id, index: call.index };
   }
 }
 

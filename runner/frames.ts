@@ -66,7 +66,7 @@ export interface DrainFrame {
   readonly t: "drain";
 }
 /**
- * Answer to a guest's `checkpoint-save`, `checkpoint-load` (body: the bytes, absent for none) or start of one to `fetch`. A second
+ * Answer to a guest's `checkpoint-save`, `checkpoint-load` (body: the bytes, absent for none), `artifact-save` or start of one to `fetch`. A second
  * one, not ok, ends an answer to `fetch` that broke off between its chunks.
  */
 export interface ReplyFrame {
@@ -151,6 +151,15 @@ export const GuestFrame = z.discriminatedUnion("t", [
     n: z.number().int(),
     c: CallRef.optional(),
     name: Name.optional(),
+  }),
+  /** A piece of an artifact, from byte `at` on (body: the bytes). An empty one ends it; the answer's body is JSON: what was published. */
+  z.object({
+    t: z.literal("artifact-save"),
+    n: z.number().int(),
+    c: CallRef,
+    name: Name,
+    at: z.number().int().min(0).max(LIMITS.artifactBytes),
+    bytes: z.number().int().min(0).max(LIMITS.artifactPieceBytes),
   }),
   /** A request to the platform's own API, made by the SDK inside the function. Path starts with /v1/. */
   z.object({

@@ -1,4 +1,5 @@
 /** `ctx`: what the code of a function knows of its call, and what it can tell and keep. */
+import type { PublishedArtifact } from "./protocol/artifacts.ts";
 import type { Json } from "./protocol/primitives.ts";
 import { type GivenSecrets, NO_SECRETS, secretFile, secretValue } from "./secret.ts";
 
@@ -48,6 +49,11 @@ export interface ContainerContext {
     /** The last committed checkpoint of that name, or undefined when there is none yet. */
     load(options: { readonly name: string }): Promise<Bytes | undefined>;
   };
+  /**
+   * The bytes of an artifact of the workspace: of its newest version (`model`), of one (`model@3`), or of the one that an alias
+   * points at now (`model@production`).
+   */
+  artifact(ref: string): Promise<Bytes>;
 }
 
 /**
@@ -101,6 +107,13 @@ export interface Context extends ContainerContext {
      */
     load(options?: CheckpointOptions): Promise<Bytes | undefined>;
   };
+  artifact(ref: string): Promise<Bytes>;
+  /**
+   * Publishes bytes, or the file of that path, which the function must be allowed to read, as the next version of an artifact;
+   * resolves once it is committed. The version knows this call. Bytes that the newest version has already make no new one, so
+   * that a repeated attempt may publish again. Don't change them before that.
+   */
+  artifact(name: string, content: Uint8Array | string): Promise<PublishedArtifact>;
 }
 
 /** That a call must give way to more important work. */
@@ -119,6 +132,9 @@ export interface Outlet {
   save(call: number, bytes: Uint8Array, name: string | undefined): Promise<void>;
   /** Without a call it is the container that asks. */
   load(call: number | undefined, name: string | undefined): Promise<Bytes | undefined>;
+  /** @param content bytes, or the path of a file */
+  publish(call: number, name: string, content: Uint8Array | string): Promise<PublishedArtifact>;
+  artifact(ref: string): Promise<Bytes>;
 }
 
 /** What one container runs. */
@@ -239,6 +255,16 @@ export class CallContext implements Context {
       load: ({ name } = {}) => outlet.load(number, name),
     };
   }
+
+  artifact(ref: string): Promise<Bytes>;
+  artifact(name: string, content: Uint8Array | string): Promise<PublishedArtifact>;
+  artifact(ref: string, content?: Uint8Array | string): Promise<Bytes | PublishedArtifact> {
+    if (content === undefined) return this.#outlet.artifact(ref);
+    if (typeof content === "string" || content instanceof Uint8Array) {
+      return this.#outlet.publish(this.#call.number, ref, content);
+    }
+    throw new TypeError(`Cannot publish artifact ${ref}: expected a Uint8Array or the path of a file`);
+  }
 }
 
 /** The context of what runs outside a call. */
@@ -255,6 +281,7 @@ export function containerContext(
     secret: (key) => secretValue(secrets, key),
     secretFile: (key) => secretFile(secrets, key),
     checkpoint: { load: ({ name }) => outlet.load(undefined, name) },
+    artifact: (ref) => outlet.artifact(ref),
   };
 }
 

@@ -34,6 +34,7 @@ export type { GpuOptions, GpuRequest } from "./gpu.ts";
 export { Function, FunctionHandle, type HandleOptions } from "./handle.ts";
 export type { MapOptions, Settled } from "./map.ts";
 export type { ContainerOptions, RetryOptions, ScaleOptions } from "./options.ts";
+export type { Artifact, ArtifactVersion, PublishedArtifact } from "./protocol/artifacts.ts";
 export type { Call, CallState, EventItem, Failure, FailureKind, LogItem } from "./protocol/calls.ts";
 export type { Json, Permissions } from "./protocol/primitives.ts";
 export type { Schema } from "./schema.ts";

@@ -1,5 +1,6 @@
 /** The wire: the one description of what travels between Berth's parts and its users. Parse at every door, trust inside. */
 export * from "./protocol/apps.ts";
+export * from "./protocol/artifacts.ts";
 export * from "./protocol/calls.ts";
 export * from "./protocol/errors.ts";
 export * from "./protocol/exec.ts";

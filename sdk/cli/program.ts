@@ -4,6 +4,7 @@ import { CallFailedError, PlatformError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { Cli, type Declare } from "./cli.ts";
 import { apps, open, remove } from "./commands/apps.ts";
+import { artifact } from "./commands/artifact.ts";
 import { call } from "./commands/call.ts";
 import { calls, cancel } from "./commands/calls.ts";
 import { cp } from "./commands/cp.ts";
@@ -48,6 +49,7 @@ const COMMANDS: readonly Declare[] = [
   nodes,
   pools,
   schedules,
+  artifact,
   scaling,
   workspaces,
   keys,

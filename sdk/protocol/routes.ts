@@ -1,5 +1,6 @@
 /** The route table: what is asked, what is answered, and who may ask. `/openapi.json` and the client both come from it. */
 import { z } from "zod";
+import { artifactRoutes } from "./artifacts.ts";
 import { App, AppPage, CreateDeployment, Deployment } from "./apps.ts";
 import {
   AttemptPage,
@@ -123,6 +124,7 @@ export const routes = {
   ...scalingRoutes,
   ...secretRoutes,
   ...workspaceRoutes,
+  ...artifactRoutes,
   listSchedules: route(
     "GET",
     "/v1/schedules",

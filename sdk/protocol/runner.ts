@@ -224,7 +224,9 @@ export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
  * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
  *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
- * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches and apps, acting for the workspace
+ * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
+ *   is over
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and artifacts, acting for the workspace
  *   of that container with the `invoke` scope
  * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
  */
@@ -235,6 +237,7 @@ export const RUNNER_PATHS = {
   bundle: "/v1/nodes/:node/bundles/:digest",
   secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
+  artifact: "/v1/nodes/:node/artifacts/:name/:digest",
   uploads: "/v1/nodes/:node/checkpoints/uploads",
   exec: "/v1/nodes/:node/execs/:exec",
   actAs: "/v1/nodes/:node/as/:container",

@@ -57,6 +57,12 @@ describe("each example runs as its header says", () => {
     assert.deepEqual((await platform.ended(training)).result, { epochs: 80, attempts: 2 });
   });
 
+  it("artifacts.ts: a training that publishes what it made", async () => {
+    const { version, slope } = await run("artifacts.ts", { slope: 2 }, ":train") as Record<string, number>;
+    assert.equal(version, 1);
+    assert.ok(Math.abs(slope! - 2) < 0.05, `${slope}`);
+  });
+
   it("stream.ts: a generator", async () => {
     assert.equal(await run("stream.ts", { from: 2 }), "lift-off");
   });

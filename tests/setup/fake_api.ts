@@ -67,6 +67,8 @@ export class FakeApi implements AsyncDisposable {
   readonly containerLogs = new Map<string, string[]>();
   readonly events = new Map<string, Event[]>();
   readonly checkpoints = new Map<string, Uint8Array>();
+  /** Versions of each artifact. */
+  readonly artifacts = new Map<string, Uint8Array<ArrayBuffer>[]>();
   /** Bytes that were uploaded and not committed. */
   readonly uploads = new Map<string, Uint8Array>();
   readonly requests: { container: string; path: string; method: string; body: string }[] = [];
@@ -173,6 +175,7 @@ export class FakeApi implements AsyncDisposable {
     if (verb === "containers") return this.#deliver(rest[0]!);
     if (verb === "checkpoints" && request.method === "GET") return this.#checkpoint(searchParams);
     if (verb === "checkpoints") return this.#save(rest[0] === "uploads", await request.json());
+    if (verb === "artifacts") return await this.#artifact(request, rest as [string, string]);
     return await this.#as(request, rest);
   }
 
@@ -357,6 +360,15 @@ export class FakeApi implements AsyncDisposable {
     );
     const bytes = this.checkpoints.get(key);
     return bytes === undefined ? new Response(null, { status: 204 }) : new Response(bytes.slice());
+  }
+
+  async #artifact(request: Request, [name, digest]: [string, string]): Promise<Response> {
+    const bytes = await request.bytes();
+    const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    if (actual !== digest) return Response.json({ error: { message: "other bytes" } }, { status: 400 });
+    const versions = [...this.artifacts.get(name) ?? [], bytes];
+    this.artifacts.set(name, versions);
+    return Response.json({ name, version: versions.length, digest, size: bytes.length }, { status: 201 });
   }
 
   #checkpointKey(lease: number, index: number, name: string | null): string {

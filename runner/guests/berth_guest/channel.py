@@ -86,11 +86,26 @@ class Host:
     def ask(self, deed, frame, body=b""):
         """Waits for the answer; its body, or None when it has none."""
         n, answers = self._send(frame, body)
+        return self._result(deed, n, answers)
+
+    def _result(self, deed, n, answers):
         reply, data = answers.get()
         self._answers.pop(n, None)
         if not reply["ok"]:
             raise RuntimeError(f"Cannot {deed}: {reply.get('message', 'the host refused')}")
         return data
+
+    def upload(self, deed, frame, pieces):
+        """Sends a content in pieces, each in a frame of its own, and an empty one at its end; the body of the answer."""
+        n, answers = self._expect()
+        at = 0
+        for piece in pieces:
+            if not answers.empty():
+                break  # It was refused
+            self._channel.send({**frame, "n": n, "at": at, "bytes": len(piece)}, piece)
+            at += len(piece)
+        self._channel.send({**frame, "n": n, "at": at, "bytes": 0})
+        return self._result(deed, n, answers)
 
     def fetch(self, method, path, headers, body):
         """A request to the platform's api: its status, and the pieces of the answer as they come."""
@@ -117,6 +132,12 @@ class Host:
                 self._channel.send({"t": "fetch-abort", "n": n})
 
     def _send(self, frame, body):
+        n, answers = self._expect()
+        self._channel.send({**frame, "n": n}, body)
+        return n, answers
+
+    def _expect(self):
+        """A number for a request, and where its answers will come."""
         if not self._channel.ours:
             raise RuntimeError("Cannot ask the platform from a forked process: only the process that runs the call may")
         answers = queue.SimpleQueue()
@@ -124,7 +145,6 @@ class Host:
             self._last += 1
             n = self._last
             self._answers[n] = answers
-        self._channel.send({**frame, "n": n}, body)
         return n, answers
 
     def answer(self, frame, body):

@@ -60,6 +60,7 @@ class ContainerContext:
         self.rank, self.world_size = gang.get("rank", 0), gang.get("size", 1)
         """This process among those that run the call together, from 0; and how many they are."""
         self.checkpoint = Checkpoint(host, None)
+        self._host = host
         self._secrets = load.get("secrets", {})
 
     @property
@@ -84,6 +85,14 @@ class ContainerContext:
         if file is None:
             raise LookupError(f"Cannot find a file of secret value {key}: its secret comes as variables")
         return file
+
+    def artifact(self, ref):
+        """The bytes of an artifact of the workspace: `model` (its newest version), `model@3`, `model@production`."""
+        return artifacts().load(self._host, ref)
+
+    def artifact_file(self, ref):
+        """The same bytes as a file of this container, for what is too large for the memory; returns its path."""
+        return artifacts().load_file(self._host, ref)
 
     def _secret(self, key):
         if key not in self._secrets:
@@ -146,6 +155,15 @@ class Context(ContainerContext):
         """Says how far the call has come."""
         self._event("progress", encode({"done": done, "total": total}, "report"))
 
+    def artifact(self, ref, content=None):
+        """The same; or, with content (bytes or the path of a file), publishes the next version of that name, and returns its name,
+        version, digest and size once it is committed."""
+        if content is None:
+            return super().artifact(ref)
+        if self.ended:
+            raise RuntimeError(f"Cannot publish artifact {ref}: the call has ended")
+        return artifacts().publish(self._host, self._call, ref, content)
+
     def sent(self, value):
         """Sends one yield."""
         self._event("yield", f'{{"value":{encode(value, "yield")}}}')
@@ -206,3 +224,10 @@ def warn(text):
         print(text, file=sys.stderr, flush=True)
     except (AttributeError, OSError, ValueError):
         pass
+
+
+def artifacts():
+    """Loaded on first use: what it imports takes longer than the rest of a start."""
+    from . import artifacts
+
+    return artifacts
