@@ -8,6 +8,8 @@ import type { PoolShape } from "./topology.ts";
 export class Operator {
   readonly #client: SimulatedClient;
   readonly #pools: readonly PoolShape[];
+  /** What is under way, and what was asked for meanwhile. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(client: SimulatedClient, pools: readonly PoolShape[]) {
     this.#client = client;
@@ -22,7 +24,23 @@ export class Operator {
   }
 
   /** Takes a node or a GPU out of service, or puts one back. */
-  async meddle(dice: Dice): Promise<void> {
+  meddle(dice: Dice): Promise<void> {
+    return this.#inTurn(() => this.#meddle(dice));
+  }
+
+  /** Everything is in service again, and nothing is kept for its own sake. */
+  tidy(): Promise<void> {
+    return this.#inTurn(() => this.#tidy());
+  }
+
+  /** One thing after another: an api that was away must not hear of a drain after it was tidied up. */
+  #inTurn(act: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(act);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #meddle(dice: Dice): Promise<void> {
     const { items } = await this.#client.persist(() => this.#client.sdk.send(routes.listNodes, {}));
     if (items.length === 0) return;
     const { id: node, gpus } = dice.pick(items);
@@ -37,8 +55,7 @@ export class Operator {
     ]));
   }
 
-  /** Everything is in service again, and nothing is kept for its own sake. */
-  async tidy(): Promise<void> {
+  async #tidy(): Promise<void> {
     const { sdk } = this.#client;
     const { items } = await this.#client.persist(() => sdk.send(routes.listNodes, {}));
     for (const { id: node, gpus } of items) {

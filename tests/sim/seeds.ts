@@ -2,4 +2,5 @@
 export const SEEDS: readonly { readonly seed: number; readonly found: string }[] = [
   { seed: 109, found: "a plan that replaced what drains beside it, beyond scale.max" },
   { seed: 226, found: "a rank given anew in the plan that gave its node up" },
+  { seed: 877, found: "a pool that failed was never asked for as many nodes as a gang needs" },
 ];
