@@ -28,6 +28,7 @@ import { scalingHandlers } from "./scaling.ts";
 import { scheduleHandlers } from "./schedules.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
+import { getValueRoute, valueHandlers } from "./values.ts";
 import { workspaceHandlers } from "./workspaces.ts";
 
 export interface ApiDeps {
@@ -110,6 +111,7 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
+  app.get(STREAM_PATHS.value, getValueRoute(deps, authorize));
   app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
   app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
@@ -128,6 +130,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...poolHandlers(deps),
     ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
+    ...valueHandlers(deps),
     ...workspaceHandlers(deps),
   };
 }
@@ -158,6 +161,7 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "GET", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.uploads },
+  { method: "GET", path: STREAM_PATHS.value },
   { method: "GET", path: STREAM_PATHS.blob },
   { method: "PUT", path: STREAM_PATHS.blob },
 ];

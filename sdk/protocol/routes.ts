@@ -18,6 +18,7 @@ import { ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
+import { CreatedValue, CreateValue } from "./values.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
@@ -108,6 +109,15 @@ export const routes = {
     Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
     ContainerPage,
   ),
+  createValue: route(
+    "POST",
+    "/v1/values",
+    "invoke",
+    'Say how large an input is, learn where to upload it; as `{"$blob": id}` it may then be an input',
+    CreateValue,
+    CreatedValue,
+    201,
+  ),
   ...fleetRoutes,
   ...scalingRoutes,
   ...workspaceRoutes,
@@ -159,6 +169,7 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  * - `GET /v1/calls/{id}/logs` and `/events` with `Accept: text/event-stream`: live, one item per event (`id` is its seq,
  *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
+ * - `GET /v1/values/{id}` → 307 to the JSON text of an input or result that travelled as `{"$blob": id}`
  * - `GET` and `PUT /v1/blobs/{key…}?expires=&signature=`: what a signed URL leads to, where blobs don't lie on S3
  */
 export const STREAM_PATHS = {
@@ -167,5 +178,6 @@ export const STREAM_PATHS = {
   logs: "/v1/calls/:id/logs",
   events: "/v1/calls/:id/events",
   endpoint: "/e/:app/:endpoint/*",
+  value: "/v1/values/:id",
   blob: "/v1/blobs/:key{.+}",
 } as const;

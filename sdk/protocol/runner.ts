@@ -216,7 +216,7 @@ export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
  * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
  *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
- * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches and apps, acting for the workspace
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and values, acting for the workspace
  *   of that container with the `invoke` scope
  */
 export const RUNNER_PATHS = {

@@ -45,6 +45,17 @@ class Host:
         self._lock = threading.Lock()
 
     def ask(self, frame, body=b""):
+        """The bytes that are answered, or None."""
+        return self._exchange(frame, body)[1]
+
+    def save_value(self, data):
+        """Stores a value that is too large to travel, and gives its id."""
+        return self._exchange({"t": "value-save", "bytes": len(data)}, data)[0]["id"]
+
+    def load_value(self, id):
+        return json.loads(self.ask({"t": "value-load", "id": id}))
+
+    def _exchange(self, frame, body):
         answered = threading.Event()
         with self._lock:
             self._last += 1
@@ -54,7 +65,7 @@ class Host:
         answered.wait()
         if not slot[1]["ok"]:
             raise RuntimeError(slot[1].get("message", "the host refused"))
-        return slot[2]
+        return slot[1:]
 
     def reply(self, frame, body):
         slot = self._waiting.pop(frame["n"], None)

@@ -3,10 +3,12 @@ import dataclasses
 import json
 import math
 import os
+import re
 import traceback
 
 # As in sdk/protocol/limits.ts
 RESULT_BYTES = 4 * 1024 * 1024
+VALUE_BYTES = 256 * 1024 * 1024
 CHECKPOINT_BYTES = 1024 * 1024 * 1024
 LOG_LINE_BYTES = 16 * 1024
 FAILURE_MESSAGE_LENGTH = 8_192
@@ -53,16 +55,28 @@ def finite(value):
     return value
 
 
-def encode(value, verb):
-    """A result or yield as JSON text, within its limit."""
+REFERENCE = re.compile(r'\{"\$blob":"([0-9a-f]{32})"\}')
+
+
+def encode(value, verb, store=None):
+    """A result or yield as JSON text, within its limit; one that is larger goes to the store, which gives its id, if there is one."""
     try:
         text = to_json(value)
     except Unsendable as error:
         raise Unsendable(f"Cannot {verb} this value: {error}") from error.__cause__
-    size = len(text.encode("utf-8", "backslashreplace"))
-    if size > RESULT_BYTES:
-        raise Unsendable(f"Cannot {verb} {size} bytes: at most {RESULT_BYTES} may travel; save a checkpoint instead")
-    return text
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= RESULT_BYTES and (store is None or not REFERENCE.fullmatch(text)):
+        return text
+    most = VALUE_BYTES if store else RESULT_BYTES
+    if len(data) > most:
+        raise Unsendable(f"Cannot {verb} {len(data)} bytes: at most {most} may travel; save a checkpoint instead")
+    return f'{{"$blob":"{store(data)}"}}'
+
+
+def reference(value):
+    """The id of the value that this one stands for, or None."""
+    found = isinstance(value, dict) and len(value) == 1 and "$blob" in value and REFERENCE.fullmatch(to_json(value))
+    return found[1] if found else None
 
 
 def describe(error):

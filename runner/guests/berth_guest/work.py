@@ -8,7 +8,7 @@ from collections import deque
 from functools import partial
 
 from .context import Context
-from .wire import describe, encode
+from .wire import describe, encode, reference
 
 
 class Cancelled(Exception):
@@ -161,7 +161,8 @@ class Work:
         return None
 
     def _invoke(self, call, ctx):
-        values = {"input": call["input"], "ctx": ctx}
+        large = reference(call["input"])
+        values = {"input": self._host.load_value(large) if large else call["input"], "ctx": ctx}
         positional, keyword = self._arguments
         return self._handler(*[values[name] for name in positional], **{name: values[name] for name in keyword})
 
@@ -169,7 +170,7 @@ class Work:
         """Runs the work and says how it ended, once."""
         c = call["c"]
         try:
-            text = encode(work(), "return")
+            text = encode(work(), "return", self._host.save_value)
         except SystemExit as leave:
             sys.stdout.flush()
             os._exit(leave.code if isinstance(leave.code, int) else leave.code is not None)
