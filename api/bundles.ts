@@ -38,7 +38,9 @@ export function putBundleRoute(
 }
 
 /** Passes bytes on, and fails at their end when they are not those of the digest: what they were for is then given up. */
-function checkDigest(digest: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+export function checkDigest(
+  digest: string,
+): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
   const hash = createHash("sha256");
   return new TransformStream({
     transform(chunk, controller) {
@@ -49,7 +51,7 @@ function checkDigest(digest: string): TransformStream<Uint8Array<ArrayBuffer>, U
       const actual = hash.digest("hex");
       if (actual === digest) return;
       const message =
-        `Cannot accept \`digest\`: the bundle's SHA-256 is ${actual}, the address says ${digest}`;
+        `Cannot accept \`digest\`: the SHA-256 of the bytes is ${actual}, the address says ${digest}`;
       throw new PlatformError("invalid_request", message, { field: "digest" });
     },
   });

@@ -12,10 +12,12 @@ import { createKey, hashOf, secret } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 import { FileBlobs } from "./blobs/files.ts";
 import type { S3Place } from "./blobs/s3_settings.ts";
-import { optionsOf, printable, readConfig } from "./config.ts";
-import { dialUnix } from "./gateway/connection.ts";
+import { optionsOf, printable, readConfig, secretKeysOf } from "./config.ts";
+import { dialLocal } from "./gateway/connection.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
+import { readKeyFile } from "./secrets/key_file.ts";
+import { type Keyring, keyringOf } from "./secrets/keyring.ts";
 
 export interface PlatformOptions {
   readonly databaseUrl: string;
@@ -35,6 +37,8 @@ export interface PlatformOptions {
   readonly adminKey?: string;
   /** Accepted as a join token of pool `default`, from the start. */
   readonly joinToken?: string;
+  /** Opens and seals secrets; without one there are none. */
+  readonly keyring?: Keyring | null;
   /**
    * Nobody else uses the database, so that wakes need not leave this process.
    * @default false
@@ -86,9 +90,10 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     random,
     log,
     wakes: await wakesOf(options, pools, newId("api", { clock, random })),
-    dial: dialUnix,
+    dial: dialLocal,
     publicUrl: options.publicUrl,
     ownUrl: () => place.url,
+    keyring: options.keyring ?? null,
     ...(options.nodes ? { providers: { local: options.nodes.provider }, keeper: options.nodes.keeper } : {}),
   });
   const listening = await listen(answer, { ...options, log }).catch(async (error) => {
@@ -186,7 +191,12 @@ if (import.meta.main) {
     clock: realClock,
     log: realLog,
   });
-  const platform = await createPlatform({ ...optionsOf(config), nodes });
+  const { BERTH_SECRETS_KEY_FILE: keyFile } = config;
+  const keyring = keyringOf([
+    ...secretKeysOf(config),
+    ...keyFile === undefined ? [] : await readKeyFile(keyFile),
+  ]);
+  const platform = await createPlatform({ ...optionsOf(config), nodes, keyring });
   place.url = platform.url;
   realLog("api.ready", { url: platform.url });
   const asked = Promise.withResolvers<void>();

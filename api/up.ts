@@ -5,12 +5,14 @@ import { eventLog } from "../sdk/cli/event_log.ts";
 import type { UpOptions } from "../sdk/cli/commands/up.ts";
 import type { Log } from "../sdk/ports.ts";
 import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
-import { Config } from "./config.ts";
+import { Config, secretKeysOf } from "./config.ts";
 import { openLocalNodes } from "./local_nodes.ts";
 import { createPlatform, type Platform } from "./main.ts";
 import { startPostgres } from "./postgres.ts";
 import { banner } from "./up/banner.ts";
 import { type Folder, openFolder } from "./up/folder.ts";
+import { keysIn } from "./secrets/key_file.ts";
+import { keyringOf } from "./secrets/keyring.ts";
 import { Parts } from "./up/parts.ts";
 import { startRunner } from "./up/runner.ts";
 import { adminKeyOf, writeProfile } from "./up/secrets.ts";
@@ -27,9 +29,12 @@ interface Start {
 }
 
 /** Variables that change what is started; `api/config.ts` says what each means. */
-const Settings = Config.pick({ DATABASE_URL: true, BERTH_PUBLIC_URL: true }).partial().extend(
-  S3Settings.shape,
-);
+const Settings = Config.pick({
+  DATABASE_URL: true,
+  BERTH_PUBLIC_URL: true,
+  BERTH_SECRETS_KEY: true,
+  BERTH_SECRETS_KEYS_OLD: true,
+}).partial().extend(S3Settings.shape);
 type Settings = ReturnType<typeof Settings.parse>;
 
 const JOIN_TOKEN_MS = 3_600_000;
@@ -114,6 +119,7 @@ async function startPlatform(starting: Start, databaseUrl: string, adminKey: str
       port: options.port,
       unixSocket: folder.socket,
       adminKey,
+      keyring: keyringOf([...secretKeysOf(settings), ...await keysIn(folder.root, random)]),
       alone: settings.DATABASE_URL === undefined,
       nodes,
       clock,

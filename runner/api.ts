@@ -7,6 +7,8 @@ import {
   CheckpointUpload,
   type CommitCheckpoint,
   CreatedValue,
+  type DeliveredSecret,
+  DeliveredSecrets,
   type ExchangeReply,
   type ExchangeRequest,
   JoinedNode,
@@ -116,6 +118,13 @@ export class NodeApi {
     );
   }
 
+  /** What the secrets hold that a live container of this node is given. */
+  async secrets(container: string, signal: AbortSignal): Promise<DeliveredSecret[]> {
+    const path = this.#path(RUNNER_PATHS.secrets).replace(":container", container);
+    const bytes = await readBytes(await this.#read(path, signal));
+    return DeliveredSecrets.parse(JSON.parse(new TextDecoder().decode(bytes))).secrets;
+  }
+
   /** Learns where to upload a checkpoint of a running call to. */
   async beginCheckpoint(of: CallCheckpoint, size: number, signal: AbortSignal): Promise<CheckpointUpload> {
     const request: BeginCheckpoint = { ...savedBy(of), size };
@@ -163,6 +172,18 @@ export class NodeApi {
     return (await this.#read(`${this.#actAs(container)}/v1/values/${id}`, signal)).body;
   }
 
+  /** Publishes an artifact of a running call; answers what was published, as JSON. */
+  async publishArtifact(
+    { by: { lease, index }, name, digest }: ArtifactOf,
+    body: ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const path = this.#path(RUNNER_PATHS.artifact).replace(":name", name).replace(":digest", digest);
+    const init = { method: "PUT", body, signal, headers: this.#headers };
+    const response = await send(this.#deps, `${path}?lease=${lease}&index=${index}`, init);
+    return await readBytes(await accepted(response));
+  }
+
   /** A request to the public routes, made by a function in `container`; any status is an answer. */
   async actAs(container: string, path: string, init: RequestInit): Promise<Response> {
     const headers = { ...init.headers as Record<string, string>, ...this.#headers };
@@ -171,6 +192,14 @@ export class NodeApi {
 
   #actAs(container: string): string {
     return this.#path(RUNNER_PATHS.actAs).replace(":container", container);
+  }
+
+  /** A connection to the client of a command that is to run here. It may fail to open. */
+  connectExec(exec: string): WebSocket {
+    const { origin, client } = this.#deps.address;
+    const path = this.#path(RUNNER_PATHS.exec).replace(":exec", encodeURIComponent(exec));
+    const url = origin.replace(/^http/, "ws") + path;
+    return new WebSocket(url, { headers: { ...this.#headers }, ...(client === undefined ? {} : { client }) });
   }
 
   #ask(path: string, body: unknown, signal: AbortSignal, timeoutMs: number): Promise<string> {
@@ -203,9 +232,15 @@ export class NodeApi {
   }
 }
 
+/** A call, under its lease. */
+export interface LeaseOf {
+  readonly lease: number;
+  readonly index: number;
+}
+
 /** Of a call, which asks under its lease: its own checkpoint, or one shared by name. */
 export interface CallCheckpoint {
-  readonly by: { readonly lease: number; readonly index: number };
+  readonly by: LeaseOf;
   readonly name?: string | undefined;
 }
 /** The same, or one shared by name that a container asks for. */
@@ -227,6 +262,13 @@ const ALREADY_THERE = 412;
 
 /** Whether a URL is a path on the api. */
 const isOwn = (url: string): boolean => url.startsWith("/");
+
+/** An artifact to be published: by which call, under which name, and which bytes. */
+export interface ArtifactOf {
+  readonly by: LeaseOf;
+  readonly name: string;
+  readonly digest: string;
+}
 
 async function postJson(
   deps: ApiDeps,

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Failure } from "../sdk/protocol.ts";
-import type { CallCheckpoint, CheckpointOf } from "./api.ts";
+import type { CallCheckpoint, CheckpointOf, LeaseOf } from "./api.ts";
 import type { HeldCall } from "./calls.ts";
 import { GuestFrame } from "./frames.ts";
 import type { LinkSink } from "./link.ts";
@@ -80,7 +80,7 @@ export class Dialogue implements LinkSink {
     if ((t === "hello") !== (this.#stage === "silent")) {
       return t === "hello" ? "a second hello" : `${t} before hello`;
     }
-    if ((t === "ready" || t === "broken") && this.#stage === "ready") return `${t} after ready`;
+    if (t === "ready" && this.#stage === "ready") return "ready after ready";
     return null;
   }
 
@@ -120,6 +120,8 @@ export class Dialogue implements LinkSink {
         return this.#expect(services.saveValue(frame.n), frame.bytes);
       case "value-load":
         return services.loadValue(frame.n, frame.id), null;
+      case "artifact-save":
+        return this.#expect(services.publish(frame, this.#leaseOf(frame.c)), frame.bytes);
     }
   }
 
@@ -141,8 +143,13 @@ export class Dialogue implements LinkSink {
   }
 
   #checkpointOf(c: number, name: string | undefined): CallCheckpoint | null {
+    const by = this.#leaseOf(c);
+    return by === null ? null : { by, name };
+  }
+
+  #leaseOf(c: number): LeaseOf | null {
     const call: HeldCall | undefined = this.#deps.work.running(c);
-    return call === undefined ? null : { by: { lease: call.lease.id, index: call.index }, name };
+    return call === undefined ? null : { lease: call.lease.id, index: call.index };
   }
 }
 

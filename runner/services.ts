@@ -1,13 +1,22 @@
 /**
- * What a guest may ask of the platform while it runs: checkpoints, large values, and requests to the public api in
- * the name of its container. Every request is answered with `reply`; large bodies lie in files on their way, so that nothing else waits for
+ * What a guest may ask of the platform while it runs: checkpoints, artifacts, large values, and requests to the public api in the
+ * name of its container. Every request is answered with `reply`; large bodies lie in files on their way, so that nothing else waits for
  * them and they can be sent again after the api was away.
  */
 import { LIMITS } from "../sdk/protocol.ts";
 import type { Clock } from "../sdk/ports.ts";
-import { ApiAway, ApiRefused, type CallCheckpoint, type CheckpointOf, type NodeApi, persist } from "./api.ts";
+import {
+  ApiAway,
+  ApiRefused,
+  type CallCheckpoint,
+  type CheckpointOf,
+  type LeaseOf,
+  type NodeApi,
+  persist,
+} from "./api.ts";
 import type { GuestFrame } from "./frames.ts";
 import type { Link } from "./link.ts";
+import { type PieceFrame, type Uploaded, Uploads } from "./uploads.ts";
 
 export interface ServicesDeps {
   readonly api: NodeApi;
@@ -40,6 +49,11 @@ export class Services {
   readonly #deps: ServicesDeps;
   readonly #over = new AbortController();
   readonly #fetches = new Map<number, AbortController>();
+  readonly #uploads = new Uploads({
+    newFile: () => this.#newFile(),
+    refuse: (n, message) => this.#refuse(n, message),
+    whole: (n, upload) => void this.#answer(n, () => this.#publish(upload, n)),
+  });
   #requests = 0;
   #files = 0;
   #heldBytes = 0;
@@ -60,6 +74,7 @@ export class Services {
   close(): void {
     this.#over.abort();
     for (const fetch of this.#fetches.values()) fetch.abort();
+    this.#uploads.close();
   }
 
   /** Takes the bytes of a checkpoint and stores them. */
@@ -81,6 +96,11 @@ export class Services {
   loadValue(n: number, id: string): void {
     const { api, container } = this.#deps;
     this.#deliver(n, (signal) => api.loadValue(container, id, signal));
+  }
+
+  /** Takes a piece of an artifact; publishes it with the last one. */
+  publish(frame: PieceFrame, by: LeaseOf | null): BodySink {
+    return this.#uploads.piece(frame, by);
   }
 
   /** Takes the body of a request, if it has one, and makes the request. */
@@ -148,6 +168,17 @@ export class Services {
     const value = await this.#surely((signal) => api.createValue(container, size, signal));
     await this.#surely((signal) => api.upload(value, path, signal));
     return { id: value.id };
+  }
+
+  async #publish({ path, ...artifact }: Uploaded, n: number): Promise<void> {
+    const { api, link } = this.#deps;
+    try {
+      const open = async () => (await Deno.open(path)).readable;
+      const body = await this.#surely(async (signal) => api.publishArtifact(artifact, await open(), signal));
+      link.sendWithBody(frame({ n, ok: true, bytes: body.length }), body);
+    } finally {
+      await removeQuietly(path);
+    }
   }
 
   /** Repeats a step until the api answers. */

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { type Duration, parseDuration } from "./duration.ts";
 import { type GpuRequest, parseGpu } from "./gpu.ts";
 import { type Memory, parseMemory } from "./memory.ts";
+import type { Secret } from "./secret.ts";
 
 /** When and how often a failed attempt is repeated. */
 export interface RetryOptions {
@@ -125,6 +126,8 @@ export interface ContainerOptions {
   readonly permissions?: Permissions;
   /** Environment variables. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Secrets that it is given: `[Secret.fromName("hf")]`. By default none. */
+  readonly secrets?: readonly Secret[];
 }
 
 /** The part of a function spec that options decide; what is not given is absent. */
@@ -147,6 +150,7 @@ export type ContainerSpec = Partial<
     | "scale"
     | "permissions"
     | "env"
+    | "secrets"
   >
 >;
 
@@ -154,7 +158,7 @@ export type ContainerSpec = Partial<
 export function containerSpec(options: ContainerOptions): ContainerSpec {
   const { gpu, memory, disk, labels, retries, env, scale } = options;
   const { timeout, startTimeout, preemptNotice, cpu, concurrency, concurrencyPerKey } = options;
-  const { nodes, preemptible, permissions } = options;
+  const { nodes, preemptible, permissions, secrets } = options;
   if (gpu !== undefined) parseGpu(gpu);
   const { scaledownWindow, targetWait } = scale ?? {};
   const window = scaledownWindow === "auto" ? undefined : scaledownWindow;
@@ -170,6 +174,7 @@ export function containerSpec(options: ContainerOptions): ContainerSpec {
     ...given({ cpu, timeout, startTimeout, preemptNotice, nodes, preemptible }),
     ...given({ concurrency, concurrencyPerKey, scale, permissions }),
     ...(env === undefined ? {} : { env: { ...env } }),
+    ...(secrets === undefined ? {} : { secrets: secrets.map(({ ref }) => ref) }),
   };
 }
 

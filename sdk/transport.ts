@@ -15,7 +15,8 @@ export interface WireRequest {
   /** From `/v1/`, with its query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** What is too large for the memory is made anew for each time it is sent. */
+  readonly body?: string | Uint8Array<ArrayBuffer> | (() => ReadableStream<Uint8Array<ArrayBuffer>>);
   readonly signal?: AbortSignal | undefined;
   /**
    * Whether it may be sent again when nobody knows if it arrived.
@@ -70,16 +71,19 @@ export function httpTransport({ url, key, fetch }: { url: string; key: string; f
           ...(typeof body === "string" ? { "content-type": "application/json" } : {}),
           ...headers,
         },
-        body: body ?? null,
+        body: bodyOf(body),
         signal: signal ?? null,
       }),
     signed: {
       target: "the store of blobs",
       fetch: ({ method, path, headers = {}, body, signal }) =>
-        fetch(new URL(path, base), { method, headers, body: body ?? null, signal: signal ?? null }),
+        fetch(new URL(path, base), { method, headers, body: bodyOf(body), signal: signal ?? null }),
     },
   };
 }
+
+const bodyOf = (body: WireRequest["body"]): BodyInit | null =>
+  typeof body === "function" ? body() : body ?? null;
 
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;

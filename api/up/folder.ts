@@ -3,7 +3,7 @@
  * its holder ends, however it ends.
  *
  * `postgres/` the database · `blobs/` checkpoints and bundles, unless they lie on S3 · `runner/` the runner's own · `nodes/` nodes of pools · `key` the admin key ·
- * `up.json` who runs it · `up.lock`
+ * `secrets.keys` what seals secrets · `up.json` who runs it · `up.lock`
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";

@@ -21,7 +21,7 @@ export async function insertCheckpoint(
   { node, lease, index, name, blob, size }: CheckpointOf & { readonly blob: string; readonly size: number },
 ): Promise<{ id: number; batch: number } | null> {
   const [row] = await sql<{ id: number; batch: number }[]>`
-    with saver as (${openLease(sql, { node, lease, index, name })}),
+    with saver as (${openLease(sql, { node, lease, index })}),
     known as (  -- the answer to an earlier request was lost
       select c.id, c.batch_id from checkpoint c, saver r where c.blob = ${blob} and ${
     sameCheckpoint(sql, { index, name })
@@ -106,7 +106,7 @@ const leaseOf = (sql: Sql, lease: number) =>
   isPart(lease) ? sql`part p join lease l on l.id = p.lease_id` : sql`lease l`;
 
 /** The lease, or that of which it is an open part: a call of a gang has one checkpoint, whichever rank saves it. */
-const openLease = (sql: Sql, { node, lease, index }: CheckpointOf) =>
+export const openLease = (sql: Sql, { node, lease, index }: Omit<CheckpointOf, "name">) =>
   sql`
   select l.id as lease_id, l.batch_id, l.attempt, f.app_id
   from ${leaseOf(sql, lease)}

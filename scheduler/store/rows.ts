@@ -9,6 +9,7 @@ import type {
   Fn,
   Gang,
   Node,
+  NodeGpu,
   Outlook,
   Pool,
   Provision,
@@ -43,6 +44,7 @@ export interface FunctionRow {
   startMs: number | null;
   activity: ActivityRow | null;
   wantedBefore: number | null;
+  secretsRevision: number | null;
   said: SaidRow | null;
 }
 
@@ -92,7 +94,11 @@ export interface GangRow extends Omit<Gang, "createdAt" | "brokenAt"> {
   brokenAt: Instant | null;
 }
 
-export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt"> {
+/** GPUs of a node, column by column. */
+type GpuColumns = { readonly [K in keyof NodeGpu]: readonly NodeGpu[K][] };
+
+export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt" | "gpus"> {
+  gpus: GpuColumns | null;
   leaseUntil: Instant;
   emptiedAt: Instant;
 }
@@ -152,7 +158,7 @@ export function toSnapshot(row: SnapshotRow, hearingSince: number): Snapshot {
 function toFn(
   { id, workspace, app, name, deployment, digest, removed, said, ...row }: FunctionRow,
 ): Fn {
-  const { lastExitAt, startMs, activity, wantedBefore, spec, failures } = row;
+  const { lastExitAt, startMs, activity, wantedBefore, secretsRevision, spec, failures } = row;
   const { gpu, cpu, memory } = spec;
   return {
     id,
@@ -168,6 +174,7 @@ function toFn(
     startMs,
     activity: activity && toActivity(activity),
     wantedBefore: wantedBefore ?? 0,
+    secretsRevision,
     need: {
       gpu: parseGpu(gpu),
       cpuMilli: Math.ceil(cpu * 1000),
@@ -252,9 +259,19 @@ const toGang = (row: GangRow): Gang => ({
 
 const toNode = (row: NodeRow): Node => ({
   ...row,
+  gpus: row.gpus === null ? [] : toGpus(row.gpus),
   leaseUntil: Date.parse(row.leaseUntil),
   emptiedAt: Date.parse(row.emptiedAt),
 });
+
+const toGpus = ({ index, model, vramMiB, milliFree, healthy }: GpuColumns): Node["gpus"] =>
+  index.map((at, i) => ({
+    index: at,
+    model: model[i]!,
+    vramMiB: vramMiB[i]!,
+    milliFree: milliFree[i]!,
+    healthy: healthy[i]!,
+  }));
 
 const toProvision = (row: ProvisionRow): Provision => ({
   ...row,

@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { FunctionSpec } from "./apps.ts";
 import { Failure } from "./calls.ts";
+import { WantedExec } from "./exec.ts";
 import { LIMITS } from "./limits.ts";
 import { Desired, Gpu, GpuShare } from "./nodes.ts";
 import { Digest, Json, Labels, Name } from "./primitives.ts";
@@ -58,7 +59,7 @@ export type Exit = z.infer<typeof Exit>;
 export const ObservedContainer = z.object({
   id: z.string(),
   observed: z.enum(["starting", "ready", "exited"]),
-  /** Where its endpoint listens: a unix socket path on the node. */
+  /** Where its endpoint listens: a unix socket path on the node, or a port of its own. */
   address: z.string().max(108).optional(),
   exit: Exit.optional(),
 });
@@ -109,6 +110,8 @@ export type Assignment = z.infer<typeof Assignment>;
 export const SyncReply = z.object({
   revision: z.number().int(),
   containers: z.array(Assignment),
+  /** Commands to run inside containers. Named until they are over; the runner connects once for each. */
+  execs: z.array(WantedExec).default([]),
   /** The node is no longer wanted: its runner ends for good. */
   leave: z.boolean().optional(),
 });
@@ -138,6 +141,9 @@ export const LogRecord = z.tuple([
   z.string(),
 ]);
 export type LogRecord = z.infer<typeof LogRecord>;
+/** A line of a container that takes no calls: `[container, n, at, stream, text]`; `n` counts its lines. */
+export const ContainerLogRecord = z.tuple([z.string(), Ms, Ms, LogRecord.def.items[4], z.string()]);
+export type ContainerLogRecord = z.infer<typeof ContainerLogRecord>;
 export const EventRecord = z.tuple([
   z.number().int(),
   Index,
@@ -160,6 +166,7 @@ export const ExchangeRequest = z.object({
   reports: z.array(z.object({ lease: z.number().int(), done: z.array(Report).max(10_000) })).max(10_000),
   logs: z.array(LogRecord).max(50_000).default([]),
   events: z.array(EventRecord).max(50_000).default([]),
+  containerLogs: z.array(ContainerLogRecord).max(50_000).default([]),
   /** Longest time to park when there is nothing to give. */
   waitMs: z.number().int().min(0).max(30_000).default(10_000),
 });
@@ -212,19 +219,26 @@ export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
  * on S3: it answers with signed URLs.
  *
  * - `GET  /v1/nodes/{node}/bundles/{digest}` → 307 to the bundle's bytes
+ * - `GET  /v1/nodes/{node}/containers/{container}/secrets` → {@link DeliveredSecrets}: what a live container of the node is given
  * - `POST /v1/nodes/{node}/checkpoints/uploads` {@link BeginCheckpoint} → {@link CheckpointUpload}
  * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
  *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
- * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and values, acting for the workspace
- *   of that container with the `invoke` scope
+ * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
+ *   is over
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps, artifacts and values, acting for the
+ *   workspace of that container with the `invoke` scope
+ * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
  */
 export const RUNNER_PATHS = {
   join: "/v1/nodes",
   sync: "/v1/nodes/:node/sync",
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
+  secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
+  artifact: "/v1/nodes/:node/artifacts/:name/:digest",
   uploads: "/v1/nodes/:node/checkpoints/uploads",
+  exec: "/v1/nodes/:node/execs/:exec",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;

@@ -15,6 +15,7 @@ import { App, Function } from "berth";
 const app = new App("large");
 export const echo = app.function({}, (input: unknown) => input);
 export const python = app.python("echo.py:echo", {});
+export const throughPython = app.python("echo.py:through", {});
 /** A function that calls another, with what is too large to travel. */
 export const through = app.function({}, async (text: string) => {
   const echo = Function.fromName("large", "echo");
@@ -23,12 +24,23 @@ export const through = app.function({}, async (text: string) => {
 });
 `;
 
+const PYTHON = `
+from berth import Function
+
+def echo(given):
+    return given
+
+def through(given):
+    back, small, like = Function.from_name("large", "echo").map([given, 1, {"$blob": "1" * 32}])
+    return [back == given, small, like]
+`;
+
 describe("inputs and results that are too large to travel", () => {
   let platform: Platform;
   let client: Client;
   before(async () => {
     platform = await Platform.up();
-    await platform.deploy(APP, "app.ts", { "echo.py": "def echo(given):\n    return given\n" });
+    await platform.deploy(APP, "app.ts", { "echo.py": PYTHON });
     client = new Client({ url: platform.url, key: platform.key });
   });
   after(() => platform[Symbol.asyncDispose]());
@@ -41,6 +53,10 @@ describe("inputs and results that are too large to travel", () => {
 
   it("do so in Python", { skip: withoutPython }, async () => {
     for (const input of [large, lookalike]) assert.deepEqual(await there("python", input), input);
+  });
+
+  it("do so when Python calls", { skip: withoutPython }, async () => {
+    assert.deepEqual(await there("throughPython", large), [true, 1, { $blob: "1".repeat(32) }]);
   });
 
   it("do so between functions, and among many inputs in order", async () => {

@@ -6,6 +6,7 @@ import type {
   Assignment,
   Claim,
   CommitCheckpoint,
+  DeliveredSecret,
   ExchangeRequest,
   Failure,
   Json,
@@ -62,13 +63,22 @@ export class FakeApi implements AsyncDisposable {
   readonly ended = new Map<string, Ended[]>();
   /** Log lines of each call, in the order they came. */
   readonly logs = new Map<string, LogRecord[]>();
+  /** Of containers without calls, `stream: text`. */
+  readonly containerLogs = new Map<string, string[]>();
   readonly events = new Map<string, Event[]>();
   readonly checkpoints = new Map<string, Uint8Array>();
+  /** Versions of each artifact. */
+  readonly artifacts = new Map<string, Uint8Array<ArrayBuffer>[]>();
   /** Bytes that were uploaded and not committed. */
   readonly uploads = new Map<string, Uint8Array>();
   readonly requests: { container: string; path: string; method: string; body: string }[] = [];
   readonly exchangeSizes: number[] = [];
   givenBack = 0;
+  /** What every container is given that asks, and who has asked. */
+  secrets: DeliveredSecret[] = [];
+  readonly deliveries: string[] = [];
+  /** Why none is given. */
+  refusesSecrets: string | null = null;
   wanted: Assignment[] = [];
   /** Where rank 0 of every gang is said to listen. */
   master: Master | undefined;
@@ -162,9 +172,18 @@ export class FakeApi implements AsyncDisposable {
         status: this.bundles.has(rest[0]!) ? 200 : 404,
       });
     }
+    if (verb === "containers") return this.#deliver(rest[0]!);
     if (verb === "checkpoints" && request.method === "GET") return this.#checkpoint(searchParams);
     if (verb === "checkpoints") return this.#save(rest[0] === "uploads", await request.json());
+    if (verb === "artifacts") return await this.#artifact(request, rest as [string, string]);
     return await this.#as(request, rest);
+  }
+
+  #deliver(container: string): Response {
+    this.deliveries.push(container);
+    return this.refusesSecrets === null
+      ? Response.json({ secrets: this.secrets })
+      : Response.json({ error: { message: this.refusesSecrets } }, { status: 409 });
   }
 
   #join(body: { token: string; session: string; gpus: unknown[] }): Response {
@@ -246,6 +265,9 @@ export class FakeApi implements AsyncDisposable {
 
   #keep(request: ExchangeRequest): void {
     this.exchangeSizes.push(request.reports.reduce((sum, { done }) => sum + done.length, 0));
+    for (const [id, , , stream, text] of request.containerLogs) {
+      push(this.containerLogs, id, `${stream}: ${text}`);
+    }
     for (const log of request.logs) push(this.logs, this.#keyOf(log), log);
     for (const event of request.events) push(this.events, this.#keyOf(event), event);
     for (const { lease, done } of request.reports) {
@@ -338,6 +360,15 @@ export class FakeApi implements AsyncDisposable {
     );
     const bytes = this.checkpoints.get(key);
     return bytes === undefined ? new Response(null, { status: 204 }) : new Response(bytes.slice());
+  }
+
+  async #artifact(request: Request, [name, digest]: [string, string]): Promise<Response> {
+    const bytes = await request.bytes();
+    const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    if (actual !== digest) return Response.json({ error: { message: "other bytes" } }, { status: 400 });
+    const versions = [...this.artifacts.get(name) ?? [], bytes];
+    this.artifacts.set(name, versions);
+    return Response.json({ name, version: versions.length, digest, size: bytes.length }, { status: 201 });
   }
 
   #checkpointKey(lease: number, index: number, name: string | null): string {

@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { optionsOf, printable, readConfig } from "../../api/config.ts";
+import { optionsOf, printable, readConfig, secretKeysOf } from "../../api/config.ts";
 
 const DATABASE_URL = "postgres://user:hunter2@db/berth";
 const S3 = {
@@ -11,6 +11,8 @@ const S3 = {
   S3_SECRET_ACCESS_KEY: "sesame",
 };
 const BERTH_ADMIN_KEY = `berth_${"0".repeat(64)}`;
+const keys = [1, 2, 3].map((byte) => new Uint8Array(32).fill(byte).toBase64());
+const SECRETS = { BERTH_SECRETS_KEY: keys[0]!, BERTH_SECRETS_KEYS_OLD: `${keys[1]},${keys[2]},` };
 
 describe("readConfig()", () => {
   it("needs a database and has a default for all else", () => {
@@ -29,6 +31,8 @@ describe("readConfig()", () => {
       ["S3_ENDPOINT", { DATABASE_URL, ...S3, S3_ENDPOINT: "s3.example" }],
       ["S3_PREFIX", { DATABASE_URL, ...S3, S3_PREFIX: "../elsewhere" }],
       ["S3_FORCE_PATH_STYLE", { DATABASE_URL, ...S3, S3_FORCE_PATH_STYLE: "perhaps" }],
+      ["BERTH_SECRETS_KEY", { DATABASE_URL, BERTH_SECRETS_KEY: "c2hvcnQ=" }],
+      ["BERTH_SECRETS_KEYS_OLD", { DATABASE_URL, BERTH_SECRETS_KEYS_OLD: `${keys[0]},c2hvcnQ=` }],
     ];
     for (const [name, env] of blamed) {
       assert.throws(() => readConfig(env), new RegExp(`Cannot start the api: ${name} `), name);
@@ -63,10 +67,19 @@ describe("optionsOf()", () => {
   });
 });
 
+describe("secretKeysOf()", () => {
+  it("has the newest key first, then the old ones", () => {
+    assert.deepEqual(secretKeysOf(readConfig({ DATABASE_URL, ...SECRETS })), keys);
+    assert.deepEqual(secretKeysOf(readConfig({ DATABASE_URL })), []);
+  });
+});
+
 describe("printable()", () => {
   it("shows neither passwords nor keys", () => {
-    const shown = JSON.stringify(printable(readConfig({ DATABASE_URL, BERTH_ADMIN_KEY, ...S3 })));
+    const shown = JSON.stringify(printable(readConfig({ DATABASE_URL, BERTH_ADMIN_KEY, ...S3, ...SECRETS })));
     assert.ok(shown.includes("db/berth") && shown.includes("s3.example"));
-    for (const hidden of ["hunter2", BERTH_ADMIN_KEY, "sesame"]) assert.ok(!shown.includes(hidden), hidden);
+    for (const hidden of ["hunter2", BERTH_ADMIN_KEY, "sesame", ...keys]) {
+      assert.ok(!shown.includes(hidden), hidden);
+    }
   });
 });
