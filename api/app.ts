@@ -34,6 +34,7 @@ import { secretHandlers } from "./secrets/routes.ts";
 import type { Vault } from "./secrets/vault.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
+import { getValueRoute, valueHandlers } from "./values.ts";
 import { workspaceHandlers } from "./workspaces.ts";
 
 export interface ApiDeps {
@@ -121,6 +122,7 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.containerLogs, liveContainerRoute(deps, authorize));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
+  app.get(STREAM_PATHS.value, getValueRoute(deps, authorize));
   app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
   app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
   app.put(ARTIFACT_PATHS.upload, putArtifactRoute(deps, authorize));
@@ -152,6 +154,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
     ...secretHandlers(deps),
+    ...valueHandlers(deps),
     ...workspaceHandlers(deps),
     ...artifactHandlers(deps),
   };
@@ -188,6 +191,7 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "GET", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.uploads },
+  { method: "GET", path: STREAM_PATHS.value },
   { method: "GET", path: STREAM_PATHS.blob },
   { method: "PUT", path: STREAM_PATHS.blob },
   { method: "PUT", path: RUNNER_PATHS.artifact },

@@ -13,6 +13,7 @@ import {
 import type { ApiDeps } from "./app.ts";
 import { hashOf } from "./auth.ts";
 import { type Context, Reply } from "./serve.ts";
+import { checkReferences } from "./values.ts";
 import { finishedCall } from "./wait.ts";
 
 const KEY_LENGTH_MAX = 255;
@@ -26,6 +27,7 @@ export async function createCalls(
   const idempotencyKey = idempotencyKeyOf(context);
   const wanted = { workspace: context.workspace, app: body.app, method: body.function };
   const functionId = await callables.find(wanted);
+  await checkReferences(deps, context.workspace, body);
   const submission = submissionOf(deps, body, { ...wanted, functionId, text: context.text, idempotencyKey });
   await callables.reserve(functionId, submission.size);
   const batch = await enqueue.submit(submission) ?? await repeated(deps, submission);

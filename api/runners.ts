@@ -50,8 +50,8 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
   app.all(`${RUNNER_PATHS.actAs}/*`, (c) => actAs(app, deps, c));
 }
 
-/** What a function may ask for: calls, batches, apps and artifacts of its own workspace. */
-const ACT_AS_PATHS = /^\/v1\/(calls|batches|apps|artifacts)(\/|$)/;
+/** What a function may ask for: calls, batches, apps, artifacts and values of its own workspace. */
+const ACT_AS_PATHS = /^\/v1\/(calls|batches|apps|artifacts|values)(\/|$)/;
 
 /** Answers a request that a function made over its guest's socket, for the workspace of its container, with scope `invoke`. */
 async function actAs(app: Hono<Env>, { sql, auth, ownUrl }: ApiDeps, c: HonoContext<Env>): Promise<Response> {
@@ -67,7 +67,7 @@ async function actAs(app: Hono<Env>, { sql, auth, ownUrl }: ApiDeps, c: HonoCont
   if (!ACT_AS_PATHS.test(path)) {
     throw new PlatformError(
       "forbidden",
-      `Cannot ask for ${path} from inside a function: only calls, batches, apps and artifacts`,
+      `Cannot ask for ${path} from inside a function: only calls, batches, apps, artifacts and values`,
     );
   }
   const headers = new Headers(c.req.raw.headers);

@@ -6,6 +6,7 @@ import {
   type BeginCheckpoint,
   CheckpointUpload,
   type CommitCheckpoint,
+  CreatedValue,
   type DeliveredSecret,
   DeliveredSecrets,
   type ExchangeReply,
@@ -132,7 +133,7 @@ export class NodeApi {
   }
 
   /** Uploads the bytes of a file. Done is also what an earlier try has done, of which nothing was heard. */
-  async upload({ url, headers }: CheckpointUpload, file: string, signal: AbortSignal): Promise<void> {
+  async upload({ url, headers }: Signed, file: string, signal: AbortSignal): Promise<void> {
     const { origin, socket } = this.#deps.address;
     const to = isOwn(url) ? { url: origin + url, socket } : { url };
     const { status, text } = await uploadFile({ ...to, headers, file, signal }).catch((cause) => {
@@ -155,6 +156,22 @@ export class NodeApi {
     return null;
   }
 
+  /** Learns where to upload a value to that is too large for a function in `container` to send. */
+  async createValue(container: string, size: number, signal: AbortSignal): Promise<CreatedValue> {
+    const headers = { "content-type": "application/json" };
+    const request = { method: "POST", headers, body: JSON.stringify({ size }), signal };
+    const response = await accepted(await this.actAs(container, "/v1/values", request));
+    return CreatedValue.parse(JSON.parse(new TextDecoder().decode(await readBytes(response))));
+  }
+
+  async loadValue(
+    container: string,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array> | null> {
+    return (await this.#read(`${this.#actAs(container)}/v1/values/${id}`, signal)).body;
+  }
+
   /** Publishes an artifact of a running call; answers what was published, as JSON. */
   async publishArtifact(
     { by: { lease, index }, name, digest }: ArtifactOf,
@@ -169,9 +186,12 @@ export class NodeApi {
 
   /** A request to the public routes, made by a function in `container`; any status is an answer. */
   async actAs(container: string, path: string, init: RequestInit): Promise<Response> {
-    const prefix = this.#path(RUNNER_PATHS.actAs).replace(":container", container);
     const headers = { ...init.headers as Record<string, string>, ...this.#headers };
-    return await send(this.#deps, prefix + path, { ...init, headers });
+    return await send(this.#deps, this.#actAs(container) + path, { ...init, headers });
+  }
+
+  #actAs(container: string): string {
+    return this.#path(RUNNER_PATHS.actAs).replace(":container", container);
   }
 
   /** A connection to the client of a command that is to run here. It may fail to open. */
@@ -233,6 +253,9 @@ const savedBy = ({ by, name = null }: { by: CallCheckpoint["by"]; name?: string 
   ...by,
   name,
 });
+
+/** A request that was signed for us. */
+export type Signed = Pick<CheckpointUpload, "url" | "headers">;
 
 /** A blob is created once: who finds it there has created it before. */
 const ALREADY_THERE = 412;

@@ -116,6 +116,10 @@ export class Dialogue implements LinkSink {
         return this.#expect(services.save(frame.n, this.#checkpointOf(frame.c, frame.name)), frame.bytes);
       case "checkpoint-load":
         return services.load(frame.n, this.#loadedBy(frame)), null;
+      case "value-save":
+        return this.#expect(services.saveValue(frame.n), frame.bytes);
+      case "value-load":
+        return services.loadValue(frame.n, frame.id), null;
       case "artifact-save":
         return this.#expect(services.publish(frame, this.#leaseOf(frame.c)), frame.bytes);
     }

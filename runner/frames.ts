@@ -6,7 +6,7 @@
  * accepted only for calls that this guest was given.
  */
 import { z } from "zod";
-import { Json, LIMITS, type Master, Name } from "../sdk/protocol.ts";
+import { Json, LIMITS, type Master, Name, ValueId } from "../sdk/protocol.ts";
 
 const CallRef = z.number().int().min(0);
 
@@ -66,8 +66,9 @@ export interface DrainFrame {
   readonly t: "drain";
 }
 /**
- * Answer to a guest's `checkpoint-save`, `checkpoint-load` (body: the bytes, absent for none), `artifact-save` or start of one to `fetch`. A second
- * one, not ok, ends an answer to `fetch` that broke off between its chunks.
+ * Answer to a guest's `checkpoint-save`, `checkpoint-load` and `value-load` (body: the bytes, absent for none), `value-save` (with
+ * the value's id), `artifact-save`, or start of one to `fetch`. A second one, not ok, ends an answer to `fetch` that broke off
+ * between its chunks.
  */
 export interface ReplyFrame {
   readonly t: "reply";
@@ -76,6 +77,7 @@ export interface ReplyFrame {
   readonly status?: number;
   readonly message?: string;
   readonly bytes?: number;
+  readonly id?: string;
 }
 /** A piece of the body of a `fetch` reply (body: the bytes); `end` with the last. */
 export interface ChunkFrame {
@@ -152,6 +154,13 @@ export const GuestFrame = z.discriminatedUnion("t", [
     c: CallRef.optional(),
     name: Name.optional(),
   }),
+  /** Body: a value that is too large for a frame, as JSON text. */
+  z.object({
+    t: z.literal("value-save"),
+    n: z.number().int(),
+    bytes: z.number().int().min(1).max(LIMITS.valueBytes),
+  }),
+  z.object({ t: z.literal("value-load"), n: z.number().int(), id: ValueId }),
   /** A piece of an artifact, from byte `at` on (body: the bytes). An empty one ends it; the answer's body is JSON: what was published. */
   z.object({
     t: z.literal("artifact-save"),

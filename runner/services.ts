@@ -1,6 +1,6 @@
 /**
- * What a guest may ask of the platform while it runs: checkpoints, artifacts, and requests to the public api in the name of its
- * container. Every request is answered with `reply`; large bodies lie in files on their way, so that nothing else waits for
+ * What a guest may ask of the platform while it runs: checkpoints, artifacts, large values, and requests to the public api in the
+ * name of its container. Every request is answered with `reply`; large bodies lie in files on their way, so that nothing else waits for
  * them and they can be sent again after the api was away.
  */
 import { LIMITS } from "../sdk/protocol.ts";
@@ -80,25 +80,22 @@ export class Services {
   /** Takes the bytes of a checkpoint and stores them. */
   save(n: number, of: CallCheckpoint | null): BodySink {
     if (of === null) return this.#refuse(n, "Cannot save a checkpoint: the call has ended");
-    if (this.#requests >= REQUESTS_MAX) return this.#refuse(n, TOO_MANY);
-    const path = this.#newFile();
-    // Written at once, not queued: a piece is valid only until the next read, and the page cache takes it in microseconds.
-    const file = Deno.openSync(path, { write: true, createNew: true });
-    return {
-      piece: (bytes) => {
-        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-      },
-      end: () => {
-        file.close();
-        this.#answer(n, () => this.#store(of, path, n));
-      },
-    };
+    return this.#spool(n, (path, size) => this.#storeCheckpoint(of, path, size));
   }
 
   load(n: number, of: CheckpointOf | null): void {
     if (of === null) this.#refuse(n, "Cannot load a checkpoint: the call has ended, or no name was given");
-    else if (this.#requests >= REQUESTS_MAX) this.#refuse(n, TOO_MANY);
-    else this.#answer(n, () => this.#fetchCheckpoint(of, n));
+    else this.#deliver(n, (signal) => this.#deps.api.loadCheckpoint(of, signal));
+  }
+
+  /** Takes a value that is too large for a frame, and stores it. */
+  saveValue(n: number): BodySink {
+    return this.#spool(n, (path, size) => this.#storeValue(path, size));
+  }
+
+  loadValue(n: number, id: string): void {
+    const { api, container } = this.#deps;
+    this.#deliver(n, (signal) => api.loadValue(container, id, signal));
   }
 
   /** Takes a piece of an artifact; publishes it with the last one. */
@@ -137,50 +134,77 @@ export class Services {
     this.#requests--;
   }
 
-  async #store(of: CallCheckpoint, path: string, n: number): Promise<void> {
-    const { api, clock } = this.#deps;
-    const { signal } = this.#over;
-    const surely = <T>(step: () => Promise<T>) => persist(clock, signal, step);
-    try {
-      const { size } = await Deno.stat(path);
-      const upload = await surely(() => api.beginCheckpoint(of, size, signal));
-      await surely(() => api.upload(upload, path, signal));
-      await surely(() => api.commitCheckpoint(of, upload.upload, signal));
-      this.#reply({ n, ok: true });
-    } finally {
-      await removeQuietly(path);
-    }
+  /** Takes a body into a file, and answers with what `store` says of it. */
+  #spool(n: number, store: (path: string, size: number) => Promise<Partial<Reply>>): BodySink {
+    if (this.#requests >= REQUESTS_MAX) return this.#refuse(n, TOO_MANY);
+    const path = this.#newFile();
+    // Written at once, not queued: a piece is valid only until the next read, and the page cache takes it in microseconds.
+    const file = Deno.openSync(path, { write: true, createNew: true });
+    return {
+      piece: (bytes) => {
+        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+      },
+      end: () => {
+        const { size } = file.statSync();
+        file.close();
+        this.#answer(n, () =>
+          store(path, size)
+            .then((said) => this.#reply({ n, ok: true, ...said }))
+            .finally(() => removeQuietly(path)));
+      },
+    };
+  }
+
+  async #storeCheckpoint(of: CallCheckpoint, path: string, size: number): Promise<Partial<Reply>> {
+    const { api } = this.#deps;
+    const upload = await this.#surely((signal) => api.beginCheckpoint(of, size, signal));
+    await this.#surely((signal) => api.upload(upload, path, signal));
+    await this.#surely((signal) => api.commitCheckpoint(of, upload.upload, signal));
+    return {};
+  }
+
+  async #storeValue(path: string, size: number): Promise<Partial<Reply>> {
+    const { api, container } = this.#deps;
+    const value = await this.#surely((signal) => api.createValue(container, size, signal));
+    await this.#surely((signal) => api.upload(value, path, signal));
+    return { id: value.id };
   }
 
   async #publish({ path, ...artifact }: Uploaded, n: number): Promise<void> {
-    const { api, clock, link } = this.#deps;
-    const { signal } = this.#over;
+    const { api, link } = this.#deps;
     try {
       const open = async () => (await Deno.open(path)).readable;
-      const body = await persist(
-        clock,
-        signal,
-        async () => api.publishArtifact(artifact, await open(), signal),
-      );
+      const body = await this.#surely(async (signal) => api.publishArtifact(artifact, await open(), signal));
       link.sendWithBody(frame({ n, ok: true, bytes: body.length }), body);
     } finally {
       await removeQuietly(path);
     }
   }
 
-  async #fetchCheckpoint(of: CheckpointOf, n: number): Promise<void> {
-    const { api, clock, link } = this.#deps;
+  /** Repeats a step until the api answers. */
+  #surely<T>(step: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { signal } = this.#over;
+    return persist(this.#deps.clock, signal, () => step(signal));
+  }
+
+  /** Fetches bytes into a file, and answers with them; null is answered without any. */
+  #deliver(n: number, fetch: (signal: AbortSignal) => Promise<ReadableStream<Uint8Array> | null>): void {
+    if (this.#requests >= REQUESTS_MAX) return void this.#refuse(n, TOO_MANY);
     const path = this.#newFile();
-    try {
-      const found = await persist(clock, signal, () => download(api, of, path, signal));
-      if (!found) return this.#reply({ n, ok: true });
-      const { size } = await Deno.stat(path);
-      link.sendWithFile(frame({ n, ok: true, bytes: size }), path);
-      await link.flushed();
-    } finally {
-      await removeQuietly(path);
-    }
+    this.#answer(n, () => this.#send(n, path, fetch).finally(() => removeQuietly(path)));
+  }
+
+  async #send(
+    n: number,
+    path: string,
+    fetch: (signal: AbortSignal) => Promise<ReadableStream<Uint8Array> | null>,
+  ): Promise<void> {
+    const { link } = this.#deps;
+    const found = await this.#surely(async (signal) => await written(await fetch(signal), path));
+    if (!found) return this.#reply({ n, ok: true });
+    const { size } = await Deno.stat(path);
+    link.sendWithFile(frame({ n, ok: true, bytes: size }), path);
+    await link.flushed();
   }
 
   async #request(
@@ -245,14 +269,15 @@ interface Reply {
   readonly status?: number;
   readonly message?: string;
   readonly bytes?: number;
+  readonly id?: string;
 }
 
 const TOO_MANY = `Cannot go on: more than ${REQUESTS_MAX} requests are under way`;
 
 const frame = (reply: Reply): string => `${JSON.stringify({ t: "reply", ...reply })}\n`;
 
-async function download(api: NodeApi, of: CheckpointOf, path: string, signal: AbortSignal): Promise<boolean> {
-  const body = await api.loadCheckpoint(of, signal);
+/** Writes a body to a file; false when there is none. */
+async function written(body: ReadableStream<Uint8Array> | null, path: string): Promise<boolean> {
   if (body === null) return false;
   using file = await Deno.open(path, { write: true, create: true, truncate: true });
   for await (const piece of unbroken(body)) {
@@ -266,7 +291,7 @@ async function* unbroken(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
   try {
     yield* body;
   } catch (cause) {
-    throw new ApiAway("Cannot read the bytes of a checkpoint: they broke off", { cause });
+    throw new ApiAway("Cannot read the bytes: they broke off", { cause });
   }
 }
 

@@ -7,6 +7,7 @@ import type { Clock, Random } from "./ports.ts";
 import type { Call, CreatedCalls, ResultLine } from "./protocol/calls.ts";
 import { formatBatchId, parseCallId } from "./protocol/ids.ts";
 import { ask, type Wire } from "./transport.ts";
+import { incoming } from "./values.ts";
 
 /** How calls are queued. Fixed for a handle by `withOptions`. */
 export interface CallOptions {
@@ -74,7 +75,9 @@ export async function createAndWait(wire: Wire, creation: Creation, signal?: Abo
       { prefer: `wait=${WAIT_SECONDS}` },
       signal,
     );
-    if (!("batch" in answer)) return valueOf(answer.id, answer.state, answer.result, answer.failure);
+    if (!("batch" in answer)) {
+      return await incoming(wire, valueOf(answer.id, answer.state, answer.result, answer.failure), signal);
+    }
     return await result(wire, answer.calls[0]!.id, signal);
   });
 }
@@ -84,7 +87,7 @@ export async function result(wire: Wire, id: string, signal?: AbortSignal): Prom
   const { batch, index } = parseCallId(id);
   for await (const lines of resultLines(wire, formatBatchId(batch), () => index, signal)) {
     const line = lines.find((line) => line[0] === index);
-    if (line !== undefined) return valueOf(id, line[1], line[2], line[3]);
+    if (line !== undefined) return await incoming(wire, valueOf(id, line[1], line[2], line[3]), signal);
   }
 }
 

@@ -15,6 +15,7 @@ import { inputText } from "./inputs.ts";
 import { MapIterator, type MapOptions, type Settled } from "./map.ts";
 import type { CallArgs, Output, Yield } from "./returned.ts";
 import type { Wire } from "./transport.ts";
+import { outgoing } from "./values.ts";
 
 /** What stays the same for all calls of a handle. */
 export interface HandleOptions extends CallOptions {
@@ -67,7 +68,7 @@ export class FunctionHandle<Input, Returned> {
 
   /** Calls, and waits for the result. Throws a CallFailedError when there is none. An abort of the signal cancels the call. */
   async remote(...[input, options = {}]: CallArgs<Input, SubmitOptions>): Promise<Output<Returned>> {
-    const creation = this.#creation(input, options);
+    const creation = await this.#creation(input, options);
     return await createAndWait(this.#wire, creation, options.signal) as Output<Returned>;
   }
 
@@ -75,7 +76,7 @@ export class FunctionHandle<Input, Returned> {
   async spawn(
     ...[input, options = {}]: CallArgs<Input, SubmitOptions>
   ): Promise<CallHandle<Output<Returned>>> {
-    const creation = this.#creation(input, options);
+    const creation = await this.#creation(input, options);
     const { calls } = await create(this.#wire, creation, options.signal);
     return new CallHandle(this.#wire, calls[0]!.id);
   }
@@ -138,10 +139,11 @@ export class FunctionHandle<Input, Returned> {
     return concurrencyKey === undefined ? calls : { ...calls, concurrencyKey };
   }
 
-  #creation(input: unknown, options: SubmitOptions): Creation {
+  async #creation(input: unknown, options: SubmitOptions): Promise<Creation> {
     const target = this.#target();
     const key = options.idempotencyKey ?? newKey(this.#wire.random);
-    return { target, inputs: `"input":${inputText(input)}`, options: this.#calls(options), key };
+    const text = await outgoing(this.#wire, inputText(input), "the input");
+    return { target, inputs: `"input":${text}`, options: this.#calls(options), key };
   }
 }
 

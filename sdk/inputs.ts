@@ -1,7 +1,7 @@
 /** The inputs of a map: pulled from their source as they are wanted, as JSON texts, in portions that fit one request. */
-import { PlatformError } from "./errors.ts";
-import type { Clock } from "./ports.ts";
 import { LIMITS } from "./protocol/limits.ts";
+import type { Wire } from "./transport.ts";
+import { outgoing } from "./values.ts";
 
 /** A quarter of what a request may hold: several are in flight, and characters may take three bytes. */
 const PORTION_CHARS = LIMITS.bodyBytes / 8;
@@ -16,32 +16,26 @@ export function inputText(input: unknown, label = "the input"): string {
   } catch (cause) {
     throw new TypeError(`Cannot send ${label}: ${(cause as Error).message}`, { cause });
   }
-  if (text === undefined) {
-    if (input === undefined) return "null";
-    throw new TypeError(`Cannot send ${label}: a ${typeof input} is not JSON`);
-  }
-  if (text.length <= LIMITS.inputBytes) return text;
-  throw new PlatformError(
-    "too_large",
-    `Cannot send ${label}: it has ${text.length} bytes of at most ${LIMITS.inputBytes}`,
-  );
+  if (text !== undefined) return text;
+  if (input === undefined) return "null";
+  throw new TypeError(`Cannot send ${label}: a ${typeof input} is not JSON`);
 }
 
 /** Reads a source in portions, never further than asked for. */
 export class InputReader {
   readonly #iterator: Iterator<unknown> | AsyncIterator<unknown>;
   readonly #slow: boolean;
-  readonly #clock: Clock;
+  readonly #wire: Wire;
   #pending: Promise<IteratorResult<unknown>> | undefined;
   #taken = 0;
   #done = false;
 
-  constructor(source: Iterable<unknown> | AsyncIterable<unknown>, clock: Clock) {
+  constructor(source: Iterable<unknown> | AsyncIterable<unknown>, wire: Wire) {
     this.#slow = Symbol.asyncIterator in source;
     this.#iterator = Symbol.asyncIterator in source
       ? source[Symbol.asyncIterator]()
       : source[Symbol.iterator]();
-    this.#clock = clock;
+    this.#wire = wire;
   }
 
   /** The next inputs, at most `max`; fewer when they are large or slow to come, none at the end. */
@@ -50,11 +44,15 @@ export class InputReader {
     const lingering = new AbortController();
     let linger: Promise<void> | undefined;
     for (let chars = 0; !this.#done && texts.length < max && chars < PORTION_CHARS;) {
-      if (this.#slow && texts.length > 0) linger ??= this.#clock.sleep(LINGER_MS, lingering.signal);
+      if (this.#slow && texts.length > 0) linger ??= this.#wire.clock.sleep(LINGER_MS, lingering.signal);
       const step = this.#slow ? await this.#next(linger) : this.#iterator.next() as IteratorResult<unknown>;
       if (step === undefined) break;
       if (step.done) this.#done = true;
-      else chars += texts[texts.push(inputText(step.value, `input ${this.#taken++}`)) - 1]!.length;
+      else {
+        const label = `input ${this.#taken++}`;
+        const text = outgoing(this.#wire, inputText(step.value, label), label);
+        chars += texts[texts.push(typeof text === "string" ? text : await text) - 1]!.length;
+      }
     }
     lingering.abort();
     return texts;

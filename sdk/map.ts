@@ -14,7 +14,9 @@ import { type Batch, type End, Ends } from "./ends.ts";
 import { InputReader } from "./inputs.ts";
 import type { CallState, ResultLine } from "./protocol/calls.ts";
 import { formatCallId, parseBatchId } from "./protocol/ids.ts";
+import { isReference } from "./protocol/reference.ts";
 import { backoffMs, type Wire } from "./transport.ts";
+import { incoming } from "./values.ts";
 
 /** Choices of `map`. */
 export interface MapOptions {
@@ -91,7 +93,7 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
     this.#wire = wire;
     this.#target = target;
     this.#callOptions = calls;
-    this.#inputs = new InputReader(inputs, wire.clock);
+    this.#inputs = new InputReader(inputs, wire);
     this.#ends = new Ends(order);
     this.#window = window;
     this.#settles = onError === "yield";
@@ -145,11 +147,23 @@ export class MapIterator<T> implements AsyncIterableIterator<T> {
     this.#open--;
     if (this.#hasRoom()) this.#wakeSubmitter?.();
     const [index, state, result, failure] = line;
+    if (isReference(result)) return this.#deliverLarge({ batch, line }, result);
     if (state === "succeeded" && !this.#settles) return Promise.resolve({ done: false, value: result as T });
     const id = formatCallId({ batch: parseBatchId(batch.id), index });
     const settled = settle(id, batch.base + index, state, result, failure);
     if (this.#settles) return Promise.resolve({ done: false, value: settled as T });
     return this.#close().then(() => Promise.reject((settled as { reason: unknown }).reason));
+  }
+
+  async #deliverLarge({ batch, line: [index] }: End, reference: unknown): Promise<IteratorResult<T>> {
+    try {
+      const value = await incoming(this.#wire, reference, this.#stop.signal);
+      const settled = { index: batch.base + index, status: "fulfilled", value };
+      return { done: false, value: (this.#settles ? settled : value) as T };
+    } catch (error) {
+      await this.#close();
+      throw error;
+    }
   }
 
   /** Gives those who wait what there is. */

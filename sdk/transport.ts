@@ -30,11 +30,22 @@ export interface WireRequest {
   readonly refusable?: boolean | undefined;
 }
 
+/** Keeps values that are too large for a request. */
+export interface ValueStore {
+  /** Answers its id. */
+  saveValue(bytes: Uint8Array<ArrayBuffer>): Promise<string>;
+  loadValue(id: string): Promise<Uint8Array<ArrayBuffer>>;
+}
+
 /** Carries a request there and its answer back, once. Throws when there is no answer. */
 export interface Transport {
   /** Where it leads, for messages. */
   readonly target: string;
   fetch(request: WireRequest): Promise<Response>;
+  /** Its own way for large values. */
+  readonly values?: ValueStore;
+  /** The way to signed URLs, which stand in the place of a path: without a key. */
+  readonly signed?: Transport;
 }
 
 /** All that an exchange needs of the world. */
@@ -60,11 +71,19 @@ export function httpTransport({ url, key, fetch }: { url: string; key: string; f
           ...(typeof body === "string" ? { "content-type": "application/json" } : {}),
           ...headers,
         },
-        body: typeof body === "function" ? body() : body ?? null,
+        body: bodyOf(body),
         signal: signal ?? null,
       }),
+    signed: {
+      target: "the store of blobs",
+      fetch: ({ method, path, headers = {}, body, signal }) =>
+        fetch(new URL(path, base), { method, headers, body: bodyOf(body), signal: signal ?? null }),
+    },
   };
 }
+
+const bodyOf = (body: WireRequest["body"]): BodyInit | null =>
+  typeof body === "function" ? body() : body ?? null;
 
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
@@ -132,6 +151,7 @@ const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: "unauthorized",
   403: "forbidden",
   404: "not_found",
+  412: "precondition_failed",
   413: "too_large",
   429: "too_many_requests",
   502: "bad_gateway",

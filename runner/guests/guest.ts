@@ -101,7 +101,8 @@ async function load(frame: LoadFrame): Promise<void> {
     loaded = await build(frame, declaration, contextOf(new AbortController().signal));
     const { concurrency } = frame;
     const { methods } = loaded;
-    work = new Work({ identity, methods, concurrency, channel, outlet: platform, clock: realClock, turn });
+    const tools = { channel, outlet: platform, values: platform, clock: realClock, turn };
+    work = new Work({ identity, methods, concurrency, ...tools });
     endpoints.open(loaded.endpoints, contextOf);
     channel.send({ t: "ready" });
   } catch (error) {

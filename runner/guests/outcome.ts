@@ -1,25 +1,34 @@
 /** What came of a call, as the frame that says so. Pure. */
 import { LIMITS } from "../../sdk/protocol/limits.ts";
+import { isReferenceText, referenceText } from "../../sdk/protocol/reference.ts";
 
 /** A value that cannot travel. Another attempt would return the same. */
 const unsendable = (message: string, cause?: unknown): Error =>
   Object.assign(new TypeError(message, { cause }), { name: "Error", retryable: false });
 
-/** The `result` frame of a value; an `error` frame when it cannot travel. */
-export function resultFrame(call: number, value: unknown): string {
+/** The `result` frame of a value; an `error` frame when it cannot travel; its JSON when that is too large for a frame. */
+export function resultFrame(call: number, value: unknown): string | Uint8Array<ArrayBuffer> {
   if (value === undefined) return `{"t":"result","c":${call}}`;
   try {
-    return `{"t":"result","c":${call},"v":${jsonOf(value, "return")}}`;
+    const text = jsonOf(value, "return");
+    const large = largeBytes(text);
+    if (large === null && !isReferenceText(text)) return `{"t":"result","c":${call},"v":${text}}`;
+    return large === null ? new TextEncoder().encode(text) : within(LIMITS.valueBytes, large, "return");
   } catch (error) {
     return errorFrame(call, error);
   }
 }
 
+/** The `result` frame of a value that has been stored. */
+export const referenceFrame = (call: number, id: string): string =>
+  `{"t":"result","c":${call},"v":${referenceText(id)}}`;
+
 /** The `event` frame of one yield. Throws when the value cannot travel. */
 export function yieldFrame(call: number, value: unknown): string {
-  return `{"t":"event","c":${call},"kind":"yield","data":{"value":${
-    value === undefined ? null : jsonOf(value, "yield")
-  }}}`;
+  const text = value === undefined ? "null" : jsonOf(value, "yield");
+  const large = largeBytes(text);
+  if (large !== null) within(LIMITS.resultBytes, large, "yield");
+  return `{"t":"event","c":${call},"kind":"yield","data":{"value":${text}}}`;
 }
 
 /** The `error` frame of whatever was thrown. */
@@ -58,10 +67,24 @@ function jsonOf(value: unknown, verb: "return" | "yield"): string {
     throw unsendable(`Cannot ${verb} this value: results are JSON. ${(cause as Error).message}`, cause);
   }
   if (text === undefined) throw unsendable(`Cannot ${verb} a ${typeof value}: results are JSON`);
-  const bytes = text.length * 3 > LIMITS.resultBytes ? new TextEncoder().encode(text).length : text.length;
-  if (bytes <= LIMITS.resultBytes) return text;
+  return text;
+}
+
+/** The text as bytes, when they are more than a frame should hold. Most texts are too short to be encoded for that. */
+function largeBytes(text: string): Uint8Array<ArrayBuffer> | null {
+  if (text.length * 3 <= LIMITS.resultBytes) return null;
+  const bytes = new TextEncoder().encode(text);
+  return bytes.length > LIMITS.resultBytes ? bytes : null;
+}
+
+function within(
+  most: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  verb: "return" | "yield",
+): Uint8Array<ArrayBuffer> {
+  if (bytes.length <= most) return bytes;
   throw unsendable(
-    `Cannot ${verb} ${bytes} bytes: at most ${LIMITS.resultBytes} may travel; save a checkpoint instead`,
+    `Cannot ${verb} ${bytes.length} bytes: at most ${most} may travel; save a checkpoint instead`,
   );
 }
 

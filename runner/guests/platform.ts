@@ -4,7 +4,7 @@ import { realClock, realRandom } from "../../sdk/ports.ts";
 import type { PublishedArtifact } from "../../sdk/protocol/artifacts.ts";
 import { LIMITS } from "../../sdk/protocol/limits.ts";
 import type { Json } from "../../sdk/protocol/primitives.ts";
-import { exchange, type Transport, type WireRequest } from "../../sdk/transport.ts";
+import { exchange, type Transport, type ValueStore, type WireRequest } from "../../sdk/transport.ts";
 import type { ChunkFrame, ReplyFrame } from "../frames.ts";
 import type { Channel } from "./channel.ts";
 import { piecesOf } from "./pieces.ts";
@@ -20,8 +20,9 @@ const PATIENCE_MS = 60_000;
 /** Statuses whose answers have no body. */
 const EMPTY = [101, 204, 205, 304];
 
-export class Platform implements Outlet, Transport {
+export class Platform implements Outlet, Transport, ValueStore {
   readonly target = "this container's host";
+  readonly values = this;
   readonly #channel: Channel;
   /** What a call says after its end is dropped: the host no longer knows it. */
   readonly #runs: (call: number) => boolean;
@@ -65,7 +66,21 @@ export class Platform implements Outlet, Transport {
     const reply = this.#reply(n, "load the checkpoint");
     const c = call === undefined ? {} : { c: call };
     this.#channel.send({ t: "checkpoint-load", n, ...c, ...(name !== undefined && { name }) });
-    return reply;
+    return reply.then(({ body }) => body);
+  }
+
+  async saveValue(bytes: Bytes): Promise<string> {
+    const n = ++this.#last;
+    const reply = this.#reply(n, "send a large value");
+    this.#channel.send({ t: "value-save", n, bytes: bytes.length }, bytes);
+    return (await reply).frame.id!;
+  }
+
+  async loadValue(id: string): Promise<Bytes> {
+    const n = ++this.#last;
+    const reply = this.#reply(n, "read a large value");
+    this.#channel.send({ t: "value-load", n, id });
+    return (await reply).body!;
   }
 
   /** Sends the content in pieces, no faster than the host takes them; an empty one ends it. */
@@ -83,7 +98,7 @@ export class Platform implements Outlet, Transport {
       await this.#channel.drained();
     }
     this.#channel.send({ t: "artifact-save", n, c: call, name, at, bytes: 0 });
-    return JSON.parse(new TextDecoder().decode(await reply));
+    return JSON.parse(new TextDecoder().decode((await reply).body));
   }
 
   artifact(ref: string): Promise<Bytes> {
@@ -113,13 +128,13 @@ export class Platform implements Outlet, Transport {
     else waiting?.chunk?.(frame, body);
   }
 
-  #reply(n: number, deed: string): Promise<Bytes | undefined> {
+  #reply(n: number, deed: string): Promise<{ frame: ReplyFrame; body: Bytes | undefined }> {
     return new Promise((resolve, reject) => {
       this.#waiting.set(n, {
-        reply: ({ ok, message }, body) => {
+        reply: (frame, body) => {
           this.#waiting.delete(n);
-          if (ok) resolve(body);
-          else reject(new Error(`Cannot ${deed}: ${message ?? "the host refused"}`));
+          if (frame.ok) resolve({ frame, body });
+          else reject(new Error(`Cannot ${deed}: ${frame.message ?? "the host refused"}`));
         },
       });
     });

@@ -2,9 +2,11 @@
 import { CallContext, type ContainerIdentity, type Outlet } from "../../sdk/context.ts";
 import type { Invoke } from "../../sdk/invoke.ts";
 import type { Clock } from "../../sdk/ports.ts";
+import { isReference, type ValueReference } from "../../sdk/protocol/reference.ts";
+import type { ValueStore } from "../../sdk/transport.ts";
 import type { CallFrame, CancelFrame, PreemptFrame } from "../frames.ts";
 import type { Channel } from "./channel.ts";
-import { errorFrame, resultFrame, yieldFrame } from "./outcome.ts";
+import { errorFrame, referenceFrame, resultFrame, yieldFrame } from "./outcome.ts";
 import type { Turn } from "./turn.ts";
 
 /** How long calls may follow each other before the socket gets a turn: cancels must come in, results must go out. */
@@ -20,6 +22,8 @@ export interface WorkOptions {
   readonly concurrency: number;
   readonly channel: Channel;
   readonly outlet: Outlet;
+  /** Where values go, and come from, that are too large to travel. */
+  readonly values: ValueStore;
   readonly clock: Clock;
   readonly turn: Turn;
 }
@@ -136,7 +140,9 @@ export class Work {
       if (invoke === undefined) {
         throw new TypeError(`Cannot run ${method}: ${identity.function} has no such method`);
       }
-      const value = invoke(input, running.ctx);
+      const value = isReference(input)
+        ? this.#loaded(input).then((input) => invoke(input, running.ctx))
+        : invoke(input, running.ctx);
       if (isThenable(value)) this.#follow(running, value);
       else if (isStream(value)) this.#follow(running, this.#drain(running, value));
       else this.#succeed(running, value);
@@ -167,12 +173,33 @@ export class Work {
     }
   }
 
-  #succeed({ call }: Running, value: unknown): void {
-    if (this.#running.delete(call)) this.#options.channel.sendText(resultFrame(call, value));
+  #succeed(running: Running, value: unknown): void {
+    if (!this.#running.has(running.call)) return;
+    const frame = resultFrame(running.call, value);
+    if (typeof frame === "string") this.#end(running, frame);
+    else this.#store(running, frame);
   }
 
-  #fail({ call }: Running, error: unknown): void {
-    if (this.#running.delete(call)) this.#options.channel.sendText(errorFrame(call, error));
+  /** A result that is too large to travel is stored; the call has not ended before. */
+  async #store(running: Running, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    try {
+      this.#end(running, referenceFrame(running.call, await this.#options.values.saveValue(bytes)));
+    } catch (error) {
+      this.#fail(running, error);
+    }
+    this.#pump();
+  }
+
+  async #loaded({ $blob }: ValueReference): Promise<unknown> {
+    return JSON.parse(new TextDecoder().decode(await this.#options.values.loadValue($blob)));
+  }
+
+  #end({ call }: Running, frame: string): void {
+    if (this.#running.delete(call)) this.#options.channel.sendText(frame);
+  }
+
+  #fail(running: Running, error: unknown): void {
+    this.#end(running, errorFrame(running.call, error));
   }
 }
 

@@ -4,6 +4,7 @@ import { CallFailedError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import type { Call } from "../protocol/calls.ts";
 import type { Wire } from "../transport.ts";
+import { incoming } from "../values.ts";
 import type { CallView } from "./call_view.ts";
 
 /** How often it is asked why it waits. */
@@ -28,7 +29,8 @@ export async function waitForCall(
   try {
     if (follow) await Promise.all([showLogs(handle, view, signal), showEvents(handle, view, signal)]);
     else await handle.result({ signal }).catch(ignoreFailure);
-    return await handle.status({ signal });
+    const call = await handle.status({ signal });
+    return { ...call, result: await incoming(wire, call.result, signal) as Call["result"] };
   } finally {
     over.abort();
     await waiting;

@@ -4,10 +4,12 @@ export const LIMITS = {
   bodyBytes: 32 * 1024 * 1024,
   /** One bundle. */
   bundleBytes: 128 * 1024 * 1024,
-  /** One input of a call, as JSON text. */
+  /** One input of a call, as JSON text. Larger ones travel by way of a blob. */
   inputBytes: 4 * 1024 * 1024,
-  /** One result or yield of a call, as JSON text. */
+  /** One result or yield of a call, as JSON text. Larger results travel by way of a blob. */
   resultBytes: 4 * 1024 * 1024,
+  /** One input or result that does. JavaScript holds no text of more than 512 Mi characters, and parsing needs it twice. */
+  valueBytes: 256 * 1024 * 1024,
   /** Inputs of one create-calls request. */
   inputsPerRequest: 5_000,
   /** Header bytes of a request: names and values together. */

@@ -20,6 +20,7 @@ import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
 import { secretRoutes } from "./secrets.ts";
+import { CreatedValue, CreateValue } from "./values.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
@@ -111,6 +112,15 @@ export const routes = {
     Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
     ContainerPage,
   ),
+  createValue: route(
+    "POST",
+    "/v1/values",
+    "invoke",
+    'Say how large an input is, learn where to upload it; as `{"$blob": id}` it may then be an input',
+    CreateValue,
+    CreatedValue,
+    201,
+  ),
   getContainer: route("GET", "/v1/containers/:id", "read", "One container", ByContainer, Container),
   listContainerLogs: route(
     "GET",
@@ -175,6 +185,7 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  * - `GET /v1/containers/{id}/logs` with `Accept: text/event-stream`: the same for a container; its data is the container
  * - `GET /v1/containers/{id}/exec` as a WebSocket: a command inside a container; see exec.ts
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
+ * - `GET /v1/values/{id}` → 307 to the JSON text of an input or result that travelled as `{"$blob": id}`
  * - `GET` and `PUT /v1/blobs/{key…}?expires=&signature=`: what a signed URL leads to, where blobs don't lie on S3
  */
 export const STREAM_PATHS = {
@@ -185,5 +196,6 @@ export const STREAM_PATHS = {
   exec: "/v1/containers/:id/exec",
   containerLogs: "/v1/containers/:id/logs",
   endpoint: "/e/:app/:endpoint/*",
+  value: "/v1/values/:id",
   blob: "/v1/blobs/:key{.+}",
 } as const;

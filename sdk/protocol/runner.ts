@@ -226,8 +226,8 @@ export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
  *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
  * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
  *   is over
- * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and artifacts, acting for the workspace
- *   of that container with the `invoke` scope
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps, artifacts and values, acting for the
+ *   workspace of that container with the `invoke` scope
  * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
  */
 export const RUNNER_PATHS = {

@@ -1,8 +1,10 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { S3Blobs } from "../../api/blobs/s3.ts";
+import { Client } from "../../sdk/client.ts";
+import { fromName } from "../../sdk/handle.ts";
 import { realClock } from "../../sdk/ports.ts";
-import type { EventItem } from "../../sdk/protocol.ts";
+import { type EventItem, LIMITS } from "../../sdk/protocol.ts";
 import { withoutS3 } from "../setup/machine.ts";
 import { CLI, Platform } from "../setup/platform.ts";
 import { partsOf } from "../setup/processes.ts";
@@ -14,6 +16,7 @@ const WEIGHTS = 20_000_000;
 const APP = `
 import { App } from "berth";
 const app = new App("train");
+export const echo = app.function({}, (input: unknown) => input);
 export const train = app.function({ retries: 2 }, async ({ until }: { until: number }, ctx) => {
   const saved = await ctx.checkpoint.load();
   let epoch = saved?.[0] ?? 0;
@@ -43,7 +46,7 @@ async function setup() {
 }
 
 describe("berth up with blobs on S3", { skip: withoutS3 }, () => {
-  it("trains, is killed, and goes on from the checkpoint", async () => {
+  it("trains, is killed, and goes on from the checkpoint; and carries what is too large to travel", async () => {
     using world = await setup();
     await using platform = await Platform.up({ env: world.env });
     await platform.deploy(APP);
@@ -62,8 +65,12 @@ describe("berth up with blobs on S3", { skip: withoutS3 }, () => {
     const call = await platform.ended(id);
     assert.deepEqual(call.result, { from: 2, epoch: 3, attempt: 2 });
 
+    const client = new Client({ url: platform.url, key: platform.key });
+    const text = "é".repeat(LIMITS.inputBytes);
+    assert.equal(await fromName("train", "echo", { client }).remote(text), text);
+
     const keys = (await Array.fromAsync(world.blobs.list(""))).map((key) => key.split("/")[0]).sort();
-    assert.deepEqual(keys, ["bundles", "checkpoints", "checkpoints", "checkpoints"]);
+    assert.deepEqual(keys, ["bundles", "checkpoints", "checkpoints", "checkpoints", "values", "values"]);
     await assert.rejects(Deno.stat(`${platform.dir}/data/blobs`), Deno.errors.NotFound);
   });
 

@@ -54,9 +54,14 @@ describe("guest.py stands what is large", { skip: withoutPython }, () => {
       /nested 801 levels deep, at most/,
     ],
     [
-      "a result too large",
-      `return "é" * ${LIMITS.resultBytes / 2}`,
-      /Cannot return 4194306 bytes: at most 4194304 may travel/,
+      "such a result that would be stored for its size",
+      `v = "x" * ${LIMITS.resultBytes}\n    for _ in range(800): v = [v]\n    return v`,
+      /nested 800 levels deep, at most/,
+    ],
+    [
+      "a yield too large",
+      `yield "é" * ${LIMITS.resultBytes / 2}`,
+      /Cannot yield 4194306 bytes: at most 4194304 may travel/,
     ],
   ];
   for (const [what, code, message] of deep) {

@@ -3,7 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { withoutPython } from "../setup/machine.ts";
 import { LIMITS } from "../../sdk/protocol.ts";
-import { Host, pythonGuest } from "../setup/guest_host.ts";
+import { Host, type Kind, pythonGuest } from "../setup/guest_host.ts";
 
 const METHODS = { train: { member: null, kind: "call", stream: false } } as const;
 
@@ -183,6 +183,49 @@ def train(n): raise Negative("negative")
     assert.equal((await host.error(1)).retryable, false);
   });
 
+  it("has a result stored that is too large to travel, or looks like a reference, and ends with where it lies", async () => {
+    await using host = await ready(
+      `def train(c): return "€" * ${LIMITS.resultBytes / 2} if c == 1 else {"$blob": "0" * 32}`,
+    );
+    for (
+      const [c, value] of [[1, "€".repeat(LIMITS.resultBytes / 2)], [2, { $blob: "0".repeat(32) }]] as const
+    ) {
+      host.call(c, c);
+      const { frame, body } = await host.seen(({ frame }) => frame.t === "value-save" && frame.n === c);
+      assert.deepEqual(JSON.parse(new TextDecoder().decode(body)), value);
+      assert.equal(host.all("result").length, c - 1, "the call goes on meanwhile");
+      const id = String(c).repeat(32);
+      host.send({ t: "reply", n: (frame as Kind<"value-save">).n, ok: true, id });
+      assert.deepEqual(await host.value(c), { $blob: id });
+    }
+    host.call(3, 1);
+    const { n } = (await host.seen(({ frame }) => frame.t === "value-save" && frame.n === 3)).frame as Kind<
+      "value-save"
+    >;
+    host.send({ t: "reply", n, ok: false, message: "the store is full" });
+    assert.match((await host.error(3)).message, /the store is full/);
+  });
+
+  it("reads an input that stands for a large one before the handler runs", async () => {
+    await using host = await ready(`def train(given): return len(given["text"])`);
+    host.call(1, { $blob: "a".repeat(32) });
+    const { n, id } = await host.next("value-load");
+    assert.equal(id, "a".repeat(32));
+    host.send(
+      { t: "reply", n, ok: true },
+      new TextEncoder().encode(JSON.stringify({ text: "é".repeat(3_000_000) })),
+    );
+    assert.equal(await host.value(1), 3_000_000);
+    host.call(2, { text: "four", $blob: 1 });
+    assert.equal(await host.value(2), 4);
+    host.call(3, { $blob: "b".repeat(32) });
+    const asked = (await host.seen(({ frame }) => frame.t === "value-load" && frame.id !== id)).frame as Kind<
+      "value-load"
+    >;
+    host.send({ t: "reply", n: asked.n, ok: false, message: "there is none" });
+    assert.match((await host.error(3)).message, /there is none/);
+  });
+
   const unsendable: [what: string, code: string, message: RegExp][] = [
     [
       "a cycle",
@@ -191,7 +234,7 @@ def train(n): raise Negative("negative")
     ],
     ["an object", "def train(n): return object()", /Cannot return this value.*an? object is not JSON/],
     ["bytes", "def train(n): return b'1'", /Cannot return this value.*a bytes is not JSON/],
-    ["too much", `def train(n): return "x" * ${LIMITS.resultBytes}`, /at most 4194304 may travel/],
+    ["too much in a yield", `def train(n): yield "x" * ${LIMITS.resultBytes}`, /at most 4194304 may travel/],
     ["a yield that is no JSON", "def train(n): yield object()", /Cannot yield this value/],
   ];
   for (const [what, code, message] of unsendable) {
@@ -401,6 +444,7 @@ describe("guest.py's limits", { skip: withoutPython }, () => {
     for (
       const key of [
         "resultBytes",
+        "valueBytes",
         "checkpointBytes",
         "logLineBytes",
         "failureMessageLength",

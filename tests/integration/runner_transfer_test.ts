@@ -31,7 +31,7 @@ async function setup(handle: Handle, address?: string) {
     dir,
     write: (bytes: Uint8Array) => Deno.writeFile(file, bytes),
     upload: (url: string, signal = AbortSignal.timeout(20_000)) =>
-      api.upload({ upload: "0".repeat(32), url, headers: { "if-none-match": "*" } }, file, signal),
+      api.upload({ url, headers: { "if-none-match": "*" } }, file, signal),
     [Symbol.asyncDispose]: async () => {
       await server.shutdown();
       await Deno.remove(dir, { recursive: true });

@@ -3,7 +3,13 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { GuestFrame } from "../../runner/frames.ts";
 import { FrameDecoder } from "../../runner/guests/decode.ts";
-import { describeError, errorFrame, resultFrame, yieldFrame } from "../../runner/guests/outcome.ts";
+import {
+  describeError,
+  errorFrame,
+  referenceFrame,
+  resultFrame,
+  yieldFrame,
+} from "../../runner/guests/outcome.ts";
 import { LIMITS } from "../../sdk/protocol.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -57,18 +63,37 @@ describe("FrameDecoder", () => {
   });
 });
 
+const frameOf = (value: unknown) => GuestFrame.parse(JSON.parse(resultFrame(3, value) as string));
+
 describe("resultFrame()", () => {
   it("is a frame of the contract for any value that JSON knows", () => {
     for (const value of [null, 0, "é", [1, { a: [] }], false]) {
-      assert.deepEqual(GuestFrame.parse(JSON.parse(resultFrame(3, value))), { t: "result", c: 3, v: value });
+      assert.deepEqual(frameOf(value), { t: "result", c: 3, v: value });
     }
-    assert.deepEqual(GuestFrame.parse(JSON.parse(resultFrame(3, undefined))), { t: "result", c: 3 });
+    assert.deepEqual(frameOf(undefined), { t: "result", c: 3 });
   });
 
-  it("takes a result of exactly the limit, and no byte more", () => {
+  it("takes a result of exactly the limit, and of one byte more gives the bytes", () => {
     const most = "x".repeat(LIMITS.resultBytes - 2);
-    assert.equal(JSON.parse(resultFrame(1, most)).t, "result");
-    assert.equal(JSON.parse(resultFrame(1, `${most}x`)).t, "error");
+    assert.equal(frameOf(most).t, "result");
+    const euros = "€".repeat(LIMITS.resultBytes / 2);
+    for (const more of [`${most}x`, euros]) {
+      const bytes = resultFrame(1, more) as Uint8Array;
+      assert.equal(JSON.parse(new TextDecoder().decode(bytes)), more);
+    }
+  });
+
+  it("gives the bytes of what would be taken for a reference", () => {
+    const id = "0123456789abcdef".repeat(2);
+    assert.deepEqual(JSON.parse(referenceFrame(1, id)).v, { $blob: id });
+    assert.deepEqual(JSON.parse(new TextDecoder().decode(resultFrame(1, { $blob: id }) as Uint8Array)), {
+      $blob: id,
+    });
+    for (
+      const other of [{ $blob: 1 }, { $blob: id, more: 1 }, { $blob: id.toUpperCase() }, [{ $blob: id }]]
+    ) {
+      assert.deepEqual(frameOf(other), { t: "result", c: 3, v: other });
+    }
   });
 });
 

@@ -4,8 +4,17 @@ import assert from "node:assert/strict";
 import { InputReader } from "../../sdk/inputs.ts";
 import { EventReader, LineReader, parseLines } from "../../sdk/lines.ts";
 import { parseMemory } from "../../sdk/memory.ts";
+import type { Wire } from "../../sdk/transport.ts";
 import { passing } from "../setup/echo_api.ts";
 import { ManualClock } from "../setup/manual_clock.ts";
+
+/** A wire on which nothing travels. */
+const wireAt = (clock: ManualClock): Wire => ({
+  transport: { target: "nowhere", fetch: () => Promise.reject(new Error("out of reach")) },
+  clock,
+  random: { next: () => 0, bytes: (n) => new Uint8Array(n) },
+  patienceMs: 0,
+});
 
 /** All lines of a text that comes cut at every `step` bytes. */
 function readCut(text: string, step: number): string[] {
@@ -62,7 +71,7 @@ describe("EventReader", () => {
 
 describe("InputReader", () => {
   it("takes no more than asked, then nothing", async () => {
-    const reader = new InputReader([1, undefined, { a: 1 }], new ManualClock());
+    const reader = new InputReader([1, undefined, { a: 1 }], wireAt(new ManualClock()));
     assert.deepEqual([await reader.take(2), await reader.take(2), await reader.take(2)], [["1", "null"], [
       '{"a":1}',
     ], []]);
@@ -70,7 +79,7 @@ describe("InputReader", () => {
 
   it("takes fewer when they are large", async () => {
     const large = "x".repeat(1_500_000);
-    const reader = new InputReader([large, large, large, large], new ManualClock());
+    const reader = new InputReader([large, large, large, large], wireAt(new ManualClock()));
     assert.deepEqual([(await reader.take(10)).length, (await reader.take(10)).length], [3, 1]);
   });
 
@@ -82,7 +91,7 @@ describe("InputReader", () => {
         yield 1;
         yield await second.promise;
       })(),
-      clock,
+      wireAt(clock),
     );
     assert.deepEqual(await passing(clock, reader.take(10)), ["1"]);
     const portion = reader.take(10);
@@ -100,7 +109,7 @@ describe("InputReader", () => {
         closed = true;
       }
     })();
-    const reader = new InputReader(source, new ManualClock());
+    const reader = new InputReader(source, wireAt(new ManualClock()));
     await reader.take(1);
     reader.close();
     assert.deepEqual([closed, await reader.take(1)], [true, []]);

@@ -5,7 +5,7 @@ import queue
 import socket
 import threading
 
-from .wire import to_json
+from .wire import reference, to_json
 
 READ_BYTES = 256 * 1024
 
@@ -86,14 +86,24 @@ class Host:
     def ask(self, deed, frame, body=b""):
         """Waits for the answer; its body, or None when it has none."""
         n, answers = self._send(frame, body)
-        return self._result(deed, n, answers)
+        return self._result(deed, n, answers)[1]
+
+    def save_value(self, data):
+        """Stores a value that is too large to travel; its id."""
+        n, answers = self._send({"t": "value-save", "bytes": len(data)}, data)
+        return self._result("send a large value", n, answers)[0]["id"]
+
+    def incoming(self, value):
+        """The value that came, or that a reference which came stands for."""
+        id = reference(value)
+        return value if id is None else json.loads(self.ask("read a large value", {"t": "value-load", "id": id}))
 
     def _result(self, deed, n, answers):
         reply, data = answers.get()
         self._answers.pop(n, None)
         if not reply["ok"]:
             raise RuntimeError(f"Cannot {deed}: {reply.get('message', 'the host refused')}")
-        return data
+        return reply, data
 
     def upload(self, deed, frame, pieces):
         """Sends a content in pieces, each in a frame of its own, and an empty one at its end; the body of the answer."""
@@ -105,7 +115,7 @@ class Host:
             self._channel.send({**frame, "n": n, "at": at, "bytes": len(piece)}, piece)
             at += len(piece)
         self._channel.send({**frame, "n": n, "at": at, "bytes": 0})
-        return self._result(deed, n, answers)
+        return self._result(deed, n, answers)[1]
 
     def fetch(self, method, path, headers, body):
         """A request to the platform's api: its status, and the pieces of the answer as they come."""

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from berth import CallFailedError, PlatformError
 
+from .wire import encode
+
 INPUTS_PER_REQUEST = 5_000  # As in sdk/protocol/limits.ts
 PATIENCE_S = 60
 """How long a platform that does not answer is asked again. Keys make repeats harmless."""
@@ -21,10 +23,12 @@ class Platform:
     def create(self, app, name, inputs):
         """Creates a call per input; their ids, in order."""
         path = f"/v1/apps/{quote(app, safe='')}/functions/{quote(name, safe='')}/calls"
+        texts = [encode(value, "send", self._host.save_value) for value in inputs]
         ids = []
-        for at in range(0, len(inputs), INPUTS_PER_REQUEST):
-            some = inputs[at:at + INPUTS_PER_REQUEST]
-            created = self._ask("POST", path, {"inputs": some}, {"idempotency-key": f"sdk-{os.urandom(16).hex()}"})
+        for at in range(0, len(texts), INPUTS_PER_REQUEST):
+            some = texts[at:at + INPUTS_PER_REQUEST]
+            key = f"sdk-{os.urandom(16).hex()}"
+            created = self._ask("POST", path, f'{{"inputs":[{",".join(some)}]}}', {"idempotency-key": key})
             ids += [call_id(created["batch"], index) for index in range(len(some))]
         return ids
 
@@ -33,7 +37,7 @@ class Platform:
         return next(self.results([id]))
 
     def cancel(self, id):
-        self._ask("POST", f"/v1/calls/{quote(id, safe='')}/cancel", {})
+        self._ask("POST", f"/v1/calls/{quote(id, safe='')}/cancel", "{}")
 
     def results(self, ids):
         """Results in the order of the calls, which lie in batches one after another."""
@@ -48,7 +52,7 @@ class Platform:
                     lines = self._lines(f"/v1/batches/{batch}/results?from={index}")
                 else:
                     known[line[0]] = line
-            yield value_of(id, *known.pop(index)[1:])
+            yield self._host.incoming(value_of(id, *known.pop(index)[1:]))
 
     def _lines(self, path):
         """Lines of JSON as they come. Ends when the connection does, however that happens."""
@@ -66,7 +70,7 @@ class Platform:
 
     def _fetch(self, method, path, body=None, headers={}):
         """The pieces of an answer. What is away is asked again for a while; what is refused is a PlatformError."""
-        data = b"" if body is None else json.dumps(body).encode()
+        data = b"" if body is None else body.encode("utf-8", "backslashreplace")
         gives_up_at, pause = time.monotonic() + PATIENCE_S, PAUSE_S
         while True:
             try:

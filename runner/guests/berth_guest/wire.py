@@ -7,6 +7,7 @@ import traceback
 
 # As in sdk/protocol/limits.ts
 RESULT_BYTES = 4 * 1024 * 1024
+VALUE_BYTES = 256 * 1024 * 1024
 CHECKPOINT_BYTES = 1024 * 1024 * 1024
 LOG_LINE_BYTES = 16 * 1024
 FAILURE_MESSAGE_LENGTH = 8_192
@@ -48,7 +49,7 @@ def to_json(value):
                 raise
             return LENIENT.encode(finite(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise Unsendable(f"results are JSON, and {error}") from error
+        raise Unsendable(f"values are JSON, and {error}") from error
 
 
 def finite(value):
@@ -61,20 +62,38 @@ def finite(value):
     return value
 
 
-def encode(value, verb):
-    """A value as JSON text, within the limits of what may travel."""
+# As in sdk/protocol/reference.ts
+REFERENCE = re.compile(r'\{"\$blob":"([0-9a-f]{32})"\}')
+REFERENCE_LENGTH = 44
+
+
+def encode(value, verb, store=None):
+    """A value as JSON text, within the limits of what may travel. What is larger goes to the store, if there is one, and a reference
+    to it travels; so goes what would be taken for a reference."""
     try:
         text = to_json(value)
     except Unsendable as error:
         raise Unsendable(f"Cannot {verb} this value: {error}") from error.__cause__
     if len(text) <= DEPTH_MAX:
-        return text
-    size = len(text) if len(text) * 4 <= RESULT_BYTES else len(text.encode("utf-8", "backslashreplace"))
-    if size > RESULT_BYTES:
-        raise Unsendable(f"Cannot {verb} {size} bytes: at most {RESULT_BYTES} may travel; save a checkpoint instead")
+        mistakable = len(text) == REFERENCE_LENGTH and store is not None and REFERENCE.fullmatch(text)
+        return reference_to(store(text.encode())) if mistakable else text
+    data = b"" if len(text) * 4 <= RESULT_BYTES else text.encode("utf-8", "backslashreplace")
+    most = RESULT_BYTES if store is None else VALUE_BYTES
+    if len(data) > most:
+        raise Unsendable(f"Cannot {verb} {len(data)} bytes: at most {most} may travel; save a checkpoint instead")
     if text.count("[") + text.count("{") > DEPTH_MAX and depth(text) > DEPTH_MAX:
         raise Unsendable(f"Cannot {verb} this value: it is nested {depth(text)} levels deep, at most {DEPTH_MAX} may travel")
-    return text
+    return text if len(data) <= RESULT_BYTES else reference_to(store(data))
+
+
+def reference_to(id):
+    return f'{{"$blob":"{id}"}}'
+
+
+def reference(value):
+    """The id of the value that this one stands for, or None."""
+    found = isinstance(value, dict) and len(value) == 1 and "$blob" in value and REFERENCE.fullmatch(to_json(value))
+    return found[1] if found else None
 
 
 def depth(text):

@@ -112,7 +112,7 @@ class Work:
         method = self._methods.get(call["method"])
         if method is None:
             raise TypeError(f"Cannot run {call['method']}: {ctx.function} has no such method")
-        return method.call(call["input"], ctx)
+        return method.call(self._host.incoming(call["input"]), ctx)
 
     def _call_sync(self, call, ctx):
         value = self._invoke(call, ctx)
@@ -171,7 +171,7 @@ class Work:
     def _settle(self, c, ctx, work):
         """Runs the work and says how it ended, once."""
         try:
-            text = encode(work(), "return")
+            text = encode(work(), "return", self._host.save_value)
         except SystemExit as leave:
             exit_with(leave.code)
         except BaseException as error:

@@ -1,6 +1,7 @@
 /** `berth call`: one call of a deployed function. */
 import { create, newKey, type Target } from "../../calls.ts";
 import type { Call } from "../../protocol/calls.ts";
+import { outgoing } from "../../values.ts";
 import { type CallFlags, callOptions, callOptionsOf } from "../call_options.ts";
 import { CallView, failureText, summary } from "../call_view.ts";
 import { command, type Declare, type Job } from "../cli.ts";
@@ -39,9 +40,10 @@ export const call: Declare = (program, cli) => {
 /** Creates the call that the flags describe, and answers its id. */
 export async function createCall(job: Job, target: Target, flags: CallFlags): Promise<string> {
   const input = await readInput(job.shell, flags.input);
-  const created = await create(job.wire(), {
+  const wire = job.wire();
+  const created = await create(wire, {
     target,
-    inputs: `"input":${JSON.stringify(input)}`,
+    inputs: `"input":${await outgoing(wire, JSON.stringify(input), "the input")}`,
     options: callOptionsOf(flags),
     key: newKey(job.shell.random),
   });
