@@ -1,0 +1,96 @@
+/** Podman's API service for tests, with its own storage, networks and configuration. */
+import { OciClient } from "../../../runner/engines/oci/client.ts";
+import { parseLimits } from "../../../runner/engines/oci/sandbox.ts";
+import { realFetch } from "../../../sdk/ports.ts";
+import { attempt, Daemon } from "./daemon.ts";
+import type { TestEngine } from "./engine.ts";
+
+/** @param registries hosts that are spoken to without TLS */
+export async function startPodman(registries: readonly string[]): Promise<TestEngine> {
+  const dir = await Deno.makeTempDir({ prefix: "berth-podman-" });
+  const socket = `${dir}/podman.sock`;
+  const subnet = `10.${250 + crypto.getRandomValues(new Uint8Array(1))[0]! % 5}.${
+    crypto.getRandomValues(new Uint8Array(1))[0]! % 255
+  }`;
+  await Deno.writeTextFile(`${dir}/containers.conf`, await containersConf(dir, subnet));
+  await Deno.writeTextFile(`${dir}/registries.conf`, registriesConf(registries));
+  const client = new OciClient({ socket, fetch: realFetch });
+  const env = {
+    CONTAINERS_CONF: `${dir}/containers.conf`,
+    CONTAINERS_REGISTRIES_CONF: `${dir}/registries.conf`,
+  };
+  const start = async () => {
+    await Deno.remove(socket).catch(() => {});
+    // In a folder of its own: its monitor drops files named `oom` where it was started.
+    return await Daemon.start({
+      command: "podman",
+      args: args(dir),
+      env,
+      dir,
+      ready: () => client.version(),
+    });
+  };
+  let daemon = await start();
+  return {
+    name: "podman",
+    socket,
+    client,
+    gateway: `${subnet}.1`,
+    kill: async () => {
+      daemon.kill("SIGKILL");
+      await daemon.ended;
+    },
+    start: async () => {
+      daemon = await start();
+    },
+    stop: async () => {
+      const all = await client.containers("").catch(() => []);
+      await Promise.all(all.map(({ Id }) => client.remove(Id).catch(() => {})));
+      client.close();
+      await daemon.stop();
+      await attempt("umount", "--lazy", `${dir}/storage/overlay`);
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}
+
+const args = (dir: string): string[] => [
+  "--root",
+  `${dir}/storage`,
+  "--runroot",
+  `${dir}/run`,
+  "--tmpdir",
+  `${dir}/tmp`,
+  "--network-config-dir",
+  `${dir}/networks`,
+  "--storage-driver",
+  "overlay",
+  "system",
+  "service",
+  "--time=0",
+  `unix://${dir}/podman.sock`,
+];
+
+/** runc, since crun refuses machines with both kinds of cgroups; limits, since none may be above those of this process. */
+async function containersConf(dir: string, subnet: string): Promise<string> {
+  const { nofile, nproc } = parseLimits(await Deno.readTextFile("/proc/self/limits"));
+  await Deno.mkdir(`${dir}/networks`);
+  return `
+[containers]
+default_ulimits = ["nofile=${nofile}:${nofile}", "nproc=${nproc}:${nproc}"]
+init_path = "/usr/libexec/podman/catatonit"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[network]
+network_config_dir = "${dir}/networks"
+default_subnet = "${subnet}.0/24"
+`;
+}
+
+const registriesConf = (registries: readonly string[]): string =>
+  [
+    `short-name-mode = "disabled"`,
+    ...registries.map((location) => `[[registry]]\nlocation = "${location}"\ninsecure = true`),
+  ].join("\n");
