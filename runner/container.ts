@@ -250,17 +250,30 @@ export class Container {
   #ready(): void {
     this.#wasReady = true;
     this.#meter.begin(this.#guest, this.#deps.clock.now());
-    if (this.#state !== "starting") return;
+    if (this.#state !== "starting" || !this.#published()) return;
     this.#state = "ready";
     this.#deps.engine.settled();
     this.#deps.changed();
     this.#deps.hungry();
   }
 
+  #published(): boolean {
+    try {
+      if (this.#serves) this.#guest!.publish?.();
+      return true;
+    } catch (error) {
+      this.#condemn({
+        kind: "start_failed",
+        message: `Its endpoints cannot be reached: ${(error as Error).message}`,
+      });
+      return false;
+    }
+  }
+
   /** The guest closed its end: it is about to exit, or it must be made to. */
   async #hungUp(guest: Guest): Promise<void> {
     if (this.#state === "draining" || this.#state === "stopping") return;
-    if (await within(this.#deps.clock, LAST_WORDS_MS, guest.exited)) return;
+    if (await within(this.#deps.clock, guest.exitSeenMs ?? LAST_WORDS_MS, guest.exited)) return;
     this.#condemn(this.#spokeOutside("it closed its channel"));
   }
 

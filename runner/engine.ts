@@ -32,6 +32,8 @@ export interface Child {
 export interface GuestExit {
   readonly code: number;
   readonly signal: string | null;
+  /** Why, where the engine knows better than these two tell. */
+  readonly known?: { readonly kind: "out_of_memory" | "node_lost"; readonly message: string };
 }
 
 /** A two-way stream of bytes; a `Deno.Conn` is one. */
@@ -53,12 +55,16 @@ export interface Guest {
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly exited: Promise<GuestExit>;
+  /** How long after its end `exited` may take to tell. @default 1000 */
+  readonly exitSeenMs?: number;
   /** For the `load` frame: the file to import, or the folder of the bundle. */
   readonly path: string;
   /** Unix socket where its endpoints will listen. */
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
+  /** Called once it is ready and before its endpoints are told of; throws when they cannot be trusted. */
+  publish?(): void;
   /** Resolves once what it has written to stdout and stderr before now was handed on. */
   settle(): Promise<void>;
   /** What it uses now; null when that cannot be told. */

@@ -27,7 +27,7 @@ const CRASH_SIGNALS = ["SIGTRAP", "SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIG
 const NEAR_LIMIT = 0.9;
 
 export function causeOf(ending: Ending): Exit {
-  const { kind, message } = ending.verdict ?? unasked(ending);
+  const { kind, message } = ending.verdict ?? ending.exit.known ?? unasked(ending);
   return { kind, message: message.slice(0, LIMITS.failureMessageLength) };
 }
 

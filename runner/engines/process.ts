@@ -27,6 +27,7 @@ import {
   type GuestPaths,
   limitsOf,
   type SlotPaths,
+  withEgress,
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
 import type { Installs } from "./installs.ts";
@@ -96,12 +97,14 @@ export class ProcessEngine implements Engine {
     const simulated = gpus.every(({ index }) =>
       this.#deps.gpus.find((gpu) => gpu.index === index)?.simulated
     );
-    return spec.body === "ts" && declaresNothing(spec.permissions) && Object.keys(spec.env).length === 0 &&
+    return spec.body === "ts" && spec.image === undefined && declaresNothing(spec.permissions) &&
+      Object.keys(spec.env).length === 0 &&
       external.length === 0 && spec.memory <= POOL_MEMORY && simulated && gang === undefined;
   }
 
   async #startFresh(assignment: Assignment, bundle: Unpacked, { signal, say }: StartContext): Promise<Guest> {
     const { spec, external } = assignment;
+    refuseUnhonoured(spec);
     const slot = await this.#deps.slots.create();
     try {
       await this.#deps.installs.external(external, say);
@@ -130,7 +133,10 @@ export class ProcessEngine implements Engine {
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
-    if (spec.body === "ts") return this.#denoCommand(slot, limitsOf(spec, external.length > 0), env);
+    if (spec.body === "ts") {
+      const limits = limitsOf({ ...spec, permissions: withEgress(spec) }, external.length > 0);
+      return this.#denoCommand(slot, limits, env);
+    }
     const command = await this.#deps.installs.python(spec.requirements, say);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };
   }
@@ -207,6 +213,18 @@ async function settle(): Promise<void> {
 }
 
 const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;
+
+/** What takes a container. */
+function refuseUnhonoured({ body, image, egress }: FunctionSpec): void {
+  if (image !== undefined) {
+    throw new StartError(`Cannot run image ${image.ref}: this node has no container engine`);
+  }
+  if (egress !== "open" && body === "python") {
+    throw new StartError(
+      "Cannot restrict the egress of a Python function: it takes a node with a container engine",
+    );
+  }
+}
 
 const mayFork = ({ body, permissions: { run, ffi } }: FunctionSpec): boolean =>
   body === "python" || run !== undefined && run !== false || ffi !== undefined && ffi !== false;

@@ -7,10 +7,25 @@ const NEEDS = [
     packages: ["python3", "python3-venv"],
     probe: ["python3", "-c", "import ensurepip, venv"],
   },
+  {
+    what: "Tests of container engines",
+    packages: [
+      ...["docker.io", "containerd", "runc", "tini", "iptables", "iproute2", "nftables"],
+      ...["podman", "conmon", "netavark", "aardvark-dns", "catatonit", "docker-registry"],
+    ],
+    probe: [
+      "sh",
+      "-c",
+      "PATH=$PATH:/usr/sbin; for t in dockerd podman docker-registry nft ip; do which $t || exit 1; done",
+    ],
+  },
 ] as const;
 
 /** For `describe(…, { skip: withoutPython }, …)`. */
 export const withoutPython = !works(NEEDS[0].probe);
+
+/** They make networks and containers, which takes root. */
+export const withoutEngines = Deno.uid() !== 0 || !works(NEEDS[1].probe);
 
 /** Installs what is missing, where we may; says what will be skipped, where we may not. */
 export async function prepareMachine(say: (line: string) => void): Promise<void> {
@@ -20,7 +35,7 @@ export async function prepareMachine(say: (line: string) => void): Promise<void>
   if (Deno.uid() === 0 && works(["apt-get", "--version"])) {
     say(`Installing ${packages.join(", ")}`);
     await apt("update");
-    await apt("install", "--yes", "--no-install-recommends", ...packages);
+    await withoutDaemons(() => apt("install", "--yes", "--no-install-recommends", ...packages));
     return;
   }
   for (const { what, packages } of missing) {
@@ -33,6 +48,18 @@ function works([command, ...args]: readonly string[]): boolean {
     return new Deno.Command(command!, { args, stdout: "null", stderr: "null" }).outputSync().success;
   } catch {
     return false;
+  }
+}
+
+/** Packages of daemons start them when they are installed, unless this file says no. Tests start their own. */
+async function withoutDaemons(install: () => Promise<void>): Promise<void> {
+  const policy = "/usr/sbin/policy-rc.d";
+  const own = !await Deno.lstat(policy).then(() => true, () => false);
+  if (own) await Deno.writeTextFile(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    await install();
+  } finally {
+    if (own) await Deno.remove(policy);
   }
 }
 

@@ -1,9 +1,18 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { parseDockerConfig, registryAuth } from "../../runner/engines/oci/credentials.ts";
+import type { Assignment } from "../../sdk/protocol.ts";
+import { parseDestination } from "../../sdk/destination.ts";
+import type { Engine, StartContext } from "../../runner/engine.ts";
+import { Engines } from "../../runner/engines/choice.ts";
+import { withEgress } from "../../runner/engines/deno_args.ts";
+import { parseCgroups } from "../../runner/engines/oci/cgroup.ts";
+import { exitOf } from "../../runner/engines/oci/exit.ts";
+import { saysOutOfMemory } from "../../runner/engines/oci/kernel.ts";
+import { staleImages } from "../../runner/engines/oci/stale.ts";
 import { Demux } from "../../runner/engines/oci/demux.ts";
 import { PullProgress } from "../../runner/engines/oci/progress.ts";
-import { formatReference, parseReference } from "../../runner/engines/oci/reference.ts";
+import { formatReference, parseReference } from "../../sdk/image_reference.ts";
 import { createBody, parseLimits, type Sandbox } from "../../runner/engines/oci/sandbox.ts";
 
 const DIGEST = `sha256:${"0f".repeat(32)}`;
@@ -142,6 +151,118 @@ describe("parseLimits()", () => {
   it("reads hard limits, and bounds those that have none", () => {
     const text = "Max processes             unlimited            unlimited            processes\n" +
       "Max open files            1024                 20000                files\n";
-    assert.deepEqual(parseLimits(text), { nofile: 20_000, nproc: 1_048_576 });
+    assert.deepEqual(parseLimits(text), { nofile: 20_000, nproc: 32_768 });
+  });
+});
+
+describe("exitOf()", () => {
+  const ended = { code: 0, outOfMemory: false, bereft: false, memoryMiB: 64 };
+
+  it("reads signals from the code of the first process", () => {
+    assert.deepEqual(exitOf({ ...ended, code: 3 }), { code: 3, signal: null });
+    assert.deepEqual(exitOf({ ...ended, code: 134 }), { code: 134, signal: "SIGABRT" });
+    assert.deepEqual(exitOf({ ...ended, code: 137 }), { code: 137, signal: "SIGKILL" });
+  });
+
+  it("knows better when memory ran out, or the engine went away", () => {
+    assert.equal(exitOf({ ...ended, code: 137, outOfMemory: true }).known?.kind, "out_of_memory");
+    assert.equal(exitOf({ ...ended, code: 143, bereft: true }).known?.kind, "node_lost");
+    assert.equal(exitOf({ ...ended, code: 0, bereft: true }).known, undefined);
+  });
+});
+
+describe("saysOutOfMemory()", () => {
+  it("finds the container in what the kernel says of a kill", () => {
+    const log =
+      "[1.0] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/libpod_parent/libpod-abc,task=python3\n[2.0] other def";
+    assert.equal(saysOutOfMemory(log, "abc"), true);
+    assert.equal(saysOutOfMemory(log, "def"), false);
+  });
+});
+
+describe("parseCgroups()", () => {
+  it("reads both versions", () => {
+    const groups = parseCgroups("4:cpu,cpuacct:/docker/a\n3:memory:/docker/a\n0::/system\n");
+    assert.deepEqual([groups.get("cpuacct"), groups.get("memory"), groups.get("")], [
+      "/docker/a",
+      "/docker/a",
+      "/system",
+    ]);
+  });
+});
+
+describe("staleImages()", () => {
+  const images = {
+    old: { usedAt: 1, bytes: 2 * 1024 ** 2 },
+    used: { usedAt: 0, bytes: 1024 ** 2 },
+    new: { usedAt: 2, bytes: 1024 ** 2 },
+  };
+  const inUse = (name: string) => name === "used";
+
+  it("gives up the least recently used, as few as it takes, and none that is used", () => {
+    assert.deepEqual(staleImages(images, 4, inUse), []);
+    assert.deepEqual(staleImages(images, 3, inUse), ["old"]);
+    assert.deepEqual(staleImages(images, 0, inUse), ["old", "new"]);
+  });
+});
+
+describe("parseDestination()", () => {
+  it("reads names and addresses with a port, and nothing else", () => {
+    assert.deepEqual(parseDestination("pypi.org:443"), { host: "pypi.org", port: 443 });
+    assert.deepEqual(parseDestination("[2001:db8::1]:80"), { host: "2001:db8::1", port: 80 });
+    for (
+      const text of [
+        "pypi.org",
+        "pypi.org:0",
+        "pypi.org:65536",
+        "https://pypi.org:443",
+        "a b:1",
+        "*.org:443",
+        ":1",
+        "-a:1",
+      ]
+    ) {
+      assert.equal(parseDestination(text), null, text);
+    }
+  });
+});
+
+describe("withEgress()", () => {
+  const permissions = { net: true, run: true, read: ["/a"] };
+
+  it("leaves permissions alone when the egress is open", () => {
+    assert.deepEqual(withEgress({ permissions, egress: "open" }), permissions);
+  });
+
+  it("gives no more of the network than the egress allows, and nothing that would get around it", () => {
+    assert.deepEqual(withEgress({ permissions, egress: "deny" }), {
+      net: false,
+      run: false,
+      ffi: false,
+      read: ["/a"],
+    });
+    const egress = ["a.org:443", "b.org:80"];
+    assert.deepEqual(withEgress({ permissions, egress }).net, egress);
+    assert.deepEqual(withEgress({ permissions: { net: ["a.org", "b.org:443"] }, egress }).net, ["a.org:443"]);
+    assert.deepEqual(withEgress({ permissions: {}, egress }).net, []);
+  });
+});
+
+describe("Engines", () => {
+  const engineCalled = (name: string, started: string[]): Engine => ({
+    start: () => (started.push(name), Promise.reject(new Error(name))),
+    settled: () => {},
+    close: () => Promise.resolve(),
+  });
+
+  it("runs what names an image in containers, and the rest as processes where it may", async () => {
+    const started: string[] = [];
+    const [oci, process] = [engineCalled("oci", started), engineCalled("process", started)];
+    const assignment = (image?: { ref: string }) => ({ spec: { image } }) as Assignment;
+    const context = {} as StartContext;
+    await assert.rejects(new Engines({ oci, process }).start(assignment({ ref: "x" }), context));
+    await assert.rejects(new Engines({ oci, process }).start(assignment(), context));
+    await assert.rejects(new Engines({ oci, process: null }).start(assignment(), context));
+    assert.deepEqual(started, ["oci", "process", "oci"]);
   });
 });

@@ -8,7 +8,7 @@ import { attach, type Attached } from "./attach.ts";
 import { type Credential, registryAuth } from "./credentials.ts";
 import { EngineHttp, EngineRefused, type EngineVersion, type Query } from "./http.ts";
 import { readTold, type Told } from "./json_lines.ts";
-import { formatReference, type Reference, repositoryOf } from "./reference.ts";
+import { formatReference, type Reference, repositoryOf } from "../../../sdk/image_reference.ts";
 import type { CreateContainer } from "./sandbox.ts";
 
 const Labels = z.record(z.string(), z.string()).nullish().transform((labels) => labels ?? {});
@@ -187,9 +187,9 @@ export class OciClient {
     return await absent(this.#http.json(ContainerState, `/containers/${id}/json`));
   }
 
-  /** Also those that have ended. */
-  containers(label: string): Promise<ContainerRow[]> {
-    const filters = JSON.stringify({ label: [label] });
+  /** Also those that have ended. @param label `NAME=VALUE`; all of them when absent */
+  containers(label?: string): Promise<ContainerRow[]> {
+    const filters = JSON.stringify(label === undefined ? {} : { label: [label] });
     return this.#http.json(z.array(ContainerRow), "/containers/json", { query: { all: true, filters } });
   }
 

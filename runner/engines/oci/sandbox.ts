@@ -104,7 +104,8 @@ function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB
 }
 
 const NOFILE_MAX = 65_536;
-const NPROC_MAX = 1_048_576;
+/** Podman lowers its own limit to this, and may not give more than it has. */
+const NPROC_MAX = 32_768;
 
 /** Reads `/proc/self/limits`. Processes count per user, and all containers share one: their own number is bounded by `PidsLimit`. */
 export function parseLimits(text: string): Rlimits {

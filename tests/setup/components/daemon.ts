@@ -1,5 +1,4 @@
-/** Daemons that tests start: each in a folder of its own, waited for until it answers, ended with all that it started. */
-import { familyOf, processes } from "../processes.ts";
+/** Daemons that tests start: each in a folder of its own, waited for until it answers, and cleaned up after whatever happens. */
 
 export interface DaemonOptions {
   readonly command: string;
@@ -13,70 +12,47 @@ export interface DaemonOptions {
 
 const READY_MS = 60_000;
 const LOOK_MS = 20;
+const PATH = `${Deno.env.get("PATH")}:/usr/sbin:/sbin`;
 
 export class Daemon {
-  readonly pid: number;
   readonly #child: Deno.ChildProcess;
   readonly #log: string;
 
   private constructor(child: Deno.ChildProcess, log: string) {
     this.#child = child;
     this.#log = log;
-    this.pid = child.pid;
   }
 
   static async start({ command, args, env = {}, dir, ready }: DaemonOptions): Promise<Daemon> {
     const log = `${dir}/log`;
-    // A shell of its own sends the output to a file: nobody would read a pipe while the tests run.
-    const script = `exec "$0" "$@" >>"${log}" 2>&1`;
+    // Its output goes to a file, since nobody would read a pipe while the tests run; and its folder knows its pid.
+    const script = `echo $$ >"${dir}/pid"; exec "$0" "$@" >>"${log}" 2>&1`;
     const child = new Deno.Command("sh", {
       args: ["-c", script, command, ...args],
       cwd: dir,
-      env: { ...env, PATH: `${Deno.env.get("PATH")}:/usr/sbin:/sbin` },
+      env: { ...env, PATH },
       stdin: "null",
       detached: true,
     }).spawn();
     const daemon = new Daemon(child, log);
-    try {
-      await daemon.#until(ready);
-      return daemon;
-    } catch (error) {
-      daemon.kill("SIGKILL");
-      throw error;
-    }
+    await daemon.#until(ready);
+    return daemon;
   }
 
-  kill(signal: Deno.Signal): void {
-    try {
-      this.#child.kill(signal);
-    } catch {
-      // It has ended.
-    }
-  }
-
-  get ended(): Promise<Deno.CommandStatus> {
-    return this.#child.status;
-  }
-
-  /** Tells it to end, and ends what is left of it when it does not. */
-  async stop(signal: Deno.Signal = "SIGTERM", patienceMs = 10_000): Promise<void> {
-    const family = familyOf(this.pid);
-    this.kill(signal);
-    const late = setTimeout(() => this.kill("SIGKILL"), patienceMs);
-    await this.ended;
-    clearTimeout(late);
-    const pids = new Set(processes().map(({ pid, command }) => `${pid} ${command}`));
-    for (const { pid, command } of family) if (pids.has(`${pid} ${command}`)) Deno.kill(pid, "SIGKILL");
+  /** `kill -9`. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.status;
   }
 
   async #until(ready: () => Promise<unknown>): Promise<void> {
-    let over: Deno.CommandStatus | null = null;
-    this.ended.then((status) => over = status);
+    let isOver = false;
+    this.#child.status.then(() => isOver = true);
     const deadline = performance.now() + READY_MS;
     for (;;) {
       const failure = await ready().then(() => null, (error) => error);
       if (failure === null) return;
-      if (over !== null || performance.now() > deadline) throw await this.#notReady(failure);
+      if (isOver || performance.now() > deadline) throw await this.#notReady(failure);
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   }
@@ -87,18 +63,49 @@ export class Daemon {
   }
 }
 
+/** Ends the daemon of a folder, and what else was started from there. */
+const endDaemon = (dir: string): string => `
+  pid=$(cat "${dir}/pid"); kill "$pid"
+  for i in $(seq 200); do [ -s "/proc/$pid/cmdline" ] || break; sleep 0.05; done
+  for p in $(grep -al "${dir}" /proc/[0-9]*/cmdline); do p=\${p#/proc/}; p=\${p%/cmdline}; [ "$p" = $$ ] || kill -9 "$p"; done`;
+
+const removeFolder = (dir: string): string => `
+  grep "${dir}" /proc/mounts | cut -d" " -f2 | sort -r | xargs -r -n1 umount -l
+  rm -rf "${dir}"`;
+
+/**
+ * Cleans up when it is told to, or when this process is gone, however it went: a shell that waits for the end of its input.
+ */
+export class Guard {
+  readonly #shell: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+
+  /** @param dirs folders of daemons, to end and to remove; @param beside what else there is to do, in shell */
+  constructor(dirs: readonly string[], beside = "") {
+    const script = ["cat >/dev/null", beside, ...dirs.map(endDaemon), ...dirs.map(removeFolder)].join("\n");
+    this.#shell = new Deno.Command("sh", {
+      args: ["-s"],
+      env: { PATH },
+      stdin: "piped",
+      stdout: "null",
+      stderr: "null",
+      detached: true,
+    }).spawn();
+    this.#input = this.#shell.stdin.getWriter();
+    this.#input.write(new TextEncoder().encode(`guard() {\n${script}\n}\nguard\n`));
+  }
+
+  async clean(): Promise<void> {
+    await this.#input.close();
+    await this.#shell.status;
+  }
+}
+
 /** Runs a command to its end; its output, or an error that holds it. */
 export async function command(program: string, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, {
-    args,
-    env: { PATH: `${Deno.env.get("PATH")}:/usr/sbin:/sbin` },
-    stdin: "null",
-  }).output();
+  const { success, stdout, stderr } = await new Deno.Command(program, { args, env: { PATH }, stdin: "null" })
+    .output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   if (success) return text(stdout);
   throw new Error(`Cannot run ${program} ${args.join(" ")}: ${text(stderr).trim()}`);
 }
-
-/** The same, where failing is nothing to speak of. */
-export const attempt = (program: string, ...args: string[]): Promise<void> =>
-  command(program, ...args).then(() => {}, () => {});

@@ -1,52 +1,44 @@
 /** A Docker Engine for tests: its own socket, storage and bridge, so that one that is on the machine is left alone. */
 import { OciClient } from "../../../runner/engines/oci/client.ts";
 import { realFetch } from "../../../sdk/ports.ts";
-import { attempt, command, Daemon } from "./daemon.ts";
+import { command, Daemon, Guard } from "./daemon.ts";
 import type { TestEngine } from "./engine.ts";
 
-/** @param liveRestore containers go on when the engine is killed */
-export async function startDocker({ liveRestore = false } = {}): Promise<TestEngine> {
+export async function startDocker(): Promise<TestEngine> {
   const dir = await Deno.makeTempDir({ prefix: "berth-docker-" });
   const socket = `${dir}/docker.sock`;
-  const bridge = await Bridge.create();
+  const bridge = newBridge();
+  const guard = new Guard([dir], `nft delete table ip ${bridge.name}; ip link del ${bridge.name}`);
   const client = new OciClient({ socket, fetch: realFetch });
+  const ready = () => client.version();
   const start = async () => {
     await clearStale(dir);
-    return await Daemon.start({
-      command: "dockerd",
-      args: args(dir, bridge.name, liveRestore),
-      dir,
-      ready: () => client.version(),
-    });
+    return await Daemon.start({ command: "dockerd", args: args(dir, bridge.name), dir, ready });
   };
-  let daemon = await start().catch(async (error) => {
-    await bridge.remove();
+  try {
+    await layBridge(bridge);
+    let daemon = await start();
+    return {
+      name: "docker",
+      socket,
+      client,
+      gateway: bridge.address,
+      kill: () => daemon.kill(),
+      start: async () => {
+        daemon = await start();
+      },
+      stop: async () => {
+        client.close();
+        await guard.clean();
+      },
+    };
+  } catch (error) {
+    await guard.clean();
     throw error;
-  });
-  return {
-    name: "docker",
-    socket,
-    client,
-    gateway: bridge.address,
-    kill: async () => {
-      daemon.kill("SIGKILL");
-      await daemon.ended;
-    },
-    start: async () => {
-      daemon = await start();
-    },
-    stop: async () => {
-      await endContainers(client);
-      client.close();
-      await daemon.stop();
-      await bridge.remove();
-      await attempt("umount", "--lazy", `${dir}/data`); // the engine leaves its own bind mount behind
-      await Deno.remove(dir, { recursive: true });
-    },
-  };
+  }
 }
 
-const args = (dir: string, bridge: string, liveRestore: boolean): string[] => [
+const args = (dir: string, bridge: string): string[] => [
   "--data-root",
   `${dir}/data`,
   "--exec-root",
@@ -64,7 +56,9 @@ const args = (dir: string, bridge: string, liveRestore: boolean): string[] => [
   "--ip6tables=false",
   "--log-level",
   "warn",
-  ...liveRestore ? ["--live-restore"] : [],
+  // A pull that fails is tried again for a minute otherwise.
+  "--max-download-attempts",
+  "1",
 ];
 
 /**
@@ -90,42 +84,24 @@ async function* dirOf(folder: string): AsyncGenerator<Deno.DirEntry> {
   }
 }
 
-async function endContainers(client: OciClient): Promise<void> {
-  const all = await client.containers("").catch(() => []);
-  await Promise.all(all.map(({ Id }) => client.remove(Id).catch(() => {})));
+interface Bridge {
+  readonly name: string;
+  /** Of this machine, on the bridge. */
+  readonly address: string;
 }
 
-/** A bridge with a subnet that nobody uses, and a way out for what is attached to it. */
-class Bridge {
-  readonly name: string;
-  readonly address: string;
+/** With a subnet that nobody else is likely to use. */
+function newBridge(): Bridge {
+  const [a, b, c] = crypto.getRandomValues(new Uint8Array(3));
+  return { name: `bt${new Uint8Array([a!, b!, c!]).toHex()}`, address: `10.${200 + a! % 50}.${b! % 255}.1` };
+}
 
-  private constructor(name: string, address: string) {
-    this.name = name;
-    this.address = address;
-  }
-
-  static async create(): Promise<Bridge> {
-    const [a, b, c] = crypto.getRandomValues(new Uint8Array(3));
-    const subnet = `10.${200 + a! % 50}.${b! % 255}`;
-    const bridge = new Bridge(
-      `bt${[a, b, c].map((n) => n!.toString(16).padStart(2, "0")).join("")}`,
-      `${subnet}.1`,
-    );
-    await command("ip", "link", "add", bridge.name, "type", "bridge");
-    await command("ip", "addr", "add", `${bridge.address}/24`, "dev", bridge.name);
-    await command("ip", "link", "set", bridge.name, "up");
-    const chain = "type nat hook postrouting priority srcnat;";
-    const masquerade = `ip saddr ${subnet}.0/24 oifname != "${bridge.name}" masquerade`;
-    await command(
-      "nft",
-      `add table ip ${bridge.name}; add chain ip ${bridge.name} out { ${chain} }; add rule ip ${bridge.name} out ${masquerade}`,
-    );
-    return bridge;
-  }
-
-  async remove(): Promise<void> {
-    await attempt("nft", "delete", "table", "ip", this.name);
-    await attempt("ip", "link", "del", this.name);
-  }
+/** A bridge with a way out for what is attached to it. */
+async function layBridge({ name, address }: Bridge): Promise<void> {
+  await command("ip", "link", "add", name, "type", "bridge");
+  await command("ip", "addr", "add", `${address}/24`, "dev", name);
+  await command("ip", "link", "set", name, "up");
+  const masquerade = `ip saddr ${address}/24 oifname != "${name}" masquerade`;
+  const chain = `add chain ip ${name} out { type nat hook postrouting priority srcnat; }`;
+  await command("nft", `add table ip ${name}; ${chain}; add rule ip ${name} out ${masquerade}`);
 }

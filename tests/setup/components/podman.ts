@@ -2,7 +2,7 @@
 import { OciClient } from "../../../runner/engines/oci/client.ts";
 import { parseLimits } from "../../../runner/engines/oci/sandbox.ts";
 import { realFetch } from "../../../sdk/ports.ts";
-import { attempt, Daemon } from "./daemon.ts";
+import { Daemon, Guard } from "./daemon.ts";
 import type { TestEngine } from "./engine.ts";
 
 /** @param registries hosts that are spoken to without TLS */
@@ -19,42 +19,43 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
     CONTAINERS_CONF: `${dir}/containers.conf`,
     CONTAINERS_REGISTRIES_CONF: `${dir}/registries.conf`,
   };
+  const service = ["system", "service", "--time=0", `unix://${socket}`];
   const start = async () => {
     await Deno.remove(socket).catch(() => {});
     // In a folder of its own: its monitor drops files named `oom` where it was started.
     return await Daemon.start({
       command: "podman",
-      args: args(dir),
+      args: [...flags(dir), ...service],
       env,
       dir,
       ready: () => client.version(),
     });
   };
-  let daemon = await start();
-  return {
-    name: "podman",
-    socket,
-    client,
-    gateway: `${subnet}.1`,
-    kill: async () => {
-      daemon.kill("SIGKILL");
-      await daemon.ended;
-    },
-    start: async () => {
-      daemon = await start();
-    },
-    stop: async () => {
-      const all = await client.containers("").catch(() => []);
-      await Promise.all(all.map(({ Id }) => client.remove(Id).catch(() => {})));
-      client.close();
-      await daemon.stop();
-      await attempt("umount", "--lazy", `${dir}/storage/overlay`);
-      await Deno.remove(dir, { recursive: true });
-    },
-  };
+  // Containers outlive their service.
+  const guard = new Guard([dir], `podman ${flags(dir).join(" ")} rm --all --force --time 0`);
+  try {
+    let daemon = await start();
+    return {
+      name: "podman",
+      socket,
+      client,
+      gateway: `${subnet}.1`,
+      kill: () => daemon.kill(),
+      start: async () => {
+        daemon = await start();
+      },
+      stop: async () => {
+        client.close();
+        await guard.clean();
+      },
+    };
+  } catch (error) {
+    await guard.clean();
+    throw error;
+  }
 }
 
-const args = (dir: string): string[] => [
+const flags = (dir: string): string[] => [
   "--root",
   `${dir}/storage`,
   "--runroot",
@@ -65,10 +66,6 @@ const args = (dir: string): string[] => [
   `${dir}/networks`,
   "--storage-driver",
   "overlay",
-  "system",
-  "service",
-  "--time=0",
-  `unix://${dir}/podman.sock`,
 ];
 
 /** runc, since crun refuses machines with both kinds of cgroups; limits, since none may be above those of this process. */

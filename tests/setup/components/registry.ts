@@ -1,6 +1,6 @@
 /** An image registry for tests, one door open and one with a password, filled with the test images. */
 import { freePort } from "../postgres.ts";
-import { Daemon } from "./daemon.ts";
+import { Daemon, Guard } from "./daemon.ts";
 import { configOf, type Layer, testLayers } from "./images.ts";
 
 export interface TestRegistry {
@@ -8,11 +8,10 @@ export interface TestRegistry {
   readonly host: string;
   /** The same images behind a password. */
   readonly lockedHost: string;
+  /** Nobody is there; a test may be. */
+  readonly vacantHost: string;
   readonly user: string;
   readonly password: string;
-  /** `kill -9` of the open one; and that one again. */
-  kill(): Promise<void>;
-  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -23,30 +22,25 @@ const HTPASSWD = "ci:$2y$05$NccRaKVt1IaCHJx3D.FdTehyCZEoJI9S3E7M2vttoUTrPZnjQO.M
 
 export async function startRegistry(): Promise<TestRegistry> {
   const dir = await Deno.makeTempDir({ prefix: "berth-registry-" });
-  const layers = await testLayers();
-  await Deno.writeTextFile(`${dir}/htpasswd`, HTPASSWD);
-  const [host, lockedHost] = [`127.0.0.1:${freePort()}`, `127.0.0.1:${freePort()}`];
-  let open = await serve(dir, host, false);
-  const locked = await serve(dir, lockedHost, true);
-  for (const layer of layers) await publish(host, layer);
-  return {
-    host,
-    lockedHost,
-    user: USER,
-    password: PASSWORD,
-    kill: async () => {
-      open.kill("SIGKILL");
-      await open.ended;
-    },
-    start: async () => {
-      open = await serve(dir, host, false);
-    },
-    stop: async () => {
-      await Promise.all([open.stop(), locked.stop()]);
-      await Deno.remove(dir, { recursive: true });
-    },
+  const [host, lockedHost, vacantHost] = [freeHost(), freeHost(), freeHost()];
+  const guard = new Guard([`${dir}/open`, `${dir}/locked`], `rm -rf "${dir}/blobs"`);
+  const stop = async () => {
+    await guard.clean();
+    await Deno.remove(dir, { recursive: true });
   };
+  try {
+    const layers = await testLayers();
+    await Deno.writeTextFile(`${dir}/htpasswd`, HTPASSWD);
+    await Promise.all([serve(dir, host, false), serve(dir, lockedHost, true)]);
+    for (const layer of layers) await publish(host, layer);
+    return { host, lockedHost, vacantHost, user: USER, password: PASSWORD, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
+
+const freeHost = (): string => `127.0.0.1:${freePort()}`;
 
 /** Reference of a test image. */
 export const imageOf = (host: string, name: Layer["image"]["name"]): string => `${host}/berth/${name}:1`;

@@ -45,3 +45,11 @@ export const repositoryOf = ({ registry, path }: Reference): string => `${regist
 
 export const formatReference = (reference: Reference): string =>
   `${repositoryOf(reference)}${reference.tag.includes(":") ? "@" : ":"}${reference.tag}`;
+
+export function isImageReference(text: string): boolean {
+  try {
+    return parseReference(text) !== null;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * The oci engine: guests run in containers of Docker or Podman, each with its own limits and nothing that it was not given. For
+ * everyone who does not know all that runs on the node.
+ */
+import type { Assignment, FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
+import type { Clock, Log } from "../../../sdk/ports.ts";
+import { type BundleCache, copyBundle } from "../../cache.ts";
+import { type Engine, type Guest, type Spawn, type StartContext, StartError } from "../../engine.ts";
+import type { Slots } from "../../slots.ts";
+import { gpuEnv } from "../environment.ts";
+import type { OciClient } from "./client.ts";
+import { Folder, INSIDE } from "./folder.ts";
+import { guestSandbox, type Premises } from "./guest_sandbox.ts";
+import { EngineAway, EngineRefused } from "./http.ts";
+import type { Images } from "./images.ts";
+import { Program } from "./program.ts";
+import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
+
+export interface OciEngineDeps {
+  readonly client: OciClient;
+  readonly images: Images;
+  readonly slots: Slots;
+  readonly cache: BundleCache;
+  readonly spawn: Spawn;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly gpus: readonly Gpu[];
+  readonly premises: Premises;
+  /** Images of functions that name none, by their body. */
+  readonly defaults: Readonly<Partial<Record<FunctionSpec["body"], string>>>;
+}
+
+/** What a container prints takes a way through its engine; after this long without anything it has come. */
+const SETTLE_MS = 15;
+/** Podman looks for exits every 250 ms, and on a busy machine an engine takes seconds to tell of one. */
+const EXIT_SEEN_MS = 15_000;
+
+export class OciEngine implements Engine {
+  readonly #deps: OciEngineDeps;
+  readonly #closed = new AbortController();
+
+  constructor(deps: OciEngineDeps) {
+    this.#deps = deps;
+  }
+
+  async start(assignment: Assignment, context: StartContext): Promise<Guest> {
+    try {
+      return await this.#start(assignment, context);
+    } catch (error) {
+      if (error instanceof EngineAway) throw new StartError(error.message, { cause: error });
+      if (error instanceof EngineRefused) {
+        throw new StartError(`Cannot start the container: ${error.message}`, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  settled(): void {}
+
+  close(): Promise<void> {
+    this.#closed.abort();
+    this.#deps.client.close();
+    return Promise.resolve();
+  }
+
+  async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
+    const { cache, images } = this.#deps;
+    const reference = this.#imageOf(assignment.spec);
+    refuseUnhonoured(assignment);
+    const [bundle, release] = await Promise.all([
+      cache.get(assignment.bundle, () => context.bundle(assignment.bundle)),
+      images.hold(reference, context),
+    ]);
+    try {
+      return await this.#launch(assignment, {
+        reference,
+        app: bundle.folder,
+        signal: context.signal,
+        release,
+      });
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #imageOf({ image, body }: FunctionSpec): Reference {
+    const text = image?.ref ?? this.#deps.defaults[body];
+    if (text === undefined) {
+      throw new StartError(
+        `Cannot start the container: it names no image, and the node has none for ${body}`,
+      );
+    }
+    return parseReference(text);
+  }
+
+  async #launch(assignment: Assignment, { reference, app, signal, release }: Launch): Promise<Guest> {
+    const { slots, premises, gpus } = this.#deps;
+    const slot = await slots.create();
+    try {
+      const folder = new Folder(slot);
+      await folder.furnish(premises.owner);
+      const sandbox = guestSandbox(assignment, premises, {
+        image: formatReference(reference),
+        run: folder.run,
+        app,
+        network: "bridge",
+        gpus: [],
+        gpuEnv: gpuEnv(assignment.gpus, gpus),
+      });
+      const name = nameOf(assignment.id, folder);
+      const program = await Program.launch({ ...this.#deps, closing: this.#closed.signal }, {
+        name,
+        sandbox,
+        folder,
+        signal,
+      });
+      return this.#guest(program, assignment.spec, async () => {
+        await program.remove();
+        await slots.remove(slot);
+        release();
+      });
+    } catch (error) {
+      await slots.remove(slot);
+      throw error;
+    }
+  }
+
+  #guest(program: Program, spec: FunctionSpec, release: () => Promise<void>): Guest {
+    const { clock } = this.#deps;
+    const { channel, folder, attached, exited } = program;
+    return {
+      channel,
+      stdout: attached.stdout,
+      stderr: attached.stderr,
+      exited,
+      exitSeenMs: EXIT_SEEN_MS,
+      path: spec.body === "ts" ? `${INSIDE.app}/app.js` : INSIDE.app,
+      address: folder.http,
+      spool: folder.spool,
+      publish: () => folder.publish(),
+      settle: () => clock.sleep(SETTLE_MS),
+      usage: () => program.usage(),
+      kill: () => program.kill(),
+      release,
+    };
+  }
+}
+
+interface Launch {
+  readonly reference: Reference;
+  /** Folder of the code. */
+  readonly app: string;
+  readonly signal: AbortSignal;
+  release(): void;
+}
+
+/** For people who list containers: the container's id, and its slot, since a start may be repeated. */
+const nameOf = (container: string, { dir }: Folder): string =>
+  `berth-${container}-${dir.slice(dir.lastIndexOf("/") + 1)}`;
+
+/** What only an image can bring. */
+function refuseUnhonoured({ spec, external }: Assignment): void {
+  if (spec.requirements.length > 0) {
+    throw new StartError("Cannot install `requirements` in a container: its image must bring them");
+  }
+  if (external.length > 0) {
+    throw new StartError("Cannot install npm packages in a container: its image must bring them");
+  }
+}
