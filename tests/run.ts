@@ -4,7 +4,8 @@
  *
  * `deno task ok` runs it; `deno task ok unit types` runs the stages it names.
  */
-import { prepareMachine } from "./setup/machine.ts";
+import { ENGINES_VARIABLE, startTestEngines } from "./setup/components/engines.ts";
+import { prepareMachine, withoutEngines } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
 import { type Counts, countTests } from "./setup/report.ts";
 
@@ -33,6 +34,7 @@ const STAGES: readonly Stage[] = [
   test("doc examples", ["--doc", "-A", "--no-prompt", "sdk"]),
   test("simulation", ["-A", "--no-check", "tests/sim"]),
   test("integration", ["-A", "--no-check", "tests/integration"]),
+  test("engines", ["-A", "--no-check", "tests/engine"]),
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];
 
@@ -49,6 +51,20 @@ async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: 
     `── ${name}: ${success ? "ok" : "FAILED"} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
   return { ok: success, counts };
+}
+
+/** Container engines take seconds to start, so only a run that uses them does. */
+async function withEngines(run: () => Promise<void>): Promise<void> {
+  const engines = withoutEngines ? null : await startTestEngines();
+  if (engines !== null) {
+    const { stop: _, ...told } = engines;
+    Deno.env.set(ENGINES_VARIABLE, JSON.stringify(told));
+  }
+  try {
+    await run();
+  } finally {
+    await engines?.stop();
+  }
 }
 
 async function main(asked: readonly string[]): Promise<number> {
@@ -68,9 +84,12 @@ async function main(asked: readonly string[]): Promise<number> {
   try {
     for (const [i, stage] of STAGES.entries()) {
       if (asked.length > 0 && !asked.includes(stage.name)) continue;
-      const { ok, counts } = await run(stage, `${reports}/${i}.xml`);
-      if (!ok) broken.push(stage.name);
-      for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
+      const go = async () => {
+        const { ok, counts } = await run(stage, `${reports}/${i}.xml`);
+        if (!ok) broken.push(stage.name);
+        for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
+      };
+      await (stage.name === "engines" ? withEngines(go) : go());
     }
   } finally {
     await server.stop();

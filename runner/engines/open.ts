@@ -1,5 +1,5 @@
 /** The engines of a runner, put together from real things. */
-import { type Log, realClock, realRandom } from "../../sdk/ports.ts";
+import { type Log, realClock, realFetch, realRandom } from "../../sdk/ports.ts";
 import type { Gpu } from "../../sdk/protocol.ts";
 import { LABEL_OCI } from "../../sdk/labels.ts";
 import { BundleCache } from "../cache.ts";
@@ -11,10 +11,9 @@ import { toolEnv } from "./environment.ts";
 import { Installs } from "./installs.ts";
 import { OciClient } from "./oci/client.ts";
 import { EngineAway } from "./oci/http.ts";
-import { type OciDeps, openOciEngine, sweepContainers } from "./oci/open.ts";
+import { type OciDeps, openOciEngine, sweepEngineOf } from "./oci/open.ts";
 import { ProcessEngine } from "./process.ts";
 import { realSpawn } from "./spawn.ts";
-import { realFetch } from "../../sdk/ports.ts";
 
 type Env = Readonly<Record<string, string>>;
 
@@ -103,7 +102,7 @@ export async function sweepEngine(config: RunnerConfig, data: string): Promise<v
   const socket = config.engine === "process" ? undefined : config.ociSocket ?? await firstSocket();
   if (socket === undefined) return;
   const client = new OciClient({ socket, fetch: realFetch });
-  await sweepContainers(client, data).catch((error) => {
+  await sweepEngineOf({ client, spawn: realSpawn }, data).catch((error) => {
     if (!(error instanceof EngineAway)) throw error;
   });
   client.close();

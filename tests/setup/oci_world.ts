@@ -3,7 +3,7 @@ import { describe } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { OciEngine } from "../../runner/engines/oci/engine.ts";
 import { type OciOptions, openOciEngine } from "../../runner/engines/oci/open.ts";
-import type { Exit, Failure, Json } from "../../sdk/protocol.ts";
+import type { Exit, Failure, Gpu, Json } from "../../sdk/protocol.ts";
 import { type EngineAt, type TestEngines, testEngines } from "./components/engines.ts";
 import { imageOf } from "./components/registry.ts";
 import { withoutEngines } from "./machine.ts";
@@ -25,12 +25,14 @@ export function onEveryEngine(what: string, tests: (world: () => Promise<World>)
 
 export interface OciRunnerOptions extends RunnerOptions {
   readonly oci?: Partial<OciOptions>;
+  /** GPUs it believes to have. @default a simulated one */
+  readonly gpus?: readonly Gpu[];
 }
 
 /** A runner whose functions run in containers of this engine. */
 export function ociRunner(
   { at, registry }: World,
-  { oci, ...options }: OciRunnerOptions = {},
+  { oci, gpus, ...options }: OciRunnerOptions = {},
 ): Promise<TestRunner> {
   return TestRunner.start({
     ...options,
@@ -43,7 +45,7 @@ export function ociRunner(
         defaults: { ts: imageOf(registry.host, "deno"), python: imageOf(registry.host, "python") },
         imagesMiB: 100_000,
         ...oci,
-      }, deps),
+      }, { ...deps, gpus: gpus ?? deps.gpus }),
   });
 }
 

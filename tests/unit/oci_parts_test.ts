@@ -125,6 +125,8 @@ describe("createBody()", () => {
     cpu: 0.125,
     memoryMiB: 256,
     network: "none",
+    hosts: [],
+    dns: [],
     rlimits: { nofile: 100, nproc: 200 },
     gpus: [],
   };

@@ -4,12 +4,13 @@
  */
 import type { Assignment, FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
 import type { Clock, Log } from "../../../sdk/ports.ts";
-import { type BundleCache, copyBundle } from "../../cache.ts";
+import type { BundleCache } from "../../cache.ts";
 import { type Engine, type Guest, type Spawn, type StartContext, StartError } from "../../engine.ts";
 import type { Slots } from "../../slots.ts";
-import { gpuEnv } from "../environment.ts";
 import type { OciClient } from "./client.ts";
+import { openNetwork } from "./egress.ts";
 import { Folder, INSIDE } from "./folder.ts";
+import { gpuEnvInside, requestedGpus } from "./gpus.ts";
 import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import type { Images } from "./images.ts";
@@ -95,33 +96,41 @@ export class OciEngine implements Engine {
   }
 
   async #launch(assignment: Assignment, { reference, app, signal, release }: Launch): Promise<Guest> {
-    const { slots, premises, gpus } = this.#deps;
+    const { client, slots, premises, spawn } = this.#deps;
     const slot = await slots.create();
+    const name = slotName(slot.dir);
+    const undo: (() => unknown)[] = [() => slots.remove(slot)];
     try {
       const folder = new Folder(slot);
       await folder.furnish(premises.owner);
+      const network = await openNetwork(
+        { client, spawn, labels: premises.labels },
+        assignment.spec.egress,
+        `be${name}`,
+      );
+      undo.unshift(() => network.close());
       const sandbox = guestSandbox(assignment, premises, {
         image: formatReference(reference),
         run: folder.run,
         app,
-        network: "bridge",
-        gpus: [],
-        gpuEnv: gpuEnv(assignment.gpus, gpus),
+        network,
+        gpus: requestedGpus(assignment.gpus, this.#deps.gpus),
+        gpuEnv: gpuEnvInside(assignment.gpus, this.#deps.gpus),
       });
-      const name = nameOf(assignment.id, folder);
-      const program = await Program.launch({ ...this.#deps, closing: this.#closed.signal }, {
-        name,
+      const deps = { ...this.#deps, closing: this.#closed.signal };
+      const program = await Program.launch(deps, {
+        name: `berth-${assignment.id}-${name}`,
         sandbox,
         folder,
         signal,
       });
       return this.#guest(program, assignment.spec, async () => {
         await program.remove();
-        await slots.remove(slot);
+        await all(undo);
         release();
       });
     } catch (error) {
-      await slots.remove(slot);
+      await all(undo);
       throw error;
     }
   }
@@ -155,9 +164,13 @@ interface Launch {
   release(): void;
 }
 
-/** For people who list containers: the container's id, and its slot, since a start may be repeated. */
-const nameOf = (container: string, { dir }: Folder): string =>
-  `berth-${container}-${dir.slice(dir.lastIndexOf("/") + 1)}`;
+/** A start may be repeated: what is made for it is named after its slot. */
+const slotName = (dir: string): string => dir.slice(dir.lastIndexOf("/") + 1);
+
+/** Each of them, whatever becomes of the others: an engine that is away now is swept later. */
+async function all(steps: readonly (() => unknown)[]): Promise<void> {
+  for (const step of steps) await Promise.resolve(step()).catch(() => {});
+}
 
 /** What only an image can bring. */
 function refuseUnhonoured({ spec, external }: Assignment): void {

@@ -2,6 +2,7 @@
 import type { Assignment } from "../../../sdk/protocol.ts";
 import { denoArgs, type DenoLimits, type GuestPaths, limitsOf } from "../deno_args.ts";
 import { gangEnv } from "../environment.ts";
+import type { Network } from "./egress.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
 import type { Mount, Rlimits, Sandbox } from "./sandbox.ts";
 
@@ -26,7 +27,7 @@ export interface Place {
   /** Folders of this machine. */
   readonly run: string;
   readonly app: string;
-  readonly network: string;
+  readonly network: Pick<Network, "mode" | "hosts" | "dns">;
   readonly gpus: readonly string[];
   readonly gpuEnv: Env;
 }
@@ -58,20 +59,6 @@ export function guestSandbox(
   };
 }
 
-/** A Deno guest without a function yet. */
-export const emptySandbox = (
-  premises: Premises,
-  place: Place,
-  { memory, cpu }: { memory: number; cpu: number },
-): Sandbox => ({
-  ...common(premises, place),
-  command: denoCommand({ permissions: {}, env: [], memory, external: false }),
-  env: { ...guestEnv(premises), ...place.gpuEnv, ...FIXED },
-  workdir: INSIDE.slot,
-  cpu,
-  memoryMiB: memory,
-});
-
 const denoCommand = (limits: DenoLimits): string[] => ["deno", ...denoArgs(PATHS, SLOT_INSIDE, limits)];
 
 const common = (
@@ -79,7 +66,9 @@ const common = (
   { image, network, gpus, ...place }: Place,
 ) => ({
   image,
-  network,
+  network: network.mode,
+  hosts: network.hosts,
+  dns: network.dns,
   gpus,
   runtime,
   rlimits,

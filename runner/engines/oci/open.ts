@@ -6,6 +6,7 @@ import type { Spawn } from "../../engine.ts";
 import type { Slots } from "../../slots.ts";
 import { OciClient } from "./client.ts";
 import { type Credentials, parseDockerConfig } from "./credentials.ts";
+import { closeNetwork } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import { ownerOfGuests } from "./folder.ts";
 import { Images } from "./images.ts";
@@ -43,7 +44,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   const { clock, log } = deps;
   const { name, version } = await client.version();
   log("oci.engine", { name, version, socket: options.socket });
-  const removed = await sweepContainers(client, options.data);
+  const removed = await sweepEngineOf({ client, spawn: deps.spawn }, options.data);
   if (removed > 0) log("oci.swept", { removed });
   const images = await Images.open({
     client,
@@ -70,11 +71,16 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   });
 }
 
-/** Removes what a killed runner of this data folder left in the engine. */
-export async function sweepContainers(client: OciClient, data: string): Promise<number> {
-  const left = await client.containers(`${LABEL}=${data}`);
-  await Promise.all(left.map(({ Id }) => client.remove(Id)));
-  return left.length;
+/** Removes what a killed runner of this data folder left in the engine: containers, and then their networks. */
+export async function sweepEngineOf(
+  deps: { client: OciClient; spawn: Spawn },
+  data: string,
+): Promise<number> {
+  const { client } = deps;
+  const containers = await client.containers(`${LABEL}=${data}`);
+  await Promise.all(containers.map(({ Id }) => client.remove(Id)));
+  for (const { Name } of await client.networks(`${LABEL}=${data}`)) await closeNetwork(deps, Name);
+  return containers.length;
 }
 
 const credentialsOf = async (file: string | undefined): Promise<Credentials> =>

@@ -9,6 +9,7 @@ import { type Meters, metersOf } from "./cgroup.ts";
 import type { OciClient } from "./client.ts";
 import { exitOf, GONE } from "./exit.ts";
 import type { Folder } from "./folder.ts";
+import { verifyGpus } from "./gpus.ts";
 import { EngineRefused } from "./http.ts";
 import { ranOutOfMemory } from "./kernel.ts";
 import { createBody, type Sandbox } from "./sandbox.ts";
@@ -86,6 +87,7 @@ export class Program {
       await client.start(id);
       const pid = (await client.inspect(id))?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
+      await verifyGpus(pid, sandbox.gpus.length);
       return new Program(deps, { id, pid, folder, attached, memoryMiB: sandbox.memoryMiB });
     } catch (error) {
       await client.remove(id).catch(() => {});

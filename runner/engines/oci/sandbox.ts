@@ -26,6 +26,10 @@ export interface Sandbox {
   readonly memoryMiB: number;
   /** `none`, `bridge`, or the name of a network. */
   readonly network: string;
+  /** Names it knows beside those of its name servers, as `NAME:ADDRESS`. */
+  readonly hosts: readonly string[];
+  /** Its name servers; those of the machine when empty. */
+  readonly dns: readonly string[];
   /** Other than the engine's own: `runsc`. */
   readonly runtime?: string | undefined;
   readonly rlimits: Rlimits;
@@ -59,12 +63,14 @@ export function createBody(sandbox: Sandbox) {
 }
 export type CreateContainer = ReturnType<typeof createBody>;
 
-function hostConfig({ mounts, network, runtime, gpus, ...limits }: Sandbox) {
+function hostConfig({ mounts, network, hosts, dns, runtime, gpus, ...limits }: Sandbox) {
   return {
     ...confinement(),
     ...resources(limits),
     Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
     NetworkMode: network,
+    ...(hosts.length === 0 ? {} : { ExtraHosts: hosts }),
+    ...(dns.length === 0 ? {} : { Dns: dns }),
     // What it prints is read from the attached stream; a copy on disk would grow without end.
     LogConfig: { Type: "none" },
     ...(runtime === undefined ? {} : { Runtime: runtime }),
