@@ -17,7 +17,7 @@ onEveryEngine("a hostile function", (world) => {
 def fn(root):
   found = []
   for folder, _, files in os.walk(root):
-    if folder.startswith(("/proc", "/sys", "/usr")): continue
+    if folder.startswith(("/proc", "/sys", "/dev", "/usr")): continue
     for name in files:
       try:
         with open(os.path.join(folder, name), "rb") as file:

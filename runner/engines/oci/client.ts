@@ -13,26 +13,22 @@ import type { CreateContainer } from "./sandbox.ts";
 
 const Labels = z.record(z.string(), z.string()).nullish().transform((labels) => labels ?? {});
 
-const ContainerRow = z.object({ Id: z.string(), Labels, ImageID: z.string().default("") });
+const ContainerRow = z.object({ Id: z.string(), Labels });
 export type ContainerRow = z.infer<typeof ContainerRow>;
 
 const ContainerState = z.object({
-  Id: z.string(),
   State: z.object({
-    Running: z.boolean(),
-    Status: z.string(),
+    /** 0 when it does not run. */
     Pid: z.number(),
-    ExitCode: z.number(),
+    /** Some process of it, not only the first. */
     OOMKilled: z.boolean(),
-    Error: z.string().default(""),
   }),
-  NetworkSettings: z.object({ IPAddress: z.string().default("") }).loose().nullish(),
 });
 export type ContainerState = z.infer<typeof ContainerState>;
 
 const Image = z.object({
   Id: z.string(),
-  RepoTags: z.array(z.string()).nullish().transform((tags) => tags ?? []),
+  /** `NAME@sha256:…`, once it was pulled or pushed. */
   RepoDigests: z.array(z.string()).nullish().transform((digests) => digests ?? []),
   Size: z.number(),
 });
@@ -114,33 +110,9 @@ export class OciClient {
     await readTold(response, tell);
   }
 
-  /** Makes an image of a tar of its files. `changes` are lines of a Dockerfile. */
-  async importImage(
-    tar: ReadableStream<Uint8Array>,
-    reference: Reference,
-    changes: readonly string[],
-  ): Promise<void> {
-    const query = new URLSearchParams([
-      ["fromSrc", "-"],
-      ["repo", repositoryOf(reference)],
-      ["tag", reference.tag],
-      ...changes.map((change) => ["changes", change]),
-    ]);
-    const response = await this.#http.ask(`/images/create?${query}`, {
-      method: "POST",
-      body: tar,
-      headers: { "content-type": "application/x-tar" },
-    });
-    await readTold(response, ignore);
-  }
-
   /** Null when the engine does not have it. */
   async image(reference: Reference): Promise<Image | null> {
     return await absent(this.#http.json(Image, `/images/${formatReference(reference)}/json`));
-  }
-
-  images(): Promise<Image[]> {
-    return this.#http.json(z.array(Image), "/images/json");
   }
 
   /** False when a container uses it. */
@@ -152,12 +124,11 @@ export class OciClient {
 
   // ── containers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async create(name: string, container: CreateContainer, signal?: AbortSignal): Promise<string> {
+  async create(name: string, container: CreateContainer): Promise<string> {
     const { Id } = await this.#http.json(Created, "/containers/create", {
       method: "POST",
       query: { name },
       body: container,
-      ...(signal === undefined ? {} : { signal }),
     });
     return Id;
   }
@@ -172,12 +143,11 @@ export class OciClient {
     return await attach(this.#http.socket, path);
   }
 
-  /** Resolves with its exit code when it has ended; at once when it does not run, unless the condition is `next-exit`. */
-  async wait(id: string, condition: "not-running" | "next-exit", signal?: AbortSignal): Promise<number> {
+  /** Resolves with its exit code when it has ended; at once when it does not run. */
+  async wait(id: string): Promise<number> {
     const { StatusCode } = await this.#http.json(Waited, `/containers/${id}/wait`, {
       method: "POST",
-      query: { condition },
-      ...(signal === undefined ? {} : { signal }),
+      query: { condition: "not-running" },
     });
     return StatusCode;
   }

@@ -172,8 +172,13 @@ async function all(steps: readonly (() => unknown)[]): Promise<void> {
   for (const step of steps) await Promise.resolve(step()).catch(() => {});
 }
 
-/** What only an image can bring. */
+/** What only an image can bring, or only the node. */
 function refuseUnhonoured({ spec, external }: Assignment): void {
+  if (spec.image?.secret !== undefined) {
+    throw new StartError(
+      `Cannot pull ${spec.image.ref} with secret "${spec.image.secret}": the node takes credentials of registries from --registry-auth`,
+    );
+  }
   if (spec.requirements.length > 0) {
     throw new StartError("Cannot install `requirements` in a container: its image must bring them");
   }

@@ -37,13 +37,13 @@ export async function verifyGpus(pid: number, wanted: number): Promise<void> {
   );
 }
 
-/** Null where a runner without the rights of root may not look. */
+/** Null where a runner without the rights of root may not look, and when the container has ended already. */
 async function devicesOf(pid: number): Promise<number | null> {
   try {
     const names = await Array.fromAsync(Deno.readDir(`/proc/${pid}/root/dev`), ({ name }) => name);
     return names.filter((name) => /^nvidia\d+$/.test(name)).length;
   } catch (error) {
-    if (error instanceof Deno.errors.PermissionDenied) return null;
+    if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }

@@ -40,8 +40,7 @@ export class Images {
   }
 
   static async open(deps: ImagesDeps): Promise<Images> {
-    const text = await Deno.readTextFile(deps.file).catch(() => "{}");
-    return new Images(deps, Pulled.parse(JSON.parse(text)));
+    return new Images(deps, await readPulled(deps.file));
   }
 
   /** Has an image here, and keeps it until `release` is called. */
@@ -122,5 +121,14 @@ export class Images {
       delete this.#pulled[name];
     }
     await Deno.writeTextFile(file, JSON.stringify(this.#pulled));
+  }
+}
+
+/** Nothing, when it was not there or only half written: then what was pulled before is kept for good. */
+async function readPulled(file: string): Promise<Pulled> {
+  try {
+    return Pulled.parse(JSON.parse(await Deno.readTextFile(file)));
+  } catch {
+    return {};
   }
 }

@@ -175,7 +175,7 @@ export class Program {
     const { client, clock } = this.#deps;
     for (let failures = 0;; failures++) {
       try {
-        const code = await client.wait(this.id, "not-running");
+        const code = await client.wait(this.id);
         return await this.#explain(code, failures > 0);
       } catch (error) {
         if (error instanceof EngineRefused && error.status === 404) return GONE;
@@ -188,8 +188,8 @@ export class Program {
   async #explain(code: number, bereft: boolean): Promise<GuestExit> {
     const { client, spawn } = this.#deps;
     const state = await client.inspect(this.id);
-    const said = state?.State.OOMKilled ?? false;
-    const outOfMemory = said || code === SIGKILL && await ranOutOfMemory(spawn, this.id);
+    if (state === null) return GONE;
+    const outOfMemory = state.State.OOMKilled || code === SIGKILL && await ranOutOfMemory(spawn, this.id);
     return exitOf(this.#ended(code, outOfMemory, bereft));
   }
 
