@@ -80,9 +80,9 @@ export class Guard {
   readonly #shell: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
 
-  /** @param dirs folders of daemons, to end and to remove; @param beside what else there is to do, in shell */
-  constructor(dirs: readonly string[], beside = "") {
-    const script = ["cat >/dev/null", beside, ...dirs.map(endDaemon), ...dirs.map(removeFolder)].join("\n");
+  /** @param dirs of daemons, to end; @param remove folder to remove then; @param before what to do first, in shell */
+  constructor(dirs: readonly string[], remove: string, before = "") {
+    const script = ["cat >/dev/null", before, ...dirs.map(endDaemon), removeFolder(remove)].join("\n");
     this.#shell = new Deno.Command("sh", {
       args: ["-s"],
       env: { PATH },

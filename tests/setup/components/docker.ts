@@ -8,7 +8,7 @@ export async function startDocker(): Promise<TestEngine> {
   const dir = await Deno.makeTempDir({ prefix: "berth-docker-" });
   const socket = `${dir}/docker.sock`;
   const bridge = newBridge();
-  const guard = new Guard([dir], `nft delete table ip ${bridge.name}; ip link del ${bridge.name}`);
+  const guard = new Guard([dir], dir, `nft delete table ip ${bridge.name}; ip link del ${bridge.name}`);
   const client = new OciClient({ socket, fetch: realFetch });
   const ready = () => client.version();
   const start = async () => {

@@ -32,7 +32,7 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
     });
   };
   // Containers outlive their service.
-  const guard = new Guard([dir], `podman ${flags(dir).join(" ")} rm --all --force --time 0`);
+  const guard = new Guard([dir], dir, `podman ${flags(dir).join(" ")} rm --all --force --time 0`);
   try {
     let daemon = await start();
     return {

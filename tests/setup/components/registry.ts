@@ -23,11 +23,8 @@ const HTPASSWD = "ci:$2y$05$NccRaKVt1IaCHJx3D.FdTehyCZEoJI9S3E7M2vttoUTrPZnjQO.M
 export async function startRegistry(): Promise<TestRegistry> {
   const dir = await Deno.makeTempDir({ prefix: "berth-registry-" });
   const [host, lockedHost, vacantHost] = [freeHost(), freeHost(), freeHost()];
-  const guard = new Guard([`${dir}/open`, `${dir}/locked`], `rm -rf "${dir}/blobs"`);
-  const stop = async () => {
-    await guard.clean();
-    await Deno.remove(dir, { recursive: true });
-  };
+  const guard = new Guard([`${dir}/open`, `${dir}/locked`], dir);
+  const stop = () => guard.clean();
   try {
     const layers = await testLayers();
     await Deno.writeTextFile(`${dir}/htpasswd`, HTPASSWD);
