@@ -1,30 +1,37 @@
 /** The api as one Hono app: every route mounted, every answer with its `x-request-id`, every error in the one format. */
-import { Hono } from "hono";
+import { type Context as HonoContext, Hono } from "hono";
 import { formatDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
-import { type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
+import { ARTIFACT_PATHS, type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
 import { VERSION } from "../sdk/version.ts";
 import type { Pool } from "../scheduler/store/connect.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { appHandlers } from "./apps.ts";
+import { getArtifactRoute, putArtifactRoute } from "./artifact_bytes.ts";
+import { artifactHandlers } from "./artifacts.ts";
 import { type Auth, permit } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
+import { getBlobRoute, putBlobRoute } from "./blobs/route.ts";
 import { checkHeaders } from "./body.ts";
 import { putBundleRoute } from "./bundles.ts";
 import type { Callables } from "./callables.ts";
 import { callHandlers } from "./calls.ts";
 import type { EnqueueGroup } from "./enqueue.ts";
 import { answerError } from "./errors.ts";
+import type { Execs } from "./execs.ts";
 import type { Exchanges } from "./exchange.ts";
+import { liveContainerRoute } from "./live_container.ts";
 import { liveRoute } from "./live.ts";
-import { nodeHandlers } from "./nodes.ts";
+import { knownContainer, nodeHandlers } from "./nodes.ts";
 import { OPENAPI_PATH, openApiRoute } from "./openapi.ts";
 import { poolHandlers } from "./pools.ts";
 import { resultsRoute } from "./results.ts";
 import { serveRunners } from "./runners.ts";
 import { scalingHandlers } from "./scaling.ts";
 import { scheduleHandlers } from "./schedules.ts";
+import { secretHandlers } from "./secrets/routes.ts";
+import type { Vault } from "./secrets/vault.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
 import { workspaceHandlers } from "./workspaces.ts";
@@ -40,8 +47,10 @@ export interface ApiDeps {
   readonly callables: Callables;
   readonly enqueue: EnqueueGroup;
   readonly exchanges: Exchanges;
+  readonly execs: Execs;
   readonly syncs: Syncs;
   readonly endpoints: Endpoints;
+  readonly vault: Vault;
   /** Where users reach this api, when that is not what their requests say. */
   readonly publicUrl?: string | undefined;
   /** Where this process listens. */
@@ -97,7 +106,8 @@ function createApp(deps: ApiDeps): Hono<Env> {
     c.set("requestId", requestIdOf(c.req.raw, deps));
     checkHeaders(c.req.raw.headers);
     await next();
-    c.header("x-request-id", c.get("requestId"));
+    // A response that upgrades its connection must stay the one that it is.
+    if (c.res.status !== 101) c.header("x-request-id", c.get("requestId"));
   });
   app.onError((error, c) => answerError(error, c.get("requestId"), deps.log));
   app.notFound((c) => {
@@ -107,13 +117,29 @@ function createApp(deps: ApiDeps): Hono<Env> {
 
   app.get(STREAM_PATHS.logs, liveRoute(deps, authorize, "logs"));
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
+  app.get(STREAM_PATHS.exec, execRoute(deps, authorize));
+  app.get(STREAM_PATHS.containerLogs, liveContainerRoute(deps, authorize));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
+  app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
+  app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
+  app.put(ARTIFACT_PATHS.upload, putArtifactRoute(deps, authorize));
+  app.get(ARTIFACT_PATHS.content, getArtifactRoute(deps, authorize));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
   serve(app, routes, handlersOf(deps), authorize);
   serveRunners(app, deps);
   refuseOtherMethods(app, METHODS);
   return app;
+}
+
+/** A command inside a container of the caller's workspace. */
+function execRoute(deps: ApiDeps, authorize: Authorize) {
+  return async (c: HonoContext<Env>): Promise<Response> => {
+    const { workspace } = await authorize(c, "deploy");
+    const { id } = routes.getContainer.input.parse(c.req.param());
+    await knownContainer(deps, workspace, id);
+    return deps.execs.connectClient(c.req.raw, { workspace, container: id, requestId: c.get("requestId") });
+  };
 }
 
 function handlersOf(deps: ApiDeps): Handlers<Routes> {
@@ -125,7 +151,9 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...poolHandlers(deps),
     ...scalingHandlers(deps),
     ...scheduleHandlers(deps),
+    ...secretHandlers(deps),
     ...workspaceHandlers(deps),
+    ...artifactHandlers(deps),
   };
 }
 
@@ -147,11 +175,20 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   ...Object.values(routes),
   { method: "PUT", path: STREAM_PATHS.bundle },
   { method: "GET", path: STREAM_PATHS.results },
+  { method: "PUT", path: ARTIFACT_PATHS.upload },
+  { method: "GET", path: ARTIFACT_PATHS.content },
   { method: "GET", path: OPENAPI_PATH },
+  { method: "GET", path: STREAM_PATHS.exec },
   { method: "POST", path: RUNNER_PATHS.join },
   { method: "POST", path: RUNNER_PATHS.sync },
   { method: "POST", path: RUNNER_PATHS.exchange },
   { method: "GET", path: RUNNER_PATHS.bundle },
+  { method: "GET", path: RUNNER_PATHS.secrets },
+  { method: "GET", path: RUNNER_PATHS.exec },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
-  { method: "PUT", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.checkpoints },
+  { method: "POST", path: RUNNER_PATHS.uploads },
+  { method: "GET", path: STREAM_PATHS.blob },
+  { method: "PUT", path: STREAM_PATHS.blob },
+  { method: "PUT", path: RUNNER_PATHS.artifact },
 ];

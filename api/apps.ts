@@ -11,6 +11,7 @@ import type { ApiDeps } from "./app.ts";
 import { decodeCursor, IdPlace, pageFrom } from "./cursor.ts";
 import { checkManifest } from "./manifest.ts";
 import { suggestion } from "./near.ts";
+import { needSecrets } from "./secrets/missing.ts";
 import type { Context, Handlers } from "./serve.ts";
 
 type AppRoutes = Pick<Routes, "createDeployment" | "listApps" | "getApp" | "deleteApp">;
@@ -23,6 +24,7 @@ export function appHandlers(deps: ApiDeps): Handlers<AppRoutes> {
       const { workspace } = context;
       checkManifest(manifest, clock.now());
       await needBundle(deps, workspace, bundle);
+      await needSecrets(sql, workspace, manifest);
       const schedules = newSchedules(deps, manifest);
       const id = newId("dep", deps);
       const done = await deploy(sql, now(), { id, workspace, app, digest: bundle, manifest, schedules });

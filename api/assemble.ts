@@ -16,11 +16,14 @@ import { Auth, hashOf, secret } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 import { Callables } from "./callables.ts";
 import { EnqueueGroup } from "./enqueue.ts";
+import { Execs } from "./execs.ts";
 import { Exchanges } from "./exchange.ts";
 import type { Dial } from "./gateway/connection.ts";
 import { createGateway, type Gateway } from "./gateway/gateway.ts";
 import { routeTableOf } from "./gateway/routes.ts";
 import { HttpUpstream } from "./gateway/upstream.ts";
+import type { Keyring } from "./secrets/keyring.ts";
+import { Vault } from "./secrets/vault.ts";
 import { Syncs } from "./sync.ts";
 
 /** The workspace of those who did not make any. */
@@ -52,6 +55,8 @@ export interface AssemblyPorts {
   readonly random: Random;
   readonly log: Log;
   readonly wakes: Wakes;
+  /** Opens and seals secrets; without one there are none. */
+  readonly keyring?: Keyring | null;
   /** Connects to the endpoints of a container. */
   readonly dial: Dial;
   readonly publicUrl?: string | undefined;
@@ -86,9 +91,11 @@ export async function assemble(ports: AssemblyPorts): Promise<Assembly> {
   const deps: ApiDeps = {
     ...world,
     ...verbsOf(pools, world),
+    execs: new Execs({ ...world, sql: pools.api, closing: closing.signal }),
     auth,
     blobs: ports.blobs,
     endpoints: gateway,
+    vault: new Vault(ports.keyring ?? null, random),
     publicUrl: ports.publicUrl,
     ownUrl: ports.ownUrl,
     startedAt: clock.now(),

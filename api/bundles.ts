@@ -38,7 +38,9 @@ export function putBundleRoute(
 }
 
 /** Passes bytes on, and fails at their end when they are not those of the digest: what they were for is then given up. */
-function checkDigest(digest: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+export function checkDigest(
+  digest: string,
+): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
   const hash = createHash("sha256");
   return new TransformStream({
     transform(chunk, controller) {
@@ -49,20 +51,25 @@ function checkDigest(digest: string): TransformStream<Uint8Array<ArrayBuffer>, U
       const actual = hash.digest("hex");
       if (actual === digest) return;
       const message =
-        `Cannot accept \`digest\`: the bundle's SHA-256 is ${actual}, the address says ${digest}`;
+        `Cannot accept \`digest\`: the SHA-256 of the bytes is ${actual}, the address says ${digest}`;
       throw new PlatformError("invalid_request", message, { field: "digest" });
     },
   });
 }
 
-/** `GET /v1/nodes/{node}/bundles/{digest}`: for the runner of a node that has a container to run it. */
+/** Long enough for any bundle on any line. */
+const URL_MS = 3_600_000;
+
+/** `GET /v1/nodes/{node}/bundles/{digest}`: the way to its bytes, for the runner of a node that has a container to run it. */
 export function getBundleRoute({ sql, auth, blobs }: ApiDeps): (c: HonoContext<Env>) => Promise<Response> {
   return async (c) => {
     const node = c.req.param("node")!;
     await auth.node(c.req.header("authorization"), node);
     const digest = parseDigest(c.req.param("digest"));
-    const bytes = await nodeRunsBundle(sql, { node, digest }) ? await blobs.get(blobKey(digest)) : null;
-    if (bytes !== null) return new Response(bytes, { headers: { "content-type": "application/json" } });
+    if (await nodeRunsBundle(sql, { node, digest })) {
+      const { url } = await blobs.presign(blobKey(digest), { method: "GET", expiresInMs: URL_MS });
+      return c.redirect(url, 307);
+    }
     const message = `Cannot find bundle ${digest}: no container of this node runs it`;
     throw new PlatformError("not_found", message, { field: "digest" });
   };

@@ -1,12 +1,22 @@
-/** Checkpoints of running calls. Committed means: the bytes are durable, and then the row. The lease is the fence. */
+/**
+ * Checkpoints of running calls. Their bytes go between the runner and the store of blobs; here it is said where to, and what
+ * counts. Committed means: the bytes are durable, and then the row. The lease is the fence.
+ */
 import type { Context as HonoContext } from "hono";
 import { z } from "zod";
-import { insertCheckpoint, latestCheckpoint, latestShared } from "../scheduler/store/checkpoints.ts";
+import {
+  insertCheckpoint,
+  isCommitted,
+  latestCheckpoint,
+  latestShared,
+} from "../scheduler/store/checkpoints.ts";
 import { PlatformError } from "../sdk/errors.ts";
-import { LIMITS, Name } from "../sdk/protocol.ts";
+import { BeginCheckpoint, type CheckpointUpload, CommitCheckpoint, LIMITS, Name } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
-import { announcedBytes, limited } from "./body.ts";
+import { parseObject, readText } from "./body.ts";
 import type { Env } from "./serve.ts";
+
+type Route = (c: HonoContext<Env>) => Promise<Response>;
 
 const Query = z.object({
   node: z.string(),
@@ -18,41 +28,56 @@ const Query = z.object({
 /** A container asks before it has calls, in `@enter`: only what the app shares by name is there for it. */
 const SharedQuery = z.object({ node: z.string(), container: z.string(), name: Name });
 
-/** `PUT /v1/nodes/{node}/checkpoints?lease=&index=&name=`. */
-export function putCheckpointRoute(deps: ApiDeps): (c: HonoContext<Env>) => Promise<Response> {
-  const { sql, clock, random, blobs, wakes } = deps;
+/** Long enough for any checkpoint on any line, and for a store that is away meanwhile. */
+const URL_MS = 3_600_000;
+
+/**
+ * A name of its own: a blob is never overwritten, so that what is committed stays what it was. It holds who may commit it, so
+ * that nobody makes another's bytes their own.
+ */
+const blobKey = ({ lease, index, upload }: { lease: number; index: number; upload: string }): string =>
+  `checkpoints/${lease}-${index}-${upload}`;
+
+/** `POST /v1/nodes/{node}/checkpoints/uploads`. */
+export function beginCheckpointRoute(deps: ApiDeps): Route {
+  const { sql, random, blobs } = deps;
   return async (c) => {
-    const of = await asked(deps, c);
-    announcedBytes(c.req.raw, LIMITS.checkpointBytes);
+    const { size, ...of } = await said(deps, c, BeginCheckpoint);
     if (await latestCheckpoint(sql, of) === null) throw leaseOver(of.lease);
-    // A name of its own: a blob is never overwritten, so that what is committed stays what it was.
-    const blob = `checkpoints/${random.bytes(16).toHex()}`;
-    const body = (c.req.raw.body ?? new Blob([]).stream()).pipeThrough(limited(LIMITS.checkpointBytes));
-    const { size } = await blobs.put(blob, body);
-    const saved = await insertCheckpoint(sql, new Date(clock.now()), { ...of, blob, size });
-    if (saved === null) {
-      await blobs.delete(blob);
-      throw leaseOver(of.lease);
-    }
-    wakes.wake("call", saved.batch);
-    return c.json({ id: saved.id, size });
+    const upload = random.bytes(16).toHex();
+    const access = { method: "PUT", size, expiresInMs: URL_MS } as const;
+    const answer: CheckpointUpload = { upload, ...await blobs.presign(blobKey({ ...of, upload }), access) };
+    return c.json(answer);
   };
 }
 
-/** `GET` of the same, or with `container=&name=`: the bytes of the last committed one, or 204. */
-export function getCheckpointRoute(deps: ApiDeps): (c: HonoContext<Env>) => Promise<Response> {
-  const { blobs } = deps;
+/** `POST /v1/nodes/{node}/checkpoints`. */
+export function commitCheckpointRoute(deps: ApiDeps): Route {
+  const { sql, clock, blobs, wakes } = deps;
+  return async (c) => {
+    const { upload, ...of } = await said(deps, c, CommitCheckpoint);
+    const blob = blobKey({ ...of, upload });
+    const stored = await blobs.head(blob);
+    if (stored === null) throw notUploaded();
+    const saved = await insertCheckpoint(sql, new Date(clock.now()), { ...of, blob, size: stored.size });
+    if (saved === null) {
+      if (!await isCommitted(sql, { ...of, blob })) await blobs.delete(blob);
+      throw leaseOver(of.lease);
+    }
+    wakes.wake("call", saved.batch);
+    return c.json({ id: saved.id, size: stored.size });
+  };
+}
+
+/** `GET` of the same, or with `container=&name=`: the way to the bytes of the last committed one, or 204. */
+export function getCheckpointRoute(deps: ApiDeps): Route {
   return async (c) => {
     const latest = c.req.query("container") === undefined
       ? await ofCall(deps, c)
       : await ofContainer(deps, c);
-    if (latest.blob === null) return new Response(null, { status: 204 });
-    const bytes = await blobs.get(latest.blob);
-    if (bytes === null) {
-      throw new Error(`Cannot read checkpoint ${latest.blob}: its row is there, its bytes are not`);
-    }
-    const headers = { "content-type": "application/octet-stream", "content-length": String(latest.size) };
-    return new Response(bytes, { headers });
+    if (latest.blob === null) return c.body(null, 204);
+    const { url } = await deps.blobs.presign(latest.blob, { method: "GET", expiresInMs: URL_MS });
+    return c.redirect(url, 307);
   };
 }
 
@@ -76,6 +101,23 @@ async function asked({ auth }: ApiDeps, c: HonoContext<Env>): Promise<z.output<t
   const query = Query.parse({ ...c.req.query(), ...c.req.param() });
   await auth.node(c.req.header("authorization"), query.node);
   return query;
+}
+
+/** What the runner of a node says in a body. */
+async function said<T extends z.ZodType>(
+  { auth }: ApiDeps,
+  c: HonoContext<Env>,
+  schema: T,
+): Promise<z.output<T> & { node: string }> {
+  const node = c.req.param("node")!;
+  await auth.node(c.req.header("authorization"), node);
+  const body = parseObject(await readText(c.req.raw, LIMITS.bodyBytes), c.req.header("content-type"));
+  return { ...schema.parse(body) as z.output<T> & object, node };
+}
+
+function notUploaded(): PlatformError {
+  const message = "Cannot commit `upload`: its bytes are not in the store, upload them first";
+  return new PlatformError("conflict", message, { field: "upload" });
 }
 
 function leaseOver(lease: number): PlatformError {

@@ -1,6 +1,8 @@
 /** The environment of an api process: each variable, its default and why. Read once, by main.ts. */
 import { z } from "zod";
+import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
 import type { PlatformOptions } from "./main.ts";
+import { isMasterKey, KEY_RULE } from "./secrets/keyring.ts";
 
 const PORT_MAX = 65_535;
 
@@ -17,7 +19,7 @@ export const Config = z.object({
   BERTH_HOST: z.string().min(1).default("127.0.0.1"),
   /** Any fixed one, so that clients find it again. */
   BERTH_PORT: z.coerce.number().int().min(0).max(PORT_MAX).default(7878),
-  /** Folder of blobs, beside what `berth up` keeps. */
+  /** Folder of blobs, beside what `berth up` keeps; not used where they lie on S3. */
   BERTH_BLOBS: z.string().min(1).default(".berth/blobs"),
   /** Folder of the nodes of pools on this machine, beside what `berth up` keeps. */
   BERTH_NODES: z.string().min(1).default(".berth/nodes"),
@@ -27,6 +29,14 @@ export const Config = z.object({
   BERTH_ADMIN_KEY: Secret("berth_").optional(),
   /** How the first runners join. */
   BERTH_JOIN_TOKEN: Secret("join_").optional(),
+  ...S3Settings.shape,
+  /** Seals secrets. No default: a key beside the database that it protects would protect nothing. */
+  BERTH_SECRETS_KEY: z.string().refine(isMasterKey, KEY_RULE).optional(),
+  /** Open what they sealed before: keys from before the last change, a comma between each. */
+  BERTH_SECRETS_KEYS_OLD: z.string().transform((text) => text.split(",").filter((key) => key.trim() !== ""))
+    .refine((keys) => keys.every(isMasterKey), `${KEY_RULE}, each`).optional(),
+  /** The same in a file of mode 0600, one key a line, the newest first; those of the variables come before. */
+  BERTH_SECRETS_KEY_FILE: z.string().min(1).optional(),
 });
 export type Config = z.infer<typeof Config>;
 
@@ -38,11 +48,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   throw new TypeError(`Cannot start the api: ${path.join(".")} ${message}`);
 }
 
+/** @throws TypeError when S3 is named by halves */
 export const optionsOf = (config: Config): PlatformOptions => ({
   databaseUrl: config.DATABASE_URL,
   hostname: config.BERTH_HOST,
   port: config.BERTH_PORT,
   blobsDir: config.BERTH_BLOBS,
+  s3: s3PlaceOf(config),
   ...(config.BERTH_ADMIN_KEY === undefined ? {} : { adminKey: config.BERTH_ADMIN_KEY }),
   ...(config.BERTH_JOIN_TOKEN === undefined ? {} : { joinToken: config.BERTH_JOIN_TOKEN }),
   ...(config.BERTH_PUBLIC_URL === undefined
@@ -50,11 +62,26 @@ export const optionsOf = (config: Config): PlatformOptions => ({
     : { publicUrl: config.BERTH_PUBLIC_URL.replace(/\/+$/, "") }),
 });
 
+/** Keys of secrets among the variables, the newest first. */
+export const secretKeysOf = (
+  { BERTH_SECRETS_KEY: key, BERTH_SECRETS_KEYS_OLD: old = [] }: Pick<
+    Config,
+    "BERTH_SECRETS_KEY" | "BERTH_SECRETS_KEYS_OLD"
+  >,
+): string[] => [...key === undefined ? [] : [key], ...old];
+
+const PRIVATE = [
+  "BERTH_ADMIN_KEY",
+  "BERTH_JOIN_TOKEN",
+  "BERTH_SECRETS_KEY",
+  "BERTH_SECRETS_KEYS_OLD",
+  "S3_SECRET_ACCESS_KEY",
+];
+
 /** As it may be printed. */
-export function printable(
-  { BERTH_ADMIN_KEY: _key, BERTH_JOIN_TOKEN: _token, ...config }: Config,
-): Record<string, unknown> {
-  const url = new URL(config.DATABASE_URL);
+export function printable(all: Config): Record<string, unknown> {
+  const config = Object.fromEntries(Object.entries(all).filter(([name]) => !PRIVATE.includes(name)));
+  const url = new URL(all.DATABASE_URL);
   if (url.password !== "") url.password = "…";
   return { ...config, DATABASE_URL: url.href };
 }

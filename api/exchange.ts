@@ -22,6 +22,7 @@ import type { Pool } from "../scheduler/store/connect.ts";
 import { partsToCancel } from "../scheduler/store/gangs.ts";
 import { type Role, rolesOf } from "../scheduler/store/nodes.ts";
 import { isPart } from "../scheduler/store/parts.ts";
+import { insertContainerLogs } from "../scheduler/store/container_logs.ts";
 import { insertEvents, insertLogs } from "../scheduler/store/telemetry.ts";
 import { NOTHING, union } from "../scheduler/store/touched.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
@@ -200,9 +201,11 @@ export class Exchanges {
   }
 
   /** Log lines and events are there before the result of their call is. */
-  async #keepTelemetry(nodeId: string, { logs, events }: ExchangeRequest): Promise<void> {
-    if (logs.length === 0 && events.length === 0) return;
+  async #keepTelemetry(nodeId: string, { logs, events, containerLogs }: ExchangeRequest): Promise<void> {
     const { sql, wakes } = this.#deps;
+    const containers = await insertContainerLogs(sql, nodeId, containerLogs);
+    for (const id of containers) wakes.wake("container", id);
+    if (logs.length === 0 && events.length === 0) return;
     const batches = await Promise.all([
       insertLogs(sql, nodeId, logs.filter(([lease]) => !isPart(lease))),
       insertEvents(sql, nodeId, events.filter(([lease]) => !isPart(lease))),

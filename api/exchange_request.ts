@@ -4,13 +4,14 @@
  */
 import { z } from "zod";
 import { PlatformError } from "../sdk/errors.ts";
-import { EventRecord, ExchangeRequest, Failure, LogRecord } from "../sdk/protocol.ts";
+import { ContainerLogRecord, EventRecord, ExchangeRequest, Failure, LogRecord } from "../sdk/protocol.ts";
 
 const tuples = (max: number) => z.array(z.custom<unknown[]>(Array.isArray)).max(max);
 const Envelope = ExchangeRequest.extend({
   reports: z.array(z.object({ lease: z.number().int(), done: tuples(10_000) })).max(10_000),
   logs: tuples(50_000).default([]),
   events: tuples(50_000).default([]),
+  containerLogs: z.array(ContainerLogRecord).max(50_000).default([]),
 });
 const STREAMS: readonly unknown[] = LogRecord.def.items[4].options;
 const EVENT_KINDS: readonly unknown[] = EventRecord.def.items[4].options;

@@ -17,8 +17,8 @@ type Item = { readonly seq: number };
 type List = (sql: Sql, key: CallKey, part: Part) => Promise<readonly Item[]>;
 
 /** Items read at a time: bounds what one slow reader holds in memory. */
-const READ_MAX = 500;
-const KEEP_ALIVE_MS = 10_000;
+export const READ_MAX = 500;
+export const KEEP_ALIVE_MS = 10_000;
 
 /** Serves those who ask for `text/event-stream` on the path of a page; the others get the page. */
 export function liveRoute(deps: ApiDeps, authorize: Authorize, kind: "logs" | "events") {
@@ -67,9 +67,9 @@ async function* story(
   }
 }
 
-const frame = (item: Item): string => `id: ${item.seq}\ndata: ${JSON.stringify(item)}\n\n`;
+export const frame = (item: Item): string => `id: ${item.seq}\ndata: ${JSON.stringify(item)}\n\n`;
 
-function lastEventId(header: string | undefined): number | undefined {
+export function lastEventId(header: string | undefined): number | undefined {
   if (header === undefined || header === "") return undefined;
   const seq = Number(header);
   if (Number.isSafeInteger(seq) && seq >= 0) return seq;

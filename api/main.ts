@@ -9,16 +9,22 @@ import type { Scope } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
 import { assemble, DEFAULT_WORKSPACE, openPools, type Pools } from "./assemble.ts";
 import { createKey, hashOf, secret } from "./auth.ts";
+import type { Blobs } from "./blobs/blobs.ts";
 import { FileBlobs } from "./blobs/files.ts";
-import { optionsOf, printable, readConfig } from "./config.ts";
-import { dialUnix } from "./gateway/connection.ts";
+import type { S3Place } from "./blobs/s3_settings.ts";
+import { optionsOf, printable, readConfig, secretKeysOf } from "./config.ts";
+import { dialLocal } from "./gateway/connection.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
+import { readKeyFile } from "./secrets/key_file.ts";
+import { type Keyring, keyringOf } from "./secrets/keyring.ts";
 
 export interface PlatformOptions {
   readonly databaseUrl: string;
   /** Folder of blobs. */
   readonly blobsDir: string;
+  /** Where they lie instead, if on S3. */
+  readonly s3?: S3Place | undefined;
   /** @default "127.0.0.1" */
   readonly hostname?: string;
   /** @default 0, any free one */
@@ -31,6 +37,8 @@ export interface PlatformOptions {
   readonly adminKey?: string;
   /** Accepted as a join token of pool `default`, from the start. */
   readonly joinToken?: string;
+  /** Opens and seals secrets; without one there are none. */
+  readonly keyring?: Keyring | null;
   /**
    * Nobody else uses the database, so that wakes need not leave this process.
    * @default false
@@ -72,18 +80,20 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
 
 async function start(options: PlatformOptions, pools: Pools): Promise<Platform> {
   const { clock = realClock, random = realRandom, log = realLog } = options;
+  const blobs = await openBlobs(options, { clock, random });
   await prepare(pools.api, new Date(clock.now()), options, newId("key", { clock, random }));
   const place = { url: "" };
   const { deps, answer, gateway, schedule, keep, close } = await assemble({
     pools,
-    blobs: await FileBlobs.open({ folder: options.blobsDir, clock }),
+    blobs,
     clock,
     random,
     log,
     wakes: await wakesOf(options, pools, newId("api", { clock, random })),
-    dial: dialUnix,
+    dial: dialLocal,
     publicUrl: options.publicUrl,
     ownUrl: () => place.url,
+    keyring: options.keyring ?? null,
     ...(options.nodes ? { providers: { local: options.nodes.provider }, keeper: options.nodes.keeper } : {}),
   });
   const listening = await listen(answer, { ...options, log }).catch(async (error) => {
@@ -103,6 +113,16 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
   };
   let stopped: Promise<void> | undefined;
   return { url: place.url, ...issuer(deps), stop: () => stopped ??= stop() };
+}
+
+/** Opened first: what is wrong with it shows before anything is done. The SDK of S3 is loaded only where it is used. */
+async function openBlobs(
+  { blobsDir, s3 }: PlatformOptions,
+  { clock, random }: { readonly clock: Clock; readonly random: Random },
+): Promise<Blobs> {
+  if (s3 === undefined) return await FileBlobs.open({ folder: blobsDir, clock, random });
+  const { S3Blobs } = await import("./blobs/s3.ts");
+  return await S3Blobs.open(s3, { clock });
 }
 
 /** What must be in the database before anything asks it. */
@@ -171,7 +191,12 @@ if (import.meta.main) {
     clock: realClock,
     log: realLog,
   });
-  const platform = await createPlatform({ ...optionsOf(config), nodes });
+  const { BERTH_SECRETS_KEY_FILE: keyFile } = config;
+  const keyring = keyringOf([
+    ...secretKeysOf(config),
+    ...keyFile === undefined ? [] : await readKeyFile(keyFile),
+  ]);
+  const platform = await createPlatform({ ...optionsOf(config), nodes, keyring });
   place.url = platform.url;
   realLog("api.ready", { url: platform.url });
   const asked = Promise.withResolvers<void>();

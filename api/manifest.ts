@@ -14,6 +14,8 @@ export function checkManifest({ functions }: Manifest, now: number): void {
     }
     checkMethods(spec, field, endpoints);
     checkGang(spec, field);
+    checkSecrets(spec, field);
+    checkServer(spec, field);
     spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
   });
 }
@@ -64,6 +66,29 @@ function checkGang({ name, nodes, concurrency, methods }: FunctionSpec, field: s
       refuse(`${at}.stream`, `${all} cannot yield as one, return a result or give the function one node`);
     }
   });
+}
+
+function checkSecrets({ name, secrets }: FunctionSpec, field: string): void {
+  secrets.forEach((secret, k) => {
+    if (secrets.findIndex((other) => other.name === secret.name) < k) {
+      refuse(`${field}.secrets.${k}.name`, `"${name}" names secret "${secret.name}" twice`);
+    }
+    if (secret.as === "env" && secret.path !== undefined) {
+      refuse(`${field}.secrets.${k}.path`, "only a secret that comes as files has a path");
+    }
+  });
+}
+
+/** A server is one program behind one endpoint; nothing but requests reaches it. */
+function checkServer({ body, methods, server }: FunctionSpec, field: string): void {
+  if ((body === "server") !== (server !== undefined)) {
+    refuse(`${field}.server`, "it must be given for body `server`, and for no other");
+  }
+  if (server === undefined) return;
+  if (methods.length > 1) refuse(`${field}.methods`, "a server must have one endpoint and nothing else");
+  if (methods[0]!.kind !== "endpoint") {
+    refuse(`${field}.methods.0.kind`, "it must be `endpoint` for a server");
+  }
 }
 
 function checkSchedule(spec: FunctionSpec, k: number, field: string, now: number): void {

@@ -1,17 +1,20 @@
 /** The machines seen from outside, and what operators do with them. Nodes serve all workspaces, containers belong to one. */
-import { listContainers } from "../scheduler/store/containers_list.ts";
+import { listContainerLogs } from "../scheduler/store/container_logs.ts";
+import { findContainer, listContainers } from "../scheduler/store/containers_list.ts";
 import { cordonNode, forgetNode, moveNode, takeGpuOut } from "../scheduler/store/nodes_change.ts";
 import { listNodes, nodesCalled } from "../scheduler/store/nodes_list.ts";
 import { PlatformError } from "../sdk/errors.ts";
-import type { Node, Routes } from "../sdk/protocol.ts";
+import type { Container, Node, Routes } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
 import { needOperator } from "./auth.ts";
-import { decodeCursor, IdPlace, pageFrom, TimePlace } from "./cursor.ts";
+import { decodeCursor, IdPlace, pageFrom, SeqPlace, TimePlace } from "./cursor.ts";
 import type { Context, Handlers } from "./serve.ts";
 
 type NodeRoutes = Pick<
   Routes,
   | "listContainers"
+  | "getContainer"
+  | "listContainerLogs"
   | "listNodes"
   | "getNode"
   | "cordonNode"
@@ -44,6 +47,13 @@ export function nodeHandlers(deps: ApiDeps): Handlers<NodeRoutes> {
       const rows = await listContainers(sql, { ...filter, workspace, after, limit: limit + 1 });
       return pageFrom(rows, limit, (last) => [Date.parse(last.createdAt), last.id]);
     },
+    getContainer: ({ id }, { workspace }) => knownContainer(deps, workspace, id),
+    async listContainerLogs({ id, limit, cursor }, { workspace }) {
+      await knownContainer(deps, workspace, id);
+      const after = decodeCursor(cursor, SeqPlace)?.[0];
+      const rows = await listContainerLogs(sql, id, { after, limit: limit + 1 });
+      return pageFrom(rows, limit, (last) => [last.seq]);
+    },
     async listNodes({ limit, cursor, ...filter }) {
       const after = decodeCursor(cursor, IdPlace)?.[0];
       return pageFrom(
@@ -70,6 +80,14 @@ export function nodeHandlers(deps: ApiDeps): Handlers<NodeRoutes> {
         throw new PlatformError("not_found", message, { field: "index" });
       }),
   };
+}
+
+/** A container of a workspace, or an error that says that there is none. */
+export async function knownContainer({ sql }: ApiDeps, workspace: string, id: string): Promise<Container> {
+  const container = await findContainer(sql, { workspace, id });
+  if (container !== undefined) return container;
+  const message = `Cannot find container "${id}": there is none in this workspace, see \`berth ps\``;
+  throw new PlatformError("not_found", message, { field: "id" });
 }
 
 /** The node that an id or a name means. */

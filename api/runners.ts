@@ -4,16 +4,18 @@ import { JoinNode, LIMITS, RUNNER_PATHS, SyncRequest } from "../sdk/protocol.ts"
 import { workspaceOfContainer } from "../scheduler/store/containers_list.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import type { ApiDeps } from "./app.ts";
+import { publishArtifactRoute } from "./artifact_bytes.ts";
 import { parseObject, readText } from "./body.ts";
 import { getBundleRoute } from "./bundles.ts";
-import { getCheckpointRoute, putCheckpointRoute } from "./checkpoints.ts";
+import { beginCheckpointRoute, commitCheckpointRoute, getCheckpointRoute } from "./checkpoints.ts";
 import { parseExchange } from "./exchange_request.ts";
 import { join } from "./join.ts";
+import { getSecretsRoute } from "./secrets/delivery.ts";
 import type { Env } from "./serve.ts";
 
 /** Mounts what runners use. */
 export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
-  const { auth, syncs, exchanges, closing } = deps;
+  const { auth, syncs, exchanges, execs, closing } = deps;
   const mayWait = (c: HonoContext<Env>) => AbortSignal.any([c.req.raw.signal, closing]);
 
   app.post(RUNNER_PATHS.join, async (c) => c.json(await join(deps, JoinNode.parse(await bodyOf(c)))));
@@ -33,14 +35,23 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
     return c.body(reply, 200, { "content-type": "application/json" });
   });
 
+  app.get(RUNNER_PATHS.exec, async (c) => {
+    const { node, exec } = c.req.param();
+    await auth.node(c.req.header("authorization"), node);
+    return execs.connectRunner(c.req.raw, { node, exec });
+  });
+
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));
-  app.put(RUNNER_PATHS.checkpoints, putCheckpointRoute(deps));
+  app.get(RUNNER_PATHS.secrets, getSecretsRoute(deps));
+  app.post(RUNNER_PATHS.uploads, beginCheckpointRoute(deps));
+  app.post(RUNNER_PATHS.checkpoints, commitCheckpointRoute(deps));
   app.get(RUNNER_PATHS.checkpoints, getCheckpointRoute(deps));
+  app.put(RUNNER_PATHS.artifact, publishArtifactRoute(deps));
   app.all(`${RUNNER_PATHS.actAs}/*`, (c) => actAs(app, deps, c));
 }
 
-/** What a function may ask for: calls, batches and apps of its own workspace. */
-const ACT_AS_PATHS = /^\/v1\/(calls|batches|apps)(\/|$)/;
+/** What a function may ask for: calls, batches, apps and artifacts of its own workspace. */
+const ACT_AS_PATHS = /^\/v1\/(calls|batches|apps|artifacts)(\/|$)/;
 
 /** Answers a request that a function made over its guest's socket, for the workspace of its container, with scope `invoke`. */
 async function actAs(app: Hono<Env>, { sql, auth, ownUrl }: ApiDeps, c: HonoContext<Env>): Promise<Response> {
@@ -56,7 +67,7 @@ async function actAs(app: Hono<Env>, { sql, auth, ownUrl }: ApiDeps, c: HonoCont
   if (!ACT_AS_PATHS.test(path)) {
     throw new PlatformError(
       "forbidden",
-      `Cannot ask for ${path} from inside a function: only calls, batches and apps`,
+      `Cannot ask for ${path} from inside a function: only calls, batches, apps and artifacts`,
     );
   }
   const headers = new Headers(c.req.raw.headers);

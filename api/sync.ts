@@ -4,6 +4,7 @@ import { type ContainerExit, containersExited, nodesLost } from "../scheduler/st
 import { openLeasesNotHeld } from "../scheduler/store/calls.ts";
 import * as nodes from "../scheduler/store/nodes.ts";
 import { loseGiven } from "../scheduler/store/parts.ts";
+import { wantedExecs } from "../scheduler/store/execs.ts";
 import { NOTHING, type Touched, union, wakeTouched } from "../scheduler/store/touched.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { PlatformError } from "../sdk/errors.ts";
@@ -50,7 +51,7 @@ export class Syncs {
       reply = await nodes.wanted(sql, nodeId);
     }
     if (this.#parked.get(nodeId) === bell) this.#parked.delete(nodeId);
-    return reply;
+    return { ...reply, execs: await wantedExecs(sql, new Date(clock.now()), nodeId) };
   }
 
   /** Answers all that are parked. */

@@ -4,12 +4,15 @@ import type { Job } from "../sdk/cli/cli.ts";
 import { eventLog } from "../sdk/cli/event_log.ts";
 import type { UpOptions } from "../sdk/cli/commands/up.ts";
 import type { Log } from "../sdk/ports.ts";
-import { Config } from "./config.ts";
+import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
+import { Config, secretKeysOf } from "./config.ts";
 import { openLocalNodes } from "./local_nodes.ts";
 import { createPlatform, type Platform } from "./main.ts";
 import { startPostgres } from "./postgres.ts";
 import { banner } from "./up/banner.ts";
 import { type Folder, openFolder } from "./up/folder.ts";
+import { keysIn } from "./secrets/key_file.ts";
+import { keyringOf } from "./secrets/keyring.ts";
 import { Parts } from "./up/parts.ts";
 import { startRunner } from "./up/runner.ts";
 import { adminKeyOf, writeProfile } from "./up/secrets.ts";
@@ -26,7 +29,12 @@ interface Start {
 }
 
 /** Variables that change what is started; `api/config.ts` says what each means. */
-const Settings = Config.pick({ DATABASE_URL: true, BERTH_PUBLIC_URL: true }).partial();
+const Settings = Config.pick({
+  DATABASE_URL: true,
+  BERTH_PUBLIC_URL: true,
+  BERTH_SECRETS_KEY: true,
+  BERTH_SECRETS_KEYS_OLD: true,
+}).partial().extend(S3Settings.shape);
 type Settings = ReturnType<typeof Settings.parse>;
 
 const JOIN_TOKEN_MS = 3_600_000;
@@ -106,10 +114,12 @@ async function startPlatform(starting: Start, databaseUrl: string, adminKey: str
     const platform = await createPlatform({
       databaseUrl,
       blobsDir: folder.blobs,
+      s3: s3PlaceOf(settings),
       hostname: options.host,
       port: options.port,
       unixSocket: folder.socket,
       adminKey,
+      keyring: keyringOf([...secretKeysOf(settings), ...await keysIn(folder.root, random)]),
       alone: settings.DATABASE_URL === undefined,
       nodes,
       clock,
@@ -152,9 +162,18 @@ async function keepRunner({ job, options, folder, parts, log }: Start, platform:
 
 function readSettings(env: Readonly<Record<string, string>>): Settings {
   const parsed = Settings.safeParse(env);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return wholeS3(parsed.data);
   const [{ path, message }] = parsed.error.issues as [typeof parsed.error.issues[0]];
   throw usageError(`Cannot start: ${path.join(".")} ${message}`);
+}
+
+function wholeS3(settings: Settings): Settings {
+  try {
+    s3PlaceOf(settings);
+    return settings;
+  } catch (error) {
+    throw usageError((error as Error).message);
+  }
 }
 
 /** Before anything is started: a port that is taken is the commonest reason to fail. */

@@ -1,7 +1,13 @@
 /** Applies the migrations of this folder, in order, each once, however many starters race. */
 import type postgres from "postgres";
 
-const FILES = ["0001_first.sql", "0002_brain.sql"] as const;
+const FILES = [
+  "0001_first.sql",
+  "0002_brain.sql",
+  "0003_secrets.sql",
+  "0004_artifacts.sql",
+  "0005_debug.sql",
+] as const;
 
 /** Any number, the same for every starter. */
 const LOCK = 7_238_114;

@@ -3,6 +3,11 @@
  * again: it may be restarted at any time) from one that refuses (do something else).
  */
 import {
+  type BeginCheckpoint,
+  CheckpointUpload,
+  type CommitCheckpoint,
+  type DeliveredSecret,
+  DeliveredSecrets,
   type ExchangeReply,
   type ExchangeRequest,
   JoinedNode,
@@ -12,6 +17,7 @@ import {
   type SyncRequest,
 } from "../sdk/protocol.ts";
 import type { Clock, Fetch } from "../sdk/ports.ts";
+import { uploadFile } from "./upload.ts";
 
 /** The api cannot be reached, or is not well. */
 export class ApiAway extends Error {
@@ -32,13 +38,16 @@ export class ApiRefused extends Error {
 export interface ApiAddress {
   readonly origin: string;
   readonly client?: Deno.HttpClient;
+  /** Path of its unix socket, when that is where it listens. */
+  readonly socket?: string;
 }
 
 /** Reads `http://host:port` or `unix:/path`. */
 export function apiAddress(text: string): ApiAddress {
   if (text.startsWith("unix:/")) {
     const path = text.slice("unix:".length);
-    return { origin: "http://berth", client: Deno.createHttpClient({ proxy: { transport: "unix", path } }) };
+    const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+    return { origin: "http://berth", client, socket: path };
   }
   if (!URL.canParse(text) || !/^https?:/.test(text)) {
     throw new TypeError(`Cannot use api address "${text}": expected http://HOST:PORT or unix:/PATH`);
@@ -103,28 +112,59 @@ export class NodeApi {
   }
 
   async bundle(digest: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    const response = await this.#fetch(this.#path(RUNNER_PATHS.bundle).replace(":digest", digest), {
-      signal,
-    });
-    return await readBytes(response);
+    return await readBytes(
+      await this.#read(this.#path(RUNNER_PATHS.bundle).replace(":digest", digest), signal),
+    );
   }
 
-  /** Stores a checkpoint of a running call. */
-  async saveCheckpoint(
-    of: CheckpointOf,
-    body: ReadableStream<Uint8Array>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const response = await this.#fetch(this.#checkpoint(of), { method: "PUT", body, signal });
-    await response.body?.cancel();
+  /** What the secrets hold that a live container of this node is given. */
+  async secrets(container: string, signal: AbortSignal): Promise<DeliveredSecret[]> {
+    const path = this.#path(RUNNER_PATHS.secrets).replace(":container", container);
+    const bytes = await readBytes(await this.#read(path, signal));
+    return DeliveredSecrets.parse(JSON.parse(new TextDecoder().decode(bytes))).secrets;
+  }
+
+  /** Learns where to upload a checkpoint of a running call to. */
+  async beginCheckpoint(of: CallCheckpoint, size: number, signal: AbortSignal): Promise<CheckpointUpload> {
+    const request: BeginCheckpoint = { ...savedBy(of), size };
+    const text = await this.#ask(RUNNER_PATHS.uploads, request, signal, SLACK_MS);
+    return CheckpointUpload.parse(JSON.parse(text));
+  }
+
+  /** Uploads the bytes of a file. Done is also what an earlier try has done, of which nothing was heard. */
+  async upload({ url, headers }: CheckpointUpload, file: string, signal: AbortSignal): Promise<void> {
+    const { origin, socket } = this.#deps.address;
+    const to = isOwn(url) ? { url: origin + url, socket } : { url };
+    const { status, text } = await uploadFile({ ...to, headers, file, signal }).catch((cause) => {
+      throw new ApiAway("Cannot upload: the connection broke off", { cause });
+    });
+    if (status !== ALREADY_THERE) await accepted(new Response(text, { status }), "the store of blobs");
+  }
+
+  /** Makes an uploaded checkpoint the one to go on from. */
+  async commitCheckpoint(of: CallCheckpoint, upload: string, signal: AbortSignal): Promise<void> {
+    const request: CommitCheckpoint = { ...savedBy(of), upload };
+    await this.#ask(RUNNER_PATHS.checkpoints, request, signal, SLACK_MS);
   }
 
   /** The last committed checkpoint, or null when there is none. */
   async loadCheckpoint(of: CheckpointOf, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
-    const response = await this.#fetch(this.#checkpoint(of), { signal });
+    const response = await this.#read(this.#checkpoint(of), signal);
     if (response.status !== 204) return response.body;
     await response.body?.cancel();
     return null;
+  }
+
+  /** Publishes an artifact of a running call; answers what was published, as JSON. */
+  async publishArtifact(
+    { by: { lease, index }, name, digest }: ArtifactOf,
+    body: ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const path = this.#path(RUNNER_PATHS.artifact).replace(":name", name).replace(":digest", digest);
+    const init = { method: "PUT", body, signal, headers: this.#headers };
+    const response = await send(this.#deps, `${path}?lease=${lease}&index=${index}`, init);
+    return await readBytes(await accepted(response));
   }
 
   /** A request to the public routes, made by a function in `container`; any status is an answer. */
@@ -134,12 +174,29 @@ export class NodeApi {
     return await send(this.#deps, prefix + path, { ...init, headers });
   }
 
+  /** A connection to the client of a command that is to run here. It may fail to open. */
+  connectExec(exec: string): WebSocket {
+    const { origin, client } = this.#deps.address;
+    const path = this.#path(RUNNER_PATHS.exec).replace(":exec", encodeURIComponent(exec));
+    const url = origin.replace(/^http/, "ws") + path;
+    return new WebSocket(url, { headers: { ...this.#headers }, ...(client === undefined ? {} : { client }) });
+  }
+
   #ask(path: string, body: unknown, signal: AbortSignal, timeoutMs: number): Promise<string> {
     return postJson(this.#deps, this.#path(path), this.#headers, body, signal, timeoutMs);
   }
 
-  async #fetch(path: string, init: RequestInit): Promise<Response> {
-    return await accepted(await send(this.#deps, path, { ...init, headers: this.#headers }));
+  /** An answer, or what lies where it leads to: the credential is not shown there. */
+  async #read(path: string, signal: AbortSignal): Promise<Response> {
+    const response = await send(this.#deps, path, { signal, headers: this.#headers, redirect: "manual" });
+    const url = response.status === 307 ? response.headers.get("location") : null;
+    if (url === null) return await accepted(response);
+    await response.body?.cancel();
+    if (isOwn(url)) return await accepted(await send(this.#deps, url, { signal }));
+    const reading = this.#deps.fetch(url, { signal }).catch((cause) => {
+      throw new ApiAway("Cannot reach the store of blobs", { cause });
+    });
+    return await accepted(await reading, "the store of blobs");
   }
 
   #path(path: string): string {
@@ -155,10 +212,39 @@ export class NodeApi {
   }
 }
 
-/** Which checkpoint: that of a call, or one shared by name; and who asks, a call under its lease or a container. */
-export interface CheckpointOf {
-  readonly by: { readonly lease: number; readonly index: number } | { readonly container: string };
+/** A call, under its lease. */
+export interface LeaseOf {
+  readonly lease: number;
+  readonly index: number;
+}
+
+/** Of a call, which asks under its lease: its own checkpoint, or one shared by name. */
+export interface CallCheckpoint {
+  readonly by: LeaseOf;
   readonly name?: string | undefined;
+}
+/** The same, or one shared by name that a container asks for. */
+export type CheckpointOf = CallCheckpoint | {
+  readonly by: { readonly container: string };
+  readonly name: string;
+};
+
+const savedBy = ({ by, name = null }: { by: CallCheckpoint["by"]; name?: string | null | undefined }) => ({
+  ...by,
+  name,
+});
+
+/** A blob is created once: who finds it there has created it before. */
+const ALREADY_THERE = 412;
+
+/** Whether a URL is a path on the api. */
+const isOwn = (url: string): boolean => url.startsWith("/");
+
+/** An artifact to be published: by which call, under which name, and which bytes. */
+export interface ArtifactOf {
+  readonly by: LeaseOf;
+  readonly name: string;
+  readonly digest: string;
 }
 
 async function postJson(
@@ -206,11 +292,11 @@ async function readBytes(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
-/** Answers of 2xx; the others are thrown as what they mean. */
-async function accepted(response: Response): Promise<Response> {
+/** Answers of 2xx; the others are thrown as what they mean. @param who answers */
+async function accepted(response: Response, who = "the api"): Promise<Response> {
   if (response.ok) return response;
   const text = await response.text().catch(() => "");
-  const message = messageOf(text) ?? `the api answered ${response.status}`;
+  const message = messageOf(text) ?? `${who} answered ${response.status} ${text.slice(0, 200)}`.trim();
   if (response.status >= 500 || response.status === 429) throw new ApiAway(message);
   throw new ApiRefused(response.status, message);
 }

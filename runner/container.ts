@@ -7,24 +7,36 @@
  * - `stopping`: what runs was told to end; it is killed after a grace time.
  * - `exited`: its guest is gone, every call it had has its report, its cause of exit is known.
  */
-import type { Assignment, Exit, ObservedContainer } from "../sdk/protocol.ts";
+import {
+  type Assignment,
+  type DeliveredSecret,
+  type ExecCommand,
+  type Exit,
+  LIMITS,
+  type ObservedContainer,
+} from "../sdk/protocol.ts";
 import { parseDuration } from "../sdk/duration.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import { type NodeApi, persist } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
-import { type Engine, type Guest, type GuestExit, StartError } from "./engine.ts";
-import { causeOf, type Verdict } from "./exits.ts";
+import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
+import { causeOf, spokeOutside, type Verdict } from "./exits.ts";
+import type { LoadFrame } from "./frames.ts";
+import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
 import { Link } from "./link.ts";
 import { Meter } from "./meter.ts";
 import type { Outbox } from "./outbox.ts";
 import { Output } from "./output.ts";
 import type { Known } from "./reconcile.ts";
+import { Redactor } from "./redact.ts";
+import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
+import { discard, fetchSecrets, publish, unlessAborted } from "./start.ts";
 import { Voice } from "./voice.ts";
-import { Work } from "./work.ts";
+import { type LogStream, Work } from "./work.ts";
 
 export interface ContainerDeps {
   readonly api: NodeApi;
@@ -61,10 +73,14 @@ export class Container {
   #state: Known["state"] = "starting";
   #wasReady = false;
   #phase = "the process did not connect";
+  #secrets: readonly DeliveredSecret[] = [];
+  #redactor = new Redactor();
   #guest: Guest | null = null;
   #link: Link | null = null;
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
+  #lines = 0;
+  readonly #execs = new Set<Exec>();
   /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
   #giveWayBy = Infinity;
@@ -83,6 +99,7 @@ export class Container {
       tell: (stream, text) => this.#voice.tell(stream, text),
       roomy: () => !deps.outbox.full,
       settle: () => this.#guest!.settle(),
+      hold: (text) => this.#redactor.isPending(text),
     });
     this.#work = new Work({
       container: id,
@@ -99,8 +116,9 @@ export class Container {
       printing: () => this.#output.printing,
       quiet: () => this.#output.quiet(),
       hungry: () => deps.hungry(),
+      redactor: () => this.#redactor,
     });
-    this.#voice = new Voice(this.#work);
+    this.#voice = new Voice(this.#work, this.#takesCalls ? null : (...line) => this.#log(...line));
   }
 
   get state(): Known["state"] {
@@ -148,6 +166,17 @@ export class Container {
       return this.#exited(this.#notStarted(error));
     }
     await this.#live(this.#guest);
+  }
+
+  /** Runs a command inside it, for as long as it runs itself. Throws a {@link StartError}. */
+  exec(command: ExecCommand): Exec {
+    const guest = this.#exit === null ? this.#guest : null;
+    if (guest === null) throw new StartError("Cannot run a command: the container does not run");
+    if (guest.exec === undefined) throw new StartError("Cannot run a command: its engine can't look into it");
+    const exec = guest.exec(command);
+    this.#execs.add(exec);
+    exec.exited.then(() => this.#execs.delete(exec));
+    return exec;
   }
 
   /** Ends what it has, then leaves. */
@@ -199,12 +228,16 @@ export class Container {
 
   // ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #start(): Promise<Guest> {
+  async #start(): Promise<Guest> {
     const { api, clock, engine } = this.#deps;
     const { signal } = this.#abort;
-    return engine.start(this.#assignment, {
+    if (this.#assignment.spec.secrets.length > 0) this.#phase = "its secrets did not arrive";
+    this.#secrets = await fetchSecrets(this.#assignment, { api, clock, signal });
+    this.#redactor = new Redactor(this.#secrets);
+    return await engine.start(this.#assignment, {
       signal,
       bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
+      secrets: this.#secrets,
       say: (text) => this.#say(text),
     });
   }
@@ -238,49 +271,46 @@ export class Container {
       work: this.#work,
       services,
       outbox: this.#deps.outbox,
-      hello: () => this.#link!.send(`${JSON.stringify(loadFrame(this.#assignment, this.#guest!.path))}\n`),
+      hello: () => this.#link!.send(`${JSON.stringify(this.#load())}\n`),
       ready: () => this.#ready(),
-      broken: (message) => this.#condemn({ kind: "start_failed", message }),
+      broken: (message) => this.#condemn({ kind: this.#wasReady ? "user_error" : "start_failed", message }),
       aside: (stream, text) => this.#voice.tell(stream, text),
-      violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
+      violation: (reason) => this.#condemn(spokeOutside(reason, this.#wasReady)),
       endOfTurn: () => this.#work.endOfTurn(),
     });
+  }
+
+  #load(): LoadFrame {
+    const { path, secretFolder } = this.#guest!;
+    return loadFrame(this.#assignment, { path, secrets: secretValues(this.#secrets, secretFolder) });
   }
 
   #ready(): void {
     this.#wasReady = true;
     this.#meter.begin(this.#guest, this.#deps.clock.now());
-    if (this.#state !== "starting" || !this.#published()) return;
+    if (this.#state !== "starting") return;
+    const unreachable = this.#serves ? publish(this.#guest!) : null;
+    if (unreachable !== null) return this.#condemn({ kind: "start_failed", message: unreachable });
     this.#state = "ready";
     this.#deps.engine.settled();
     this.#deps.changed();
     this.#deps.hungry();
   }
 
-  #published(): boolean {
-    try {
-      if (this.#serves) this.#guest!.publish?.();
-      return true;
-    } catch (error) {
-      this.#condemn({
-        kind: "start_failed",
-        message: `Its endpoints cannot be reached: ${(error as Error).message}`,
-      });
-      return false;
-    }
-  }
-
   /** The guest closed its end: it is about to exit, or it must be made to. */
   async #hungUp(guest: Guest): Promise<void> {
     if (this.#state === "draining" || this.#state === "stopping") return;
     if (await within(this.#deps.clock, guest.exitSeenMs ?? LAST_WORDS_MS, guest.exited)) return;
-    this.#condemn(this.#spokeOutside("it closed its channel"));
+    this.#condemn(spokeOutside("it closed its channel", this.#wasReady));
   }
 
-  #exited(exit: Exit): void {
+  #exited({ kind, message }: Exit): void {
+    const exit = { kind, message: this.#redactor.within(message, LIMITS.failureMessageLength) };
     this.#exit = exit;
     this.#state = "exited";
     this.#work.end(exit);
+    for (const exec of this.#execs) exec.kill();
+    if (!this.#takesCalls) this.#log("system", `It ended (${exit.kind}): ${exit.message}`);
     this.#deps.log("container.exited", { container: this.id, function: this.#assignment.spec.name, ...exit });
     this.#deps.engine.settled();
     this.#deps.changed();
@@ -308,7 +338,8 @@ export class Container {
   #notStarted(error: unknown): Exit {
     if (this.#verdict !== null) return this.#verdict;
     if (!(error instanceof StartError)) {
-      this.#deps.log("container.start_error", { container: this.id, error: String(error) });
+      const said = this.#redactor.text(String(error));
+      this.#deps.log("container.start_error", { container: this.id, error: said });
     }
     return { kind: "start_failed", message: error instanceof Error ? error.message : String(error) };
   }
@@ -328,12 +359,10 @@ export class Container {
 
   #startTimeout(): Verdict {
     const { startTimeout } = this.#assignment.spec;
-    return { kind: "start_failed", message: `It was not ready within ${startTimeout}: ${this.#phase}` };
-  }
-
-  #spokeOutside(reason: string): Verdict {
-    const message = `The function spoke outside the guest protocol: ${reason}`;
-    return { kind: this.#wasReady ? "user_error" : "start_failed", message };
+    const missing = this.#guest?.lacks?.() ?? this.#phase;
+    const said = this.#output.lastLines;
+    const sentence = `It was not ready within ${startTimeout}: ${missing}`;
+    return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
   }
 
   #watchMemory(now: number): void {
@@ -346,9 +375,14 @@ export class Container {
   /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
   #watchLeaving(now: number): void {
     if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
-      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? REQUESTS_MS : 0);
+      this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? requestsMs(this.#assignment) : 0);
     }
     if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
+  }
+
+  #log(stream: LogStream, text: string): void {
+    const { clock, outbox } = this.#deps, line = cutText(this.#redactor.text(text));
+    outbox.containerLog([this.id, this.#lines++, clock.now(), stream, line]);
   }
 
   #say(text: string): void {
@@ -357,17 +391,6 @@ export class Container {
   }
 }
 
-/** What `starting` gives, unless `signal` aborts first: an installation may go on for minutes after nobody wants it. */
-function unlessAborted<T>(signal: AbortSignal, starting: Promise<T>): Promise<T> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(new StartError("It was stopped while it started")), {
-      once: true,
-    });
-  });
-  return Promise.race([aborted, starting]);
-}
-
-async function discard(guest: Guest): Promise<void> {
-  guest.kill();
-  await guest.release();
-}
+/** What requests have to end in a container that drains. */
+const requestsMs = ({ spec: { server } }: Assignment): number =>
+  server === undefined ? REQUESTS_MS : parseDuration(server.drain);

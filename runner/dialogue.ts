@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Failure } from "../sdk/protocol.ts";
+import type { CallCheckpoint, CheckpointOf, LeaseOf } from "./api.ts";
 import type { HeldCall } from "./calls.ts";
 import { GuestFrame } from "./frames.ts";
 import type { LinkSink } from "./link.ts";
@@ -79,7 +80,7 @@ export class Dialogue implements LinkSink {
     if ((t === "hello") !== (this.#stage === "silent")) {
       return t === "hello" ? "a second hello" : `${t} before hello`;
     }
-    if ((t === "ready" || t === "broken") && this.#stage === "ready") return `${t} after ready`;
+    if (t === "ready" && this.#stage === "ready") return "ready after ready";
     return null;
   }
 
@@ -112,9 +113,11 @@ export class Dialogue implements LinkSink {
       case "fetch-abort":
         return services.abortFetch(frame.n), null;
       case "checkpoint-save":
-        return this.#expect(services.save(frame.n, this.#checkpointOf(frame)), frame.bytes);
+        return this.#expect(services.save(frame.n, this.#checkpointOf(frame.c, frame.name)), frame.bytes);
       case "checkpoint-load":
-        return services.load(frame.n, this.#checkpointOf(frame)), null;
+        return services.load(frame.n, this.#loadedBy(frame)), null;
+      case "artifact-save":
+        return this.#expect(services.publish(frame, this.#leaseOf(frame.c)), frame.bytes);
     }
   }
 
@@ -130,10 +133,19 @@ export class Dialogue implements LinkSink {
     return null;
   }
 
-  #checkpointOf({ c, name }: Frame<"checkpoint-save" | "checkpoint-load">) {
-    if (c === undefined) return name === undefined ? null : { by: { container: this.#deps.container }, name };
+  #loadedBy({ c, name }: Frame<"checkpoint-load">): CheckpointOf | null {
+    if (c !== undefined) return this.#checkpointOf(c, name);
+    return name === undefined ? null : { by: { container: this.#deps.container }, name };
+  }
+
+  #checkpointOf(c: number, name: string | undefined): CallCheckpoint | null {
+    const by = this.#leaseOf(c);
+    return by === null ? null : { by, name };
+  }
+
+  #leaseOf(c: number): LeaseOf | null {
     const call: HeldCall | undefined = this.#deps.work.running(c);
-    return call === undefined ? null : { by: { lease: call.lease.id, index: call.index }, name };
+    return call === undefined ? null : { lease: call.lease.id, index: call.index };
   }
 }
 

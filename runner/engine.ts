@@ -2,7 +2,7 @@
  * What an engine is to the rest of the runner: it turns an assignment into a *guest*, a running program with a channel to
  * speak the guest protocol over. Interfaces only, so that tests and the simulation can bring engines of their own.
  */
-import type { Assignment } from "../sdk/protocol.ts";
+import type { Assignment, DeliveredSecret, ExecCommand, TerminalSize } from "../sdk/protocol.ts";
 
 /** Starts programs of the machine. */
 export interface Spawn {
@@ -18,13 +18,19 @@ export interface Command {
   readonly cwd?: string;
   /** The whole environment; that of the runner when absent. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether its stdin can be written to; it is empty when absent. */
+  readonly stdin?: "piped";
 }
 
 export interface Child {
   readonly pid: number;
+  /** Null unless it was asked for. */
+  readonly stdin: WritableStream<Uint8Array> | null;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly exited: Promise<GuestExit>;
+  /** Asks the process to end, and it alone: it knows what to do with what it started. */
+  terminate(): void;
   /** Kills the whole process group at once; no error when it is gone. */
   kill(): void;
 }
@@ -34,6 +40,18 @@ export interface GuestExit {
   readonly signal: string | null;
   /** Why, where the engine knows better than these two tell. */
   readonly known?: { readonly kind: "out_of_memory" | "node_lost"; readonly message: string };
+}
+
+/** A command that runs beside a guest, in its surroundings. */
+export interface Exec {
+  readonly stdin: WritableStream<Uint8Array>;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  readonly exited: Promise<GuestExit>;
+  /** Its terminal has another size now; nothing without one. */
+  resize(size: TerminalSize): void;
+  /** Kills it and all it started; no error when that is gone. */
+  kill(): void;
 }
 
 /** A two-way stream of bytes; a `Deno.Conn` is one. */
@@ -59,16 +77,22 @@ export interface Guest {
   readonly exitSeenMs?: number;
   /** For the `load` frame: the file to import, or the folder of the bundle. */
   readonly path: string;
-  /** Unix socket where its endpoints will listen. */
+  /** Where its endpoints will listen: the path of a unix socket, or `127.0.0.1:PORT`. */
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
   /** Called once it is ready and before its endpoints are told of; throws when they cannot be trusted. */
   publish?(): void;
+  /** The folder of a secret that came as files, as the guest sees it. */
+  secretFolder(secret: DeliveredSecret): string;
   /** Resolves once what it has written to stdout and stderr before now was handed on. */
   settle(): Promise<void>;
+  /** What it still lacks to be ready, in a clause, where the engine knows better than the container. */
+  lacks?(): string;
   /** What it uses now; null when that cannot be told. */
   usage(): Usage | null;
+  /** Runs a command where the guest runs: its environment, its files, its GPUs. Throws a {@link StartError}. */
+  exec?(command: ExecCommand): Exec;
   /** Kills it and all it started. */
   kill(): void;
   /** Removes what is left of it. */
@@ -80,6 +104,8 @@ export interface StartContext {
   readonly signal: AbortSignal;
   /** The bytes of a bundle, from the api. */
   bundle(digest: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** What the function's secrets hold, in its order. */
+  readonly secrets: readonly DeliveredSecret[];
   /** Tells the container's log what takes time, such as an installation. */
   say(text: string): void;
 }

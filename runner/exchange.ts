@@ -12,7 +12,7 @@ import { Bell } from "./bell.ts";
 import type { HeldCall, HeldLease } from "./calls.ts";
 import type { Leases } from "./leases.ts";
 import { holdShare } from "./lookahead.ts";
-import { apart, type Batch, type Outbox } from "./outbox.ts";
+import { apart, type Batch, type Outbox, recordsOf } from "./outbox.ts";
 
 /** What the exchange needs of a container. */
 export interface Taker {
@@ -183,6 +183,7 @@ export class Exchange {
         reports: [...batch?.reports ?? []].map(([lease, done]) => ({ lease, done })),
         logs: batch?.logs ?? [],
         events: batch?.events ?? [],
+        containerLogs: batch?.containerLogs ?? [],
         waitMs: batch === null ? PARK_MS : 0,
       }, signal);
       this.#answeredAt = clock.now();
@@ -207,7 +208,7 @@ export class Exchange {
       logs: batch.logs.length,
       message: error.message,
     });
-    const alone = batch.reportCount + (batch.logs.length + batch.events.length > 0 ? 1 : 0) === 1;
+    const alone = batch.reportCount + (recordsOf(batch) > 0 ? 1 : 0) === 1;
     if (!alone) return outbox.putBack(apart(batch));
     const replaced = batch.reportCount === 1 && replaceValue(batch, error.message);
     if (replaced) outbox.putBack([batch]);

@@ -60,6 +60,12 @@ function ranOutOfMemory({ exit: { code, signal }, stderr, memoryMiB, seenMemoryM
   return crashed && HEAP_EXHAUSTED.test(stderr);
 }
 
+/** It broke the rules of the guest protocol. */
+export const spokeOutside = (reason: string, wasReady: boolean): Verdict => ({
+  kind: wasReady ? "user_error" : "start_failed",
+  message: `The function spoke outside the guest protocol: ${reason}`,
+});
+
 const how = (code: number, signal: string | null): string => signal ?? `exit code ${code}`;
 
 function withTail(sentence: string, stderr: string): string {

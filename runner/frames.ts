@@ -31,6 +31,8 @@ export interface LoadFrame {
   readonly endpoints: Readonly<Record<string, string>>; // endpoint name → method name
   /** Its place among the containers that run each call together. */
   readonly gang?: { readonly rank: number; readonly size: number };
+  /** Values of the function's secrets by key, and where those are that came as files. */
+  readonly secrets?: Readonly<Record<string, { readonly value: string; readonly file?: string }>>;
 }
 /** One call. `c` is the host's number for it within this guest. Calls start in the order given, at most `concurrency` at once. */
 export interface CallFrame {
@@ -64,7 +66,7 @@ export interface DrainFrame {
   readonly t: "drain";
 }
 /**
- * Answer to a guest's `checkpoint-save`, `checkpoint-load` (body: the bytes, absent for none) or start of one to `fetch`. A second
+ * Answer to a guest's `checkpoint-save`, `checkpoint-load` (body: the bytes, absent for none), `artifact-save` or start of one to `fetch`. A second
  * one, not ok, ends an answer to `fetch` that broke off between its chunks.
  */
 export interface ReplyFrame {
@@ -101,7 +103,7 @@ export const GuestFrame = z.discriminatedUnion("t", [
   z.object({ t: z.literal("hello"), protocol: z.literal(1), pid: z.number().int() }),
   /** `load` is done, `@enter` has run, the endpoint socket listens. */
   z.object({ t: z.literal("ready") }),
-  /** `load` failed. */
+  /** `load` failed; after `ready`, it cannot go on. Its container is replaced. */
   z.object({
     t: z.literal("broken"),
     message: text(LIMITS.failureMessageLength),
@@ -149,6 +151,15 @@ export const GuestFrame = z.discriminatedUnion("t", [
     n: z.number().int(),
     c: CallRef.optional(),
     name: Name.optional(),
+  }),
+  /** A piece of an artifact, from byte `at` on (body: the bytes). An empty one ends it; the answer's body is JSON: what was published. */
+  z.object({
+    t: z.literal("artifact-save"),
+    n: z.number().int(),
+    c: CallRef,
+    name: Name,
+    at: z.number().int().min(0).max(LIMITS.artifactBytes),
+    bytes: z.number().int().min(0).max(LIMITS.artifactPieceBytes),
   }),
   /** A request to the platform's own API, made by the SDK inside the function. Path starts with /v1/. */
   z.object({

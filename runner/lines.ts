@@ -2,7 +2,8 @@
 import { LIMITS } from "../sdk/protocol/limits.ts";
 
 const NEWLINE = 10;
-const CUT_MARK = "…";
+/** Where a line was cut. */
+export const CUT_MARK = "…";
 
 /** Cuts bytes into lines of text. A line longer than the limit is cut; bytes that are not UTF-8 are replaced. */
 export class LineSplitter {
@@ -10,6 +11,7 @@ export class LineSplitter {
   #parts: Uint8Array[] = [];
   #bytes = 0;
   #cut = false;
+  #tornOff = false;
 
   /** The lines that `chunk` completes. */
   push(chunk: Uint8Array): string[] {
@@ -24,9 +26,17 @@ export class LineSplitter {
     return lines;
   }
 
-  /** The line that has no end yet, if any. */
-  flush(): string[] {
-    return this.#bytes > 0 ? [this.#take()] : [];
+  /** The line that has no end yet, if any; unless `hold` says that it should wait for its rest. */
+  flush(hold: (text: string) => boolean = () => false): string[] {
+    return this.#bytes === 0 || hold(this.#decoded()) ? [] : [this.#take()];
+  }
+
+  /** What comes next is lost: ends the line that has no end yet, if any, and marks the edges. */
+  tearOff(): string[] {
+    this.#cut = this.#bytes > 0;
+    const torn = this.flush();
+    this.#tornOff = true;
+    return torn;
   }
 
   #add(part: Uint8Array): void {
@@ -38,12 +48,17 @@ export class LineSplitter {
   }
 
   #take(): string {
-    const only = this.#parts.length === 1 ? this.#parts[0]! : joined(this.#parts, this.#bytes);
-    const text = logText(this.#text.decode(only)) + (this.#cut ? CUT_MARK : "");
+    const text = (this.#tornOff ? CUT_MARK : "") + logText(this.#decoded()) + (this.#cut ? CUT_MARK : "");
     this.#parts = [];
     this.#bytes = 0;
     this.#cut = false;
+    this.#tornOff = false;
     return text;
+  }
+
+  #decoded(): string {
+    const only = this.#parts.length === 1 ? this.#parts[0]! : joined(this.#parts, this.#bytes);
+    return this.#text.decode(only);
   }
 }
 

@@ -2,8 +2,11 @@
 import type { Assignment } from "../sdk/protocol.ts";
 import type { LoadFrame } from "./frames.ts";
 
-/** @param path the module of the function, or the folder of its bundle */
-export function loadFrame({ id, app, spec, gang }: Assignment, path: string): LoadFrame {
+/** @param of `path`: the module of the function, or the folder of its bundle */
+export function loadFrame(
+  { id, app, spec, gang }: Assignment,
+  { path, secrets }: { readonly path: string; readonly secrets: LoadFrame["secrets"] },
+): LoadFrame {
   return {
     t: "load",
     path,
@@ -20,5 +23,6 @@ export function loadFrame({ id, app, spec, gang }: Assignment, path: string): Lo
       spec.methods.flatMap(({ name, endpoint }) => endpoint === undefined ? [] : [[endpoint.name, name]]),
     ),
     ...(gang === undefined ? {} : { gang: { rank: gang.rank, size: gang.size } }),
+    ...(secrets === undefined ? {} : { secrets }),
   };
 }

@@ -2,13 +2,14 @@
  * What is to be told to the api: reports, log lines and events, in the order they happened, cut into batches that fit one
  * exchange. A call's log lines are put in before its report, so they never arrive after it.
  */
-import type { EventRecord, LogRecord, Report } from "../sdk/protocol.ts";
+import type { ContainerLogRecord, EventRecord, LogRecord, Report } from "../sdk/protocol.ts";
 
 /** What one exchange carries. */
 export interface Batch {
   readonly reports: Map<number, Report[]>;
   readonly logs: LogRecord[];
   readonly events: EventRecord[];
+  readonly containerLogs: ContainerLogRecord[];
   reportCount: number;
   characters: number;
 }
@@ -71,6 +72,11 @@ export class Outbox {
     this.onRecord();
   }
 
+  containerLog(record: ContainerLogRecord): void {
+    this.#batchFor(record[4].length).containerLogs.push(record);
+    this.onRecord();
+  }
+
   /** Takes the oldest batch; null when there is nothing to tell. */
   take(): Batch | null {
     if (this.empty) return null;
@@ -110,7 +116,8 @@ export class Outbox {
  * lines and events go first, by themselves.
  */
 export function apart(batch: Batch): Batch[] {
-  const records = { ...emptyBatch(), logs: batch.logs, events: batch.events };
+  const { logs, events, containerLogs } = batch;
+  const records = { ...emptyBatch(), logs, events, containerLogs };
   const singles = [...batch.reports].flatMap(([lease, done]) =>
     done.map((report) => ({ ...emptyBatch(), reports: new Map([[lease, [report]]]), reportCount: 1 }))
   );
@@ -123,12 +130,17 @@ export const emptyBatch = (): Batch => ({
   reports: new Map(),
   logs: [],
   events: [],
+  containerLogs: [],
   reportCount: 0,
   characters: 0,
 });
 
-const isEmpty = (batch: Batch): boolean => batch.reportCount + batch.logs.length + batch.events.length === 0;
+/** Lines and events of a batch. */
+export const recordsOf = ({ logs, events, containerLogs }: Batch): number =>
+  logs.length + events.length + containerLogs.length;
+
+const isEmpty = (batch: Batch): boolean => batch.reportCount + recordsOf(batch) === 0;
 
 const isFull = (batch: Batch, characters: number): boolean =>
-  batch.reportCount >= BATCH_REPORTS_MAX || batch.logs.length + batch.events.length >= BATCH_RECORDS_MAX ||
+  batch.reportCount >= BATCH_REPORTS_MAX || recordsOf(batch) >= BATCH_RECORDS_MAX ||
   (batch.characters > 0 && batch.characters + characters > BATCH_CHARACTERS_MAX);

@@ -14,10 +14,14 @@ export interface OutputDeps {
   roomy(): boolean;
   /** Resolves once what lies in the pipes now has been read. */
   settle(): Promise<void>;
+  /** Whether the end of a line may be the beginning of what must not be told: then it waits for its rest. */
+  hold(text: string): boolean;
 }
 
 /** The end of stderr that is kept to explain an exit; a V8 crash prints some 4 KiB after its reason. */
 const TAIL_BYTES = 16 * 1024;
+/** Lines that are kept to explain why nothing came of a start. */
+const LAST_LINES = 12;
 /** A guest counts as printing until this many calls have ended without a sound. */
 const SILENT_CALLS = 3;
 /** One that never stops printing is not waited for. */
@@ -29,6 +33,7 @@ export class Output {
   readonly #splitters = { stdout: new LineSplitter(), stderr: new LineSplitter() };
   #tail: Uint8Array[] = [];
   #tailBytes = 0;
+  readonly #last: string[] = [];
   #dropped = 0;
   #chunks = 0;
   #silent = 0;
@@ -42,12 +47,17 @@ export class Output {
   /** Reads both to their ends. */
   async read(stdout: ReadableStream<Uint8Array>, stderr: ReadableStream<Uint8Array>): Promise<void> {
     await Promise.all([this.#read("stdout", stdout), this.#read("stderr", stderr)]);
-    this.#flush();
+    this.#tellRest((lines) => lines.flush());
   }
 
   /** The last of stderr. */
   get tail(): string {
     return new TextDecoder().decode(new Uint8Array(this.#tail.flatMap((part) => [...part])));
+  }
+
+  /** The last lines of both, in the order they came. */
+  get lastLines(): string {
+    return this.#last.join("\n");
   }
 
   /** Whether there may be something in the pipes that has not been read. */
@@ -63,7 +73,7 @@ export class Output {
       await this.#deps.settle();
     }
     this.#silent = this.#chunks === before ? this.#silent + 1 : 0;
-    this.#flush();
+    this.#tellRest((lines) => lines.flush(this.#deps.hold));
   }
 
   async #read(stream: "stdout" | "stderr", bytes: ReadableStream<Uint8Array>): Promise<void> {
@@ -81,20 +91,25 @@ export class Output {
     this.#chunks++;
     this.#silent = 0;
     if (!this.#deps.roomy() || !this.#bucket.take(chunk.length, this.#deps.clock.now())) {
-      if (this.#dropped === 0) this.#flush();
+      if (this.#dropped === 0) this.#tellRest((lines) => lines.tearOff());
       this.#dropped += chunk.length;
       return;
     }
     this.#sayDropped();
-    for (const line of this.#splitters[stream].push(chunk)) this.#deps.tell(stream, line);
+    for (const line of this.#splitters[stream].push(chunk)) this.#tell(stream, line);
   }
 
   /** Tells lines that have no end yet, and what was dropped. */
-  #flush(): void {
+  #tellRest(rest: (lines: LineSplitter) => string[]): void {
     for (const stream of ["stdout", "stderr"] as const) {
-      for (const line of this.#splitters[stream].flush()) this.#deps.tell(stream, line);
+      for (const line of rest(this.#splitters[stream])) this.#tell(stream, line);
     }
     this.#sayDropped();
+  }
+
+  #tell(stream: "stdout" | "stderr", line: string): void {
+    if (this.#last.push(line) > LAST_LINES) this.#last.shift();
+    this.#deps.tell(stream, line);
   }
 
   #sayDropped(): void {

@@ -30,7 +30,8 @@ function usageOfOne(pid: number): Usage | null {
   return { cpuUs: ticks * TICK_US, memoryMiB: Math.round(pages * PAGE_KIB / 1_024) };
 }
 
-function childrenOf(pid: number): number[] {
+/** Processes that a process has started itself. */
+export function childrenOf(pid: number): number[] {
   const threads = safely(() => [...Deno.readDirSync(`/proc/${pid}/task`)]) ?? [];
   return threads.flatMap(({ name }) =>
     (read(`/proc/${pid}/task/${name}/children`) ?? "").split(" ").filter((child) => child !== "").map(Number)

@@ -1,13 +1,22 @@
 /**
- * What a guest may ask of the platform while it runs: checkpoints, and requests to the public api in the name of its
+ * What a guest may ask of the platform while it runs: checkpoints, artifacts, and requests to the public api in the name of its
  * container. Every request is answered with `reply`; large bodies lie in files on their way, so that nothing else waits for
  * them and they can be sent again after the api was away.
  */
 import { LIMITS } from "../sdk/protocol.ts";
 import type { Clock } from "../sdk/ports.ts";
-import { ApiRefused, type CheckpointOf, type NodeApi, persist } from "./api.ts";
+import {
+  ApiAway,
+  ApiRefused,
+  type CallCheckpoint,
+  type CheckpointOf,
+  type LeaseOf,
+  type NodeApi,
+  persist,
+} from "./api.ts";
 import type { GuestFrame } from "./frames.ts";
 import type { Link } from "./link.ts";
+import { type PieceFrame, type Uploaded, Uploads } from "./uploads.ts";
 
 export interface ServicesDeps {
   readonly api: NodeApi;
@@ -40,6 +49,11 @@ export class Services {
   readonly #deps: ServicesDeps;
   readonly #over = new AbortController();
   readonly #fetches = new Map<number, AbortController>();
+  readonly #uploads = new Uploads({
+    newFile: () => this.#newFile(),
+    refuse: (n, message) => this.#refuse(n, message),
+    whole: (n, upload) => void this.#answer(n, () => this.#publish(upload, n)),
+  });
   #requests = 0;
   #files = 0;
   #heldBytes = 0;
@@ -60,10 +74,11 @@ export class Services {
   close(): void {
     this.#over.abort();
     for (const fetch of this.#fetches.values()) fetch.abort();
+    this.#uploads.close();
   }
 
   /** Takes the bytes of a checkpoint and stores them. */
-  save(n: number, of: CheckpointOf | null): BodySink {
+  save(n: number, of: CallCheckpoint | null): BodySink {
     if (of === null) return this.#refuse(n, "Cannot save a checkpoint: the call has ended");
     if (this.#requests >= REQUESTS_MAX) return this.#refuse(n, TOO_MANY);
     const path = this.#newFile();
@@ -84,6 +99,11 @@ export class Services {
     if (of === null) this.#refuse(n, "Cannot load a checkpoint: the call has ended, or no name was given");
     else if (this.#requests >= REQUESTS_MAX) this.#refuse(n, TOO_MANY);
     else this.#answer(n, () => this.#fetchCheckpoint(of, n));
+  }
+
+  /** Takes a piece of an artifact; publishes it with the last one. */
+  publish(frame: PieceFrame, by: LeaseOf | null): BodySink {
+    return this.#uploads.piece(frame, by);
   }
 
   /** Takes the body of a request, if it has one, and makes the request. */
@@ -117,16 +137,32 @@ export class Services {
     this.#requests--;
   }
 
-  async #store(of: CheckpointOf, path: string, n: number): Promise<void> {
+  async #store(of: CallCheckpoint, path: string, n: number): Promise<void> {
     const { api, clock } = this.#deps;
     const { signal } = this.#over;
+    const surely = <T>(step: () => Promise<T>) => persist(clock, signal, step);
     try {
-      await persist(
+      const { size } = await Deno.stat(path);
+      const upload = await surely(() => api.beginCheckpoint(of, size, signal));
+      await surely(() => api.upload(upload, path, signal));
+      await surely(() => api.commitCheckpoint(of, upload.upload, signal));
+      this.#reply({ n, ok: true });
+    } finally {
+      await removeQuietly(path);
+    }
+  }
+
+  async #publish({ path, ...artifact }: Uploaded, n: number): Promise<void> {
+    const { api, clock, link } = this.#deps;
+    const { signal } = this.#over;
+    try {
+      const open = async () => (await Deno.open(path)).readable;
+      const body = await persist(
         clock,
         signal,
-        async () => api.saveCheckpoint(of, (await Deno.open(path)).readable, signal),
+        async () => api.publishArtifact(artifact, await open(), signal),
       );
-      this.#reply({ n, ok: true });
+      link.sendWithBody(frame({ n, ok: true, bytes: body.length }), body);
     } finally {
       await removeQuietly(path);
     }
@@ -218,8 +254,20 @@ const frame = (reply: Reply): string => `${JSON.stringify({ t: "reply", ...reply
 async function download(api: NodeApi, of: CheckpointOf, path: string, signal: AbortSignal): Promise<boolean> {
   const body = await api.loadCheckpoint(of, signal);
   if (body === null) return false;
-  await Deno.writeFile(path, body);
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  for await (const piece of unbroken(body)) {
+    for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+  }
   return true;
+}
+
+/** A body that breaks off may be asked for again. */
+async function* unbroken(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    throw new ApiAway("Cannot read the bytes of a checkpoint: they broke off", { cause });
+  }
 }
 
 /**

@@ -9,6 +9,7 @@ import { Bell, within } from "./bell.ts";
 import { Container } from "./container.ts";
 import type { Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
+import { Execs } from "./execs.ts";
 import type { GpuHealth } from "./gpu_health.ts";
 import { Leases } from "./leases.ts";
 import { Outbox } from "./outbox.ts";
@@ -57,6 +58,7 @@ export class Session {
   readonly #outbox = new Outbox();
   readonly #leases = new Leases();
   readonly #exchange: Exchange;
+  readonly #execs: Execs;
   readonly #bell: Bell;
   readonly #over = new AbortController();
   #revision = 0;
@@ -73,6 +75,8 @@ export class Session {
     this.#deps = deps;
     this.#bell = new Bell(deps.clock);
     this.#heardAt = deps.clock.now();
+    const { api, clock, log } = deps;
+    this.#execs = new Execs({ api, clock, log, containers: this.#containers, over: this.#over.signal });
     this.#exchange = new Exchange({
       api: deps.api,
       session: deps.session,
@@ -181,7 +185,7 @@ export class Session {
     ];
   }
 
-  #apply({ revision, containers, leave }: SyncReply): void {
+  #apply({ revision, containers, execs, leave }: SyncReply): void {
     if (revision < this.#revision) return;
     this.#revision = revision;
     if (leave) this.#deps.released();
@@ -192,6 +196,7 @@ export class Session {
     }));
     for (const id of this.#refused.keys()) known.push({ id, state: "exited" });
     for (const action of reconcile(containers, known)) this.#act(action);
+    this.#execs.want(execs);
   }
 
   #act(action: Action): void {

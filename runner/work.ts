@@ -17,6 +17,7 @@ import { failureOfDoom, failureOfExit } from "./exits.ts";
 import { cutText } from "./lines.ts";
 import { guestAhead, heldAhead, isStuck, type Pace, paced, slowed, UNKNOWN_PACE } from "./lookahead.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Redactor } from "./redact.ts";
 
 export interface WorkDeps {
   readonly container: string;
@@ -42,6 +43,8 @@ export interface WorkDeps {
   quiet(): Promise<void>;
   /** It has ended calls and could do with more at once. */
   hungry(): void;
+  /** Takes secrets out of what is told of it. */
+  readonly redactor: () => Redactor;
 }
 
 export type LogStream = LogRecord[4];
@@ -119,12 +122,8 @@ export class Work {
   error(number: number, failure: Omit<Failure, "kind">): Violation {
     const call = this.#line.runs(number);
     if (call === undefined) return `an error for call ${number}, which does not run`;
-    this.#finish(
-      call,
-      1,
-      { kind: "user_error", ...failure },
-      failure.message.length + (failure.stack?.length ?? 0),
-    );
+    const told = this.#deps.redactor().failure(failure);
+    this.#finish(call, 1, { kind: "user_error", ...told }, told.message.length + (told.stack?.length ?? 0));
     return null;
   }
 
@@ -149,10 +148,12 @@ export class Work {
     characters: number,
   ): Violation {
     if (tooLarge(data, characters)) return `an event larger than ${LIMITS.resultBytes} bytes`;
+    // What is yielded is for who calls, as what is returned.
+    const told = kind === "yield" ? data : this.#deps.redactor().json(data) as typeof data;
     return this.#about(number, (call) => {
       this.#tellStarted(call);
       this.#deps.outbox.event(
-        [call.lease.id, call.index, call.told++, this.#deps.now(), kind, data],
+        [call.lease.id, call.index, call.told++, this.#deps.now(), kind, told],
         characters,
       );
     });
@@ -161,7 +162,8 @@ export class Work {
   /** A log line of a call. */
   say(call: HeldCall, stream: LogStream, text: string): void {
     this.#tellStarted(call);
-    this.#deps.outbox.log([call.lease.id, call.index, call.told++, this.#deps.now(), stream, text]);
+    const line = cutText(this.#deps.redactor().line(text)); // labels may have made it longer
+    this.#deps.outbox.log([call.lease.id, call.index, call.told++, this.#deps.now(), stream, line]);
   }
 
   /** All that came in one read was told: learn the pace, share the CPU time, send what fits now. */

@@ -26,11 +26,15 @@ export interface Unit {
   readonly nodes: ReadonlySet<string>;
 }
 
-/** @param containers of one function, all live ones */
+/**
+ * @param containers of one function, all live ones
+ * @param lost given up by this plan: the store may find that one is still there, so that nobody else has its rank before the next
+ */
 export function unitsOf(
   containers: readonly Container[],
   gangs: ReadonlyMap<string, Gang>,
   stays: (one: Container) => boolean,
+  lost: readonly Container[] = [],
 ): Unit[] {
   const units: Unit[] = [], ranks = new Map<string, Container[]>();
   for (const one of containers) {
@@ -39,7 +43,10 @@ export function unitsOf(
     else if (others !== undefined) others.push(one);
     else ranks.set(one.gang, [one]);
   }
-  for (const [id, members] of ranks) units.push(together(members, gangs.get(id) ?? null, stays));
+  for (const [id, members] of ranks) {
+    const ranksLost = lost.filter((one) => one.gang === id).map((one) => one.rank);
+    units.push(together(members, gangs.get(id) ?? null, stays, ranksLost));
+  }
   return units;
 }
 
@@ -57,12 +64,13 @@ function together(
   containers: readonly Container[],
   gang: Gang | null,
   stays: (one: Container) => boolean,
+  ranksLost: readonly number[],
 ): Unit {
   const members = containers.toSorted((a, b) => a.rank - b.rank);
   const staying = members.filter(stays);
   const isWhole = staying.length === (gang?.size ?? members.length);
   const behind = members.find((one) => one.observed !== "ready")?.observed ?? "ready";
-  const held = new Set(members.map((one) => one.rank));
+  const held = new Set([...members.map((one) => one.rank), ...ranksLost]);
   return {
     whole: {
       ...members[0]!,

@@ -37,11 +37,16 @@ const isUp = ({ state }: Node): boolean => state === "up" || state === "draining
 export function unwanted(container: Container, fn: Fn | undefined, node: Node | undefined): string | null {
   if (fn === undefined || fn.removed) return "its function was removed";
   if (container.deployment !== fn.deployment) return "a newer deployment took over";
+  if (isOutdated(container, fn)) return "a secret of it was changed";
   const ailing = container.gpus.find(({ index }) =>
     node?.gpus.some((gpu) => gpu.index === index && !gpu.healthy)
   );
   return ailing === undefined ? null : `GPU ${ailing.index} of its node is failing`;
 }
+
+/** It was given secrets before the last change of one of them. One that has yet to ask will get the newest. */
+const isOutdated = ({ secretsRevision: given }: Container, { secretsRevision: newest }: Fn): boolean =>
+  given !== null && newest !== null && given < newest;
 
 /** The reason of those that may stay until others have taken their place. */
 export const NODE_DRAINS = "its node drains";

@@ -50,6 +50,8 @@ export function missing(market: Market, now: number): number {
   return Math.max(0, Math.min(pool.min - staying, most(market)));
 }
 
-/** Nodes that it may still be asked for: of one that has failed, one at a time. */
-export const most = ({ pool, live, coming }: Market): number =>
-  Math.max(0, Math.min(pool.max - live.length, pool.failures === null ? Infinity : 1 - coming.length));
+/** Nodes that it may still be asked for: of one that has failed, no more than `trial` at a time. */
+export function most({ pool, live, coming }: Market, trial = 1): number {
+  const may = pool.failures === null ? Infinity : coming.length > 0 ? 0 : trial;
+  return Math.min(Math.max(0, pool.max - live.length), may);
+}

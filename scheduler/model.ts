@@ -83,6 +83,8 @@ export interface Fn {
   readonly activity: Activity | null;
   /** What was wanted last, as far as it was recorded. */
   readonly wantedBefore: number;
+  /** The newest change among the secrets that it names; null when it names none that there is. */
+  readonly secretsRevision: number | null;
   /** What an earlier tick said about why its calls wait, and about how long. */
   readonly waiting: string | null;
   readonly outlook: Outlook | null;
@@ -126,6 +128,8 @@ export interface Container {
   /** The last lease it got since the tick before, if any: so calls shorter than a tick are seen. */
   readonly leasedAt: number | null;
   readonly drainingAt: number | null;
+  /** The newest change among the secrets that it was given; null when it has asked for none. */
+  readonly secretsRevision: number | null;
 }
 
 /** A gang that has live containers. */

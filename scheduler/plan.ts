@@ -48,6 +48,7 @@ export function plan(snapshot: Snapshot, now: number, newId: NewId): Plan {
     now,
     newId: () => newId("prov"),
   });
+  const starting = Map.groupBy(staffing.start, ({ functionId }) => functionId);
   const { notes, days, kept } = takeNotes(teams.map(({ crew }) => crew), snapshot.workspaces, now);
 
   return {
@@ -60,7 +61,10 @@ export function plan(snapshot: Snapshot, now: number, newId: NewId): Plan {
       ...idle,
       ...staffing.end,
       ...givenUp(staffing.stuck, now),
-      ...teams.flatMap((team) => relieved(team, staffing.obstacles.get(team.crew.fn.id))),
+      ...teams.flatMap((team) => {
+        const { id } = team.crew.fn;
+        return relieved(team, staffing.obstacles.get(id), starting.get(id)?.length ?? 0);
+      }),
     ],
     ask: pools.ask,
     release: pools.release,

@@ -3,7 +3,7 @@
  *
  * What no node has room for is packed onto nodes that are on their way, then onto new ones: the cheapest set that holds it is asked
  * for (procure.ts), within each pool's `max`. A pool that fails to bring a node is left alone for 5 s, then 10 s, 20 s … 5 min, and
- * then asked for one at a time; meanwhile others are asked. What goes back is in release.ts.
+ * then asked for one at a time, or for as many as a gang that waits needs at once; meanwhile others are asked. What goes back is in release.ts.
  */
 import {
   type Growable,
@@ -61,7 +61,8 @@ export function poolPlan(world: PoolWorld): PoolPlan {
   const here = { inUse, wanting, now };
   const markets = holdingsOf(world.snapshot).map((holding) => marketOf(holding, here));
   const kept = markets.flatMap((market) => Array<string>(missing(market, now)).fill(market.pool.name));
-  const offers = markets.flatMap((market) => offerOf(market, now));
+  const trial = Math.max(1, ...unplaced.map(({ fn }) => fn.nodes));
+  const offers = markets.flatMap((market) => offerOf(market, trial, now));
   const bought = procure(
     unplaced.map(({ fn, count }) => ({ functionId: fn.id, need: fn.need, nodes: fn.nodes, count })),
     [...markets.flatMap(comingNodes), ...kept.map((name, i) => blankOf(name, `${name}+${i}`, markets))],
@@ -93,10 +94,11 @@ const NOTHING: PoolPlan = {
 /** What is free of it is as it was: nothing is placed there by this plan. */
 const isOpen = ({ id, state }: Node, { occupied }: PoolWorld): boolean => state === "up" && !occupied.has(id);
 
-function offerOf(market: Market, now: number): Offer[] {
+/** @param trial nodes that a pool is trusted with after a failure: as many as one who waits needs at once */
+function offerOf(market: Market, trial: number, now: number): Offer[] {
   const { pool } = market;
   if (!isGrowable(pool) || isResting(market, now)) return [];
-  const room = most(market) - missing(market, now);
+  const room = most(market, trial) - missing(market, now);
   return room > 0 ? [{ pool, room }] : [];
 }
 

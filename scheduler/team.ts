@@ -26,10 +26,12 @@ export function teamsOf(
   const gangs = new Map(snapshot.gangs.map((gang) => [gang.id, gang]));
   const isOn = (one: Container) => one.desired === "run" && !ended.has(one.id);
   const moves = (one: Container) => isOn(one) && nodes.get(one.node)!.state === "draining";
+  const live = new Set(containers.map(({ id }) => id));
+  const lost = snapshot.containers.filter(({ id, gang }) => gang !== null && !live.has(id));
   const byFunction = Map.groupBy(containers, (one) => one.functionId);
   return snapshot.functions.map((fn) => {
     const own = byFunction.get(fn.id) ?? [];
-    const units = unitsOf(own, gangs, (one) => isOn(one) && !moves(one));
+    const units = unitsOf(own, gangs, (one) => isOn(one) && !moves(one), lost);
     const staff = units.filter((unit) => unit.staying.length > 0);
     const ids = new Set(staff.map(({ whole }) => whole.id));
     const crew = crewOf(fn, units.map(({ whole }) => whole), ({ id }) => ids.has(id), now);
@@ -47,17 +49,21 @@ export function idledOut({ crew, staff }: Team, now: number): Ending[] {
 }
 
 /**
- * Those on draining nodes whose place others have taken, or for whom there will be no other. A rank of a gang goes at once: another
- * can have its rank only when it has left.
+ * Those on draining nodes whose place others have taken, or take now where `max` leaves no room for both, or for whom there will be no
+ * other. A rank of a gang goes at once: another can have its rank only when it has left.
+ *
+ * @param starting containers of the function that start by this plan
  */
-export function relieved({ crew, moving }: Team, obstacle: Obstacle | undefined): Ending[] {
+export function relieved({ crew, moving }: Team, obstacle: Obstacle | undefined, starting: number): Ending[] {
   if (moving.length === 0) return [];
-  const stuck = (obstacle !== undefined && obstacle.kind !== "soon") || crew.fn.startFailures !== null;
-  const enough = crew.ready + moving.length - crew.wanted;
+  const { fn, staff, ready, wanted } = crew;
+  const stuck = (obstacle !== undefined && obstacle.kind !== "soon") || fn.startFailures !== null;
+  const enough = ready + moving.length - wanted;
+  const over = staff.length + moving.length + starting - fn.scale.max;
   const atOnce = moving.filter((one) => one.gang !== null || one.observed !== "ready").length;
   return moving
     .toSorted((a, b) => Number(a.gang === null) - Number(b.gang === null) || rank(a) - rank(b))
-    .slice(0, stuck ? moving.length : Math.max(atOnce, enough))
+    .slice(0, stuck ? moving.length : Math.max(atOnce, enough, over))
     .map((one) => dismiss(one, NODE_DRAINS));
 }
 

@@ -6,10 +6,10 @@ import type { Pool } from "./store/connect.ts";
 
 /**
  * `ready`: calls of a function wait (key: function id) · `done`: calls ended (batch id) · `call`: new logs or events (batch id)
- * · `node`: what is wanted on a node changed (node id) · `routes`: endpoints or their containers changed · `tick`: the
+ * · `container`: new lines of a container, or its end (container id) · `node`: what is wanted on a node changed (node id) · `routes`: endpoints or their containers changed · `tick`: the
  * scheduler should look · `pool`: a pool's provider has something to do.
  */
-export type Topic = "ready" | "done" | "call" | "node" | "routes" | "tick" | "pool";
+export type Topic = "ready" | "done" | "call" | "container" | "node" | "routes" | "tick" | "pool";
 export type Key = string | number;
 
 export interface Wakes {

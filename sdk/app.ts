@@ -12,6 +12,7 @@ import {
   type FunctionDeclaration,
   type PythonDeclaration,
   type Responder,
+  type ServerDeclaration,
 } from "./declaration.ts";
 import { assertStandard, marksOf } from "./decorators.ts";
 import { EndpointHandle } from "./endpoint_handle.ts";
@@ -19,6 +20,7 @@ import { type Callee, FunctionHandle } from "./handle.ts";
 import { type Invoke, invokeFunction } from "./invoke.ts";
 import { localContext } from "./local.ts";
 import { type ContainerOptions, containerSpec } from "./options.ts";
+import { type ServerOptions, serverSpec } from "./server_options.ts";
 import { isSchema, type Schema, type SchemaInput, type SchemaOutput } from "./schema.ts";
 
 /** Choices of {@link App}. */
@@ -52,7 +54,12 @@ export interface PythonOptions extends ContainerOptions {
   readonly requirements?: readonly string[];
   /** Other files that the code needs, relative to the module. */
   readonly files?: readonly string[];
-  /** Whether it is a generator, whose yields are streamed. */
+  /**
+   * Installed modules that are imported once and then shared: containers are forked from a process that has them, such as `["torch"]`.
+   * By default none.
+   */
+  readonly preload?: readonly string[];
+  /** Whether it is a generator, whose yields are streamed. By default as its text tells. */
   readonly stream?: boolean;
 }
 
@@ -127,7 +134,8 @@ export class App {
   }
 
   /**
-   * Declares a function written in Python: `file.py:function`, the file relative to the module.
+   * Declares a function or class written in Python: `file.py:name`, the file relative to the module. The methods of a class are those
+   * that it marks by `from berth import method`; `handle(Model).predict` calls them.
    *
    * @example
    * ```ts
@@ -144,7 +152,7 @@ export class App {
     if (!/^[^:]+\.py:[A-Za-z_]\w*$/.test(entry)) {
       throw new TypeError(`Cannot declare Python code "${entry}": expected "file.py:function"`);
     }
-    const { requirements = [], files = [], schedule, stream = false } = options;
+    const { requirements = [], files = [], preload = [], schedule, stream = false } = options;
     const schedules = schedulesOf(schedule);
     const app = this.#declared;
     const declaration: PythonDeclaration = {
@@ -154,12 +162,37 @@ export class App {
       entry,
       files,
       requirements,
+      preload,
       schedules,
       stream,
     };
     return this.#handle(declaration, () => {
       throw new TypeError(`Cannot run ${entry} locally: it is Python`);
     });
+  }
+
+  /**
+   * Declares a server: any program that listens on `$PORT`, served at `/e/{app}/{name}`. Its name is that of the export.
+   *
+   * @example
+   * ```ts
+   * import { App } from "berth";
+   *
+   * const app = new App("files");
+   * export const web = app.server({ command: ["python3", "-m", "http.server", "$PORT"], concurrency: 8 });
+   * ```
+   */
+  server(options: ServerOptions): EndpointHandle {
+    const { files = [], auth } = options;
+    const declaration: ServerDeclaration = {
+      kind: "server",
+      app: this.#declared,
+      options,
+      server: serverSpec(options),
+      files,
+      auth,
+    };
+    return this.#declare(new EndpointHandle(declaration), declaration);
   }
 
   /** Declares a class: one instance per container, its methods marked by `@method`, `@endpoint`, `@cron`, `@enter`, `@exit`. */

@@ -1,7 +1,6 @@
 /** A call that has been made: its end, its state, what it says meanwhile. */
 import { result } from "./calls.ts";
-import { follow } from "./follow.ts";
-import { EventReader } from "./lines.ts";
+import { liveItems } from "./live_items.ts";
 import type { Call, EventItem, LogItem } from "./protocol/calls.ts";
 import { ask, type Wire } from "./transport.ts";
 
@@ -54,38 +53,15 @@ export class CallHandle<Output = unknown> {
 
   /** Log lines from the first on, and new ones until the call ends. */
   logs(options: WaitOptions = {}): AsyncGenerator<LogItem> {
-    return this.#live<LogItem>("logs", options);
+    return liveItems<LogItem>(this.#wire, `/v1/calls/${this.id}/logs`, options);
   }
 
   /** What happened from the start on, and what happens until the call ends. */
   events(options: WaitOptions = {}): AsyncGenerator<EventItem> {
-    return this.#live<EventItem>("events", options);
+    return liveItems<EventItem>(this.#wire, `/v1/calls/${this.id}/events`, options);
   }
 
   toJSON(): { id: string } {
     return { id: this.id };
-  }
-
-  async *#live<Item>(kind: "logs" | "events", { signal }: WaitOptions): AsyncGenerator<Item> {
-    let last: string | undefined;
-    const connect = () => {
-      const reader = new EventReader();
-      const headers = {
-        accept: "text/event-stream",
-        ...(last === undefined ? {} : { "last-event-id": last }),
-      };
-      const path = `/v1/calls/${this.id}/${kind}`;
-      return {
-        request: { method: "GET", path, headers } as const,
-        decode: (lines: string) => reader.push(lines),
-      };
-    };
-    for await (const events of follow(this.#wire, connect, signal)) {
-      for (const { id, event, data } of events) {
-        if (event === "end") return;
-        last = id ?? last;
-        yield JSON.parse(data);
-      }
-    }
   }
 }

@@ -1,9 +1,15 @@
 /** Handles of decorated classes. A decorator cannot change a class's type, so the handle is beside it. */
 import { containerContext } from "./context.ts";
-import { callableMembers, type ClassDeclaration, declarationOf, declaredName } from "./declaration.ts";
+import {
+  callableMembers,
+  type ClassDeclaration,
+  declarationOf,
+  declaredName,
+  type PythonDeclaration,
+} from "./declaration.ts";
 import { FunctionHandle, type HandleOptions } from "./handle.ts";
 import { enterClass, type Entered } from "./invoke.ts";
-import { localContext, localOutlet } from "./local.ts";
+import { localContext, localOutlet, localSecrets } from "./local.ts";
 
 /** A handle for each method of a class. */
 export type ClassHandle<T> = {
@@ -32,10 +38,34 @@ export type ClassHandle<T> = {
  * assert.equal(await handle(Words).count.local("one two"), 2); // .remote("one two") once it is deployed
  * ```
  */
-export function handle<T extends object>(Class: new () => T, options: HandleOptions = {}): ClassHandle<T> {
+export function handle<T extends object>(Class: new () => T, options?: HandleOptions): ClassHandle<T>;
+/**
+ * The methods of a class written in Python, with types as you say them.
+ *
+ * @example
+ * ```ts
+ * import { App, handle } from "berth";
+ *
+ * export const Model = new App("digits").python("model.py:Model");
+ *
+ * export async function use() {
+ *   return await handle<{ predict(input: number[]): number }>(Model).predict.remote([1, 2]);
+ * }
+ * ```
+ */
+export function handle<T extends object>(
+  Python: FunctionHandle<unknown, unknown>,
+  options?: HandleOptions,
+): ClassHandle<T>;
+export function handle<T extends object>(
+  Class: (new () => T) | FunctionHandle<unknown, unknown>,
+  options: HandleOptions = {},
+): ClassHandle<T> {
   const declaration = declarationOf(Class);
+  if (declaration?.kind === "python") return pythonHandle(declaration, options);
+  const { name = "this" } = Class as { name?: string };
   if (declaration?.kind !== "class") {
-    throw new TypeError(`Cannot make a handle: ${Class.name} has no @app.cls decorator`);
+    throw new TypeError(`Cannot make a handle: ${name} has no @app.cls decorator`);
   }
   const members = new Map(
     callableMembers(declaration).map((member) => [member, memberHandle(declaration, member, options)]),
@@ -45,9 +75,24 @@ export function handle<T extends object>(Class: new () => T, options: HandleOpti
       if (typeof member === "symbol" || member === "then") return undefined;
       const found = members.get(member);
       if (found === undefined) {
-        throw new TypeError(`Cannot call ${Class.name}.${member}: it has no @method decorator`);
+        throw new TypeError(`Cannot call ${name}.${member}: it has no @method decorator`);
       }
       return found;
+    },
+  }) as ClassHandle<T>;
+}
+
+/** Which methods there are, only the file tells: a name that is none of them is refused by the platform. */
+function pythonHandle<T>(declaration: PythonDeclaration, options: HandleOptions): ClassHandle<T> {
+  const { app, entry } = declaration;
+  const run = () => {
+    throw new TypeError(`Cannot run ${entry} locally: it is Python`);
+  };
+  return new Proxy({}, {
+    get(_, member) {
+      if (typeof member === "symbol" || member === "then") return undefined;
+      const name = () => `${declaredName(declaration) ?? ""}.${member}`;
+      return new FunctionHandle({ app: app.name, name, run }, options);
     },
   }) as ClassHandle<T>;
 }
@@ -77,7 +122,7 @@ const instances = new WeakMap<ClassDeclaration, Promise<Entered>>();
 function localInstance(declaration: ClassDeclaration, name: string): Promise<Entered> {
   const existing = instances.get(declaration);
   if (existing !== undefined) return existing;
-  const identity = { app: declaration.app.name, function: name, container: "local" };
+  const identity = { app: declaration.app.name, function: name, container: "local", secrets: localSecrets };
   const ctx = containerContext(identity, {
     outlet: localOutlet,
     signal: new AbortController().signal,

@@ -7,6 +7,9 @@ export interface Profile {
   readonly key: string;
 }
 
+/** A variable of the environment, for code that runs locally. */
+export const readVariable = (name: string): string | undefined => Deno.env.get(name);
+
 /** Where `berth up` keeps the profile, readable by its owner alone; undefined when there is no home. */
 export function profilePath(): string | undefined {
   const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE");

@@ -1,5 +1,7 @@
 /** `ctx`: what the code of a function knows of its call, and what it can tell and keep. */
+import type { PublishedArtifact } from "./protocol/artifacts.ts";
 import type { Json } from "./protocol/primitives.ts";
+import { type GivenSecrets, NO_SECRETS, secretFile, secretValue } from "./secret.ts";
 
 /** Fields beside the text of a log line. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -39,10 +41,19 @@ export interface ContainerContext {
   readonly signal: AbortSignal;
   /** Writes one line to the log of the call, or of the container outside a call. */
   log(text: string | Fields, fields?: Fields): void;
+  /** A value of the function's `secrets`, by its key; run locally, the variable of that name. */
+  secret(key: string): string;
+  /** The path of the file with that value, of a secret that comes as `files`. */
+  secretFile(key: string): string;
   readonly checkpoint: {
     /** The last committed checkpoint of that name, or undefined when there is none yet. */
     load(options: { readonly name: string }): Promise<Bytes | undefined>;
   };
+  /**
+   * The bytes of an artifact of the workspace: of its newest version (`model`), of one (`model@3`), or of the one that an alias
+   * points at now (`model@production`).
+   */
+  artifact(ref: string): Promise<Bytes>;
 }
 
 /**
@@ -96,6 +107,13 @@ export interface Context extends ContainerContext {
      */
     load(options?: CheckpointOptions): Promise<Bytes | undefined>;
   };
+  artifact(ref: string): Promise<Bytes>;
+  /**
+   * Publishes bytes, or the file of that path, which the function must be allowed to read, as the next version of an artifact;
+   * resolves once it is committed. The version knows this call. Bytes that the newest version has already make no new one, so
+   * that a repeated attempt may publish again. Don't change them before that.
+   */
+  artifact(name: string, content: Uint8Array | string): Promise<PublishedArtifact>;
 }
 
 /** That a call must give way to more important work. */
@@ -114,6 +132,9 @@ export interface Outlet {
   save(call: number, bytes: Uint8Array, name: string | undefined): Promise<void>;
   /** Without a call it is the container that asks. */
   load(call: number | undefined, name: string | undefined): Promise<Bytes | undefined>;
+  /** @param content bytes, or the path of a file */
+  publish(call: number, name: string, content: Uint8Array | string): Promise<PublishedArtifact>;
+  artifact(ref: string): Promise<Bytes>;
 }
 
 /** What one container runs. */
@@ -123,6 +144,7 @@ export interface ContainerIdentity {
   readonly container: string;
   /** Its place among the containers that run each call together. */
   readonly gang?: { readonly rank: number; readonly size: number } | undefined;
+  readonly secrets?: GivenSecrets | undefined;
 }
 
 /** One call as its container was given it. `number` is the host's name for it. */
@@ -209,6 +231,14 @@ export class CallContext implements Context {
     this.#outlet.log(this.#call.number, logLine(text, fields));
   }
 
+  secret(key: string): string {
+    return secretValue(this.#container.secrets ?? NO_SECRETS, key);
+  }
+
+  secretFile(key: string): string {
+    return secretFile(this.#container.secrets ?? NO_SECRETS, key);
+  }
+
   report(values: Readonly<Record<string, number>>): void {
     this.#outlet.event(this.#call.number, "report", { ...values });
   }
@@ -225,11 +255,21 @@ export class CallContext implements Context {
       load: ({ name } = {}) => outlet.load(number, name),
     };
   }
+
+  artifact(ref: string): Promise<Bytes>;
+  artifact(name: string, content: Uint8Array | string): Promise<PublishedArtifact>;
+  artifact(ref: string, content?: Uint8Array | string): Promise<Bytes | PublishedArtifact> {
+    if (content === undefined) return this.#outlet.artifact(ref);
+    if (typeof content === "string" || content instanceof Uint8Array) {
+      return this.#outlet.publish(this.#call.number, ref, content);
+    }
+    throw new TypeError(`Cannot publish artifact ${ref}: expected a Uint8Array or the path of a file`);
+  }
 }
 
 /** The context of what runs outside a call. */
 export function containerContext(
-  { gang, ...identity }: ContainerIdentity,
+  { gang, secrets = NO_SECRETS, ...identity }: ContainerIdentity,
   { outlet, signal, write }: { outlet: Outlet; signal: AbortSignal; write: (line: string) => void },
 ): ContainerContext {
   return {
@@ -238,7 +278,10 @@ export function containerContext(
     worldSize: gang?.size ?? 1,
     signal,
     log: (text, fields) => write(logLine(text, fields)),
+    secret: (key) => secretValue(secrets, key),
+    secretFile: (key) => secretFile(secrets, key),
     checkpoint: { load: ({ name }) => outlet.load(undefined, name) },
+    artifact: (ref) => outlet.artifact(ref),
   };
 }
 

@@ -5,7 +5,9 @@
 import type { Context } from "./context.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { Schedule } from "./cron.ts";
+import type { ServerSpec } from "./protocol/server.ts";
 import type { Schema } from "./schema.ts";
+import type { z } from "zod";
 
 export const DECLARATION = Symbol.for("berth.declaration");
 
@@ -48,6 +50,7 @@ export interface PythonDeclaration extends Declared {
   readonly entry: string;
   readonly files: readonly string[];
   readonly requirements: readonly string[];
+  readonly preload: readonly string[];
   readonly schedules: readonly Schedule[];
   readonly stream: boolean;
 }
@@ -56,7 +59,18 @@ export interface ClassDeclaration extends Declared {
   readonly class: new () => object;
   readonly marks: readonly Mark[];
 }
-export type Declaration = FunctionDeclaration | EndpointDeclaration | PythonDeclaration | ClassDeclaration;
+export interface ServerDeclaration extends Declared {
+  readonly kind: "server";
+  readonly server: z.input<typeof ServerSpec>;
+  readonly files: readonly string[];
+  readonly auth: "key" | "public" | undefined;
+}
+export type Declaration =
+  | FunctionDeclaration
+  | EndpointDeclaration
+  | PythonDeclaration
+  | ServerDeclaration
+  | ClassDeclaration;
 
 /** What a decorator said of one member of a class. A member may have several. */
 export type Mark =

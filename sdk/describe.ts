@@ -13,6 +13,7 @@ import {
   isGenerator,
   type Mark,
   type PythonDeclaration,
+  type ServerDeclaration,
 } from "./declaration.ts";
 import { containerSpec, given } from "./options.ts";
 import { jsonSchemaOf } from "./schema.ts";
@@ -93,6 +94,8 @@ function specOf(entry: string, declaration: Declaration): Spec {
       return { ...common, methods: [endpointOf(name, declaration)], kind: "function", body: "ts", entry };
     case "python":
       return { ...common, ...pythonSpec(name, declaration), kind: "function", body: "python" };
+    case "server":
+      return { ...common, ...serverSpec(name, declaration), kind: "function", body: "server", entry };
     case "class":
       return { ...common, ...classSpec(name, declaration), kind: "class", body: "ts", entry };
   }
@@ -109,16 +112,24 @@ function functionSpec(
   };
 }
 
-function endpointOf(name: string, { auth }: EndpointDeclaration): Method {
+function endpointOf(name: string, { auth }: EndpointDeclaration | ServerDeclaration): Method {
   return { name, kind: "endpoint", endpoint: { name, ...given({ auth }) } };
 }
 
-function pythonSpec(name: string, { entry, requirements, schedules, stream }: PythonDeclaration) {
+function serverSpec(name: string, declaration: ServerDeclaration): Pick<Spec, "methods" | "server"> {
+  return { methods: [endpointOf(name, declaration)], server: declaration.server };
+}
+
+function pythonSpec(
+  name: string,
+  { entry, requirements, preload, schedules, stream }: PythonDeclaration,
+) {
   return {
     entry,
     methods: [{ name, kind: "call" as const, stream }],
     schedules: scheduleSpecs(name, schedules),
     requirements: [...requirements],
+    preload: [...preload],
   };
 }
 
@@ -167,6 +178,7 @@ function scheduleSpecs(method: string, schedules: readonly Schedule[]): z.input<
 }
 
 function filesOf(declaration: Declaration): string[] {
+  if (declaration.kind === "server") return [...declaration.files];
   if (declaration.kind !== "python") return [];
   return [declaration.entry.slice(0, declaration.entry.indexOf(":")), ...declaration.files];
 }

@@ -1,9 +1,9 @@
 /** What callers hold of an endpoint. Requests to it are ordinary HTTP, so there is little to hold. */
 import { ambientClient, type Client } from "./client.ts";
 import { type ContainerContext, containerContext } from "./context.ts";
-import { declaredName, type EndpointDeclaration } from "./declaration.ts";
+import { declaredName, type EndpointDeclaration, type ServerDeclaration } from "./declaration.ts";
 import { PlatformError } from "./errors.ts";
-import { localOutlet } from "./local.ts";
+import { localOutlet, localSecrets } from "./local.ts";
 import type { App } from "./protocol/apps.ts";
 import { ask } from "./transport.ts";
 
@@ -22,9 +22,9 @@ import { ask } from "./transport.ts";
  * ```
  */
 export class EndpointHandle {
-  readonly #declaration: EndpointDeclaration;
+  readonly #declaration: EndpointDeclaration | ServerDeclaration;
 
-  constructor(declaration: EndpointDeclaration) {
+  constructor(declaration: EndpointDeclaration | ServerDeclaration) {
     this.#declaration = declaration;
   }
 
@@ -46,8 +46,15 @@ export class EndpointHandle {
 
   /** Runs the handler in this process, without a platform. */
   async local(request: Request, ctx?: ContainerContext): Promise<Response> {
-    const { app, handler } = this.#declaration;
-    const identity = { app: app.name, function: declaredName(this.#declaration) ?? "", container: "local" };
+    const declaration = this.#declaration;
+    if (declaration.kind === "server") {
+      throw new TypeError(
+        `Cannot run server "${declaredName(declaration)}" here: it is a program, start it by its command`,
+      );
+    }
+    const { app, handler } = declaration;
+    const name = declaredName(declaration) ?? "";
+    const identity = { app: app.name, function: name, container: "local", secrets: localSecrets };
     const write = (line: string) => console.log(line);
     const local = ctx ?? containerContext(identity, { outlet: localOutlet, signal: request.signal, write });
     return await handler(request, local as never);

@@ -7,6 +7,7 @@ import { type Duration, parseDuration } from "./duration.ts";
 import { type GpuRequest, parseGpu } from "./gpu.ts";
 import { type Image, imageSpec } from "./image.ts";
 import { type Memory, parseMemory } from "./memory.ts";
+import type { Secret } from "./secret.ts";
 
 /** When and how often a failed attempt is repeated. */
 export interface RetryOptions {
@@ -133,6 +134,8 @@ export interface ContainerOptions {
    * @default "open"
    */
   readonly egress?: "open" | "deny" | readonly string[];
+  /** Secrets that it is given: `[Secret.fromName("hf")]`. By default none. */
+  readonly secrets?: readonly Secret[];
 }
 
 /** The part of a function spec that options decide; what is not given is absent. */
@@ -157,6 +160,7 @@ export type ContainerSpec = Partial<
     | "env"
     | "image"
     | "egress"
+    | "secrets"
   >
 >;
 
@@ -164,7 +168,7 @@ export type ContainerSpec = Partial<
 export function containerSpec(options: ContainerOptions): ContainerSpec {
   const { gpu, memory, disk, labels, retries, env, scale } = options;
   const { timeout, startTimeout, preemptNotice, cpu, concurrency, concurrencyPerKey } = options;
-  const { nodes, preemptible, permissions, image, egress } = options;
+  const { nodes, preemptible, permissions, image, egress, secrets } = options;
   if (gpu !== undefined) parseGpu(gpu);
   const { scaledownWindow, targetWait } = scale ?? {};
   const window = scaledownWindow === "auto" ? undefined : scaledownWindow;
@@ -182,6 +186,7 @@ export function containerSpec(options: ContainerOptions): ContainerSpec {
     ...(env === undefined ? {} : { env: { ...env } }),
     ...(image === undefined ? {} : { image: imageSpec(image) }),
     ...(egress === undefined ? {} : { egress: typeof egress === "string" ? egress : [...egress] }),
+    ...(secrets === undefined ? {} : { secrets: secrets.map(({ ref }) => ref) }),
   };
 }
 

@@ -15,7 +15,8 @@ export interface WireRequest {
   /** From `/v1/`, with its query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** What is too large for the memory is made anew for each time it is sent. */
+  readonly body?: string | Uint8Array<ArrayBuffer> | (() => ReadableStream<Uint8Array<ArrayBuffer>>);
   readonly signal?: AbortSignal | undefined;
   /**
    * Whether it may be sent again when nobody knows if it arrived.
@@ -59,7 +60,7 @@ export function httpTransport({ url, key, fetch }: { url: string; key: string; f
           ...(typeof body === "string" ? { "content-type": "application/json" } : {}),
           ...headers,
         },
-        body: body ?? null,
+        body: typeof body === "function" ? body() : body ?? null,
         signal: signal ?? null,
       }),
   };

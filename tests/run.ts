@@ -4,8 +4,9 @@
  *
  * `deno task ok` runs it; `deno task ok unit types` runs the stages it names.
  */
+import { startCeph } from "./setup/components/ceph.ts";
 import { ENGINES_VARIABLE, startTestEngines } from "./setup/components/engines.ts";
-import { prepareMachine, withoutEngines } from "./setup/machine.ts";
+import { enginesWork, prepareMachine, withoutS3 } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
 import { type Counts, countTests } from "./setup/report.ts";
 
@@ -38,6 +39,9 @@ const STAGES: readonly Stage[] = [
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];
 
+/** Stages that use a server of S3. */
+const ON_S3 = ["integration", "end to end"];
+
 async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: boolean; counts: Counts }> {
   const started = performance.now();
   console.log(`\n── ${name}`);
@@ -55,7 +59,7 @@ async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: 
 
 /** Container engines take seconds to start, so only a run that uses them does. */
 async function withEngines(run: () => Promise<void>): Promise<void> {
-  const engines = withoutEngines ? null : await startTestEngines();
+  const engines = enginesWork() ? await startTestEngines() : null;
   if (engines !== null) {
     const { stop: _, ...told } = engines;
     Deno.env.set(ENGINES_VARIABLE, JSON.stringify(told));
@@ -78,6 +82,10 @@ async function main(asked: readonly string[]): Promise<number> {
   await prepareMachine(console.log);
   const server = await startTestServer();
   Deno.env.set("BERTH_TEST_POSTGRES", server.url);
+  const s3 = withoutS3 || !ON_S3.some((name) => asked.length === 0 || asked.includes(name))
+    ? null
+    : await startCeph();
+  if (s3 !== null) Deno.env.set("BERTH_TEST_S3", JSON.stringify(s3));
   const reports = await Deno.makeTempDir({ prefix: "berth-reports-" });
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const broken: string[] = [];
@@ -92,6 +100,7 @@ async function main(asked: readonly string[]): Promise<number> {
       await (stage.name === "engines" ? withEngines(go) : go());
     }
   } finally {
+    s3?.stop();
     await server.stop();
     await Deno.remove(reports, { recursive: true });
   }

@@ -1,29 +1,47 @@
 /** Blobs as files in a folder, one each: the default on a single machine. Several processes may share the folder. */
 import { dirname, join } from "node:path";
-import type { Clock } from "../../sdk/ports.ts";
-import { type Blobs, type Bytes, checkKey, type PutOptions, type Stored } from "./blobs.ts";
+import type { Clock, Random } from "../../sdk/ports.ts";
+import {
+  type Access,
+  type Blobs,
+  type ByteRange,
+  type Bytes,
+  checkKey,
+  checkPrefix,
+  checkRange,
+  type GetOptions,
+  type PutOptions,
+  type SignedRequest,
+  type Stored,
+} from "./blobs.ts";
+import { BlobUrls, URL_KEY_BYTES } from "./urls.ts";
 
 /** Files are written here, under names nobody asks for, and moved when they are whole. Begins with a dot, as no key does. */
 const UNFINISHED = ".unfinished";
+/** What signs URLs: whoever shares the folder shares it, so that any of several processes serves what another has signed. */
+const URL_KEY = ".url-key";
 /** An unfinished file this old is from a process that died. */
 const ABANDONED_MS = 24 * 3_600_000;
 
 export interface FileBlobsOptions {
   readonly folder: string;
   readonly clock: Clock;
+  readonly random: Random;
 }
 
 export class FileBlobs implements Blobs {
+  readonly urls: BlobUrls;
   readonly #folder: string;
   /** Folders that are there for good: made, and their names written to disk. */
   readonly #made = new Set<string>();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, urls: BlobUrls) {
     this.#folder = folder;
+    this.urls = urls;
   }
 
   /** Makes the folder when there is none, and clears away what processes left unfinished when they died. */
-  static async open({ folder, clock }: FileBlobsOptions): Promise<FileBlobs> {
+  static async open({ folder, clock, random }: FileBlobsOptions): Promise<FileBlobs> {
     const unfinished = join(folder, UNFINISHED);
     await Deno.mkdir(unfinished, { recursive: true, mode: 0o700 });
     for await (const { name } of Deno.readDir(unfinished)) {
@@ -33,7 +51,7 @@ export class FileBlobs implements Blobs {
         await ignoreAbsent(Deno.remove(path));
       }
     }
-    return new FileBlobs(folder);
+    return new FileBlobs(folder, new BlobUrls({ key: await urlKeyOf(folder, random), clock }));
   }
 
   async put(
@@ -54,9 +72,11 @@ export class FileBlobs implements Blobs {
     }
   }
 
-  async get(key: string): Promise<ReadableStream<Bytes> | null> {
+  async get(key: string, { range }: GetOptions = {}): Promise<ReadableStream<Bytes> | null> {
+    if (range !== undefined) checkRange(range);
     const file = await ignoreAbsent(Deno.open(this.#pathOf(key)));
-    if (file === undefined || (await file.stat()).isFile) return file?.readable ?? null;
+    if (file === undefined) return null;
+    if ((await file.stat()).isFile) return range === undefined ? file.readable : await part(file, range);
     file.close();
     return null;
   }
@@ -71,16 +91,22 @@ export class FileBlobs implements Blobs {
   }
 
   async *list(prefix: string): AsyncIterable<string> {
+    checkPrefix(prefix);
     const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
-    if (folder !== "") checkKey(folder.slice(0, -1));
     for await (const key of this.#keysIn(folder)) if (key.startsWith(prefix)) yield key;
+  }
+
+  // deno-lint-ignore require-await
+  async presign(key: string, access: Access): Promise<SignedRequest> {
+    checkKey(key);
+    return this.urls.sign(key, access);
   }
 
   /** @param folder empty, or with a slash at its end */
   async *#keysIn(folder: string): AsyncIterable<string> {
     try {
       for await (const { name, isDirectory } of Deno.readDir(join(this.#folder, folder))) {
-        if (name === UNFINISHED) continue;
+        if (name.startsWith(".")) continue; // ours
         if (isDirectory) yield* this.#keysIn(`${folder}${name}/`);
         else yield folder + name;
       }
@@ -100,6 +126,33 @@ export class FileBlobs implements Blobs {
     for (let at = path; at.length > this.#folder.length; at = dirname(at)) await sync(dirname(at));
     this.#made.add(path);
   }
+}
+
+/** The key of the folder, made when there is none. Of several that make one, the first wins. */
+async function urlKeyOf(folder: string, random: Random): Promise<Bytes> {
+  const path = join(folder, URL_KEY);
+  const known = await ignoreAbsent(Deno.readFile(path));
+  if (known !== undefined) return known;
+  const temporary = await Deno.makeTempFile({ dir: join(folder, UNFINISHED) });
+  await writeDurably(temporary, random.bytes(URL_KEY_BYTES));
+  await linked(temporary, path);
+  await Deno.remove(temporary);
+  return await Deno.readFile(path);
+}
+
+/** Some bytes of an open file, which is closed behind them. */
+async function part(file: Deno.FsFile, { from, to = Infinity }: ByteRange): Promise<ReadableStream<Bytes>> {
+  await file.seek(from, Deno.SeekMode.Start);
+  let left = to - from;
+  return file.readable.pipeThrough(
+    new TransformStream<Bytes, Bytes>({
+      transform(piece, controller) {
+        controller.enqueue(piece.subarray(0, left));
+        left -= piece.length;
+        if (left <= 0) controller.terminate();
+      },
+    }),
+  );
 }
 
 /** Writes a file and returns its size, once the bytes are on the disk. */

@@ -12,7 +12,14 @@ import type { UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { RouteFeed } from "./feed.ts";
 import { HoldError } from "./hold.ts";
 import * as refusals from "./refusals.ts";
-import { parseTarget, passedHeaders, requestHead, responseHeaders, type Target } from "./request.ts";
+import {
+  belowMount,
+  parseTarget,
+  passedHeaders,
+  requestHead,
+  responseHeaders,
+  type Target,
+} from "./request.ts";
 import type { EndpointRoute, FunctionRoute, RouteTable } from "./routes.ts";
 import { type Slot, Slots } from "./slots.ts";
 import type { Upstream } from "./upstream.ts";
@@ -114,7 +121,8 @@ export class Gateway {
       if (caller === null) throw refusals.keyNeeded(target);
       permit(caller, "invoke");
     }
-    const passage = { request, target, route, from, keyed: caller !== null };
+    const asked = route.function.mounted ? belowMount(target) : target;
+    const passage = { request, target: asked, route, from, keyed: caller !== null };
     return isWebSocket(request) ? await this.#connect(passage) : await this.#pass(passage);
   }
 

@@ -7,6 +7,8 @@ export interface Target {
   readonly endpoint: string;
   /** Path and query, as in a request line. */
   readonly path: string;
+  /** What came before the path, when the container is asked for less than the client has asked for. */
+  readonly mount?: string;
   /** The whole URL, without fragment. */
   readonly url: string;
   /** `http` or `https`. */
@@ -30,6 +32,13 @@ export function parseTarget(requestUrl: string): Target | null {
   if (e !== "e" || !Name.safeParse(app).success || !Name.safeParse(endpoint).success) return null;
   const protocol = url.slice(0, hostAt - "://".length);
   return { app: app!, endpoint: endpoint!, path, url, protocol, host: url.slice(hostAt, pathAt) };
+}
+
+/** The same, for a program that is mounted at its endpoint and knows only what comes behind it. */
+export function belowMount(target: Target): Target {
+  const mount = `/e/${target.app}/${target.endpoint}`;
+  const rest = target.path.slice(mount.length);
+  return { ...target, mount, path: rest.startsWith("/") ? rest : `/${rest}` };
 }
 
 function cleaned(text: string): string | null {
@@ -94,6 +103,7 @@ export function passedHeaders(facts: Omit<HeadFacts, "method" | "bodyBytes">) {
   }
   if (peer !== null) passed.push(["x-forwarded-for", peer]);
   passed.push(["x-forwarded-host", target.host], ["x-forwarded-proto", target.protocol]);
+  if (target.mount !== undefined) passed.push(["x-forwarded-prefix", target.mount]);
   passed.push(["x-request-id", requestId], ["berth-url", target.url], ["berth-endpoint", target.endpoint]);
   return passed;
 }

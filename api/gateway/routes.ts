@@ -4,7 +4,7 @@ import type { RouteRow } from "../../scheduler/store/routes.ts";
 /** A container that takes requests: ready, wanted, and of the deployment that has the traffic. */
 export interface RouteContainer {
   readonly id: string;
-  /** Unix socket of its endpoints. */
+  /** Unix socket of its endpoints, or `HOST:PORT`. */
   readonly address: string;
 }
 
@@ -18,6 +18,8 @@ export interface FunctionRoute {
   readonly startTimeoutMs: number;
   /** How long a request may run before its response begins. */
   readonly timeoutMs: number;
+  /** A program that knows no paths but its own: `/e/{app}/{endpoint}/x` is asked of it as `/x`. */
+  readonly mounted: boolean;
   readonly containers: readonly RouteContainer[];
 }
 
@@ -49,6 +51,7 @@ const functionOf = (row: RouteRow): FunctionRoute => ({
   concurrency: row.concurrency,
   startTimeoutMs: row.startTimeoutMs,
   timeoutMs: row.timeoutMs,
+  mounted: row.body === "server",
   containers: row.containers,
 });
 

@@ -2,8 +2,8 @@
  * The folder of one `berth up`: what lies where in it, and the lock that keeps a second one out. The system frees the lock when
  * its holder ends, however it ends.
  *
- * `postgres/` the database · `blobs/` checkpoints and bundles · `runner/` the runner's own · `nodes/` nodes of pools · `key` the admin key ·
- * `up.json` who runs it · `up.lock`
+ * `postgres/` the database · `blobs/` checkpoints and bundles, unless they lie on S3 · `runner/` the runner's own · `nodes/` nodes of pools · `key` the admin key ·
+ * `secrets.keys` what seals secrets · `up.json` who runs it · `up.lock`
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";

@@ -20,6 +20,8 @@ const JOIN_DEADLINE_MS = 30_000;
 /** What runs may end, is told to, and is killed: the runner takes about 10 s at most. */
 const STOP_DEADLINE_MS = 20_000;
 
+const NO_KEYS = { BERTH_SECRETS_KEY: "", BERTH_SECRETS_KEYS_OLD: "" };
+
 /** Starts the runner; resolves when it has joined. */
 export async function startRunner(options: RunnerOptions): Promise<Running> {
   const { socket, token, data, simulateGpus, poolSize, clock, log } = options;
@@ -39,7 +41,8 @@ export async function startRunner(options: RunnerOptions): Promise<Running> {
       ...gpus,
       ...pool,
     ],
-    env: { BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token, NO_COLOR: "1" },
+    // It is started by us, and has no business with our keys.
+    env: { ...NO_KEYS, BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token, NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -22,6 +22,8 @@ export interface DenoLimits {
   readonly permissions: Permissions;
   /** Names of variables it may read. */
   readonly env: readonly string[];
+  /** Folders that it may read, beside what it declares. */
+  readonly read?: readonly string[];
   /** MiB. */
   readonly memory: number;
   /** Whether it imports npm packages that are not in its bundle. */
@@ -52,9 +54,14 @@ export const declaresNothing = (permissions: Permissions): boolean =>
     value === undefined || value === false || (Array.isArray(value) && value.length === 0)
   );
 
-function permissionFlags(paths: GuestPaths, slot: SlotPaths, { permissions, env }: DenoLimits): string[] {
+function permissionFlags(
+  paths: GuestPaths,
+  slot: SlotPaths,
+  { permissions, env, read = [] }: DenoLimits,
+): string[] {
   const own = {
-    read: [slot.dir, paths.sdk],
+    // Its secrets by a name of their own: the guest gives up the slot once the code is loaded.
+    read: [slot.dir, paths.sdk, ...read],
     write: [slot.control, slot.http],
     net: [`unix:${slot.control}`, `unix:${slot.http}`],
     env: ["BERTH_SLOT", ...env],
@@ -78,10 +85,18 @@ function flag(
   return all.length === 0 ? [] : [`--allow-${kind}=${all.map((one) => one.replaceAll(",", ",,")).join(",")}`];
 }
 
+/** Where a guest finds its secrets. */
+export interface SecretPlaces {
+  readonly variables: readonly string[];
+  /** Of those that come as files; null when none do. */
+  readonly folder: string | null;
+}
+
 /** What the guest of a function may do. */
 export const limitsOf = (
   { permissions, env, memory, nodes }: FunctionSpec,
   external: boolean,
+  { variables, folder }: SecretPlaces = { variables: [], folder: null },
 ): DenoLimits => ({
   permissions,
   external,
@@ -90,7 +105,9 @@ export const limitsOf = (
     "CUDA_VISIBLE_DEVICES",
     "BERTH_GPUS_SIMULATED",
     ...nodes > 1 ? GANG_VARIABLES : [],
+    ...variables,
   ],
+  read: folder === null ? [] : [folder],
   memory,
 });
 

@@ -38,11 +38,13 @@ export interface GuestEnv {
   readonly denoDir: string;
   /** As the function declares it. */
   readonly declared: Env;
+  /** Values of secrets that come as variables. */
+  readonly secrets: Env;
   readonly gpus: Env;
   readonly gang: Env;
 }
 
-export const guestEnv = (own: Env, { slot, denoDir, declared, gpus, gang }: GuestEnv): Env => ({
+export const guestEnv = (own: Env, { slot, denoDir, declared, secrets, gpus, gang }: GuestEnv): Env => ({
   ...Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name))),
   HOME: slot,
   NO_COLOR: "1",
@@ -51,6 +53,7 @@ export const guestEnv = (own: Env, { slot, denoDir, declared, gpus, gang }: Gues
   ...gpus,
   ...gang,
   ...declared,
+  ...secrets,
   DENO_DIR: denoDir,
   BERTH_SLOT: slot,
 });

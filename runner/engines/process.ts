@@ -3,7 +3,7 @@
  * declares; Python guests have those of the runner's user. For development and machines of one trusting team.
  */
 import { setImmediate } from "node:timers";
-import type { Assignment, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
+import type { Assignment, DeliveredSecret, FunctionSpec, Gpu } from "../../sdk/protocol.ts";
 import type { Clock, Log } from "../../sdk/ports.ts";
 import { nameProcess } from "../../sdk/proc.ts";
 import { type BundleCache, copyBundle, type Unpacked } from "../cache.ts";
@@ -19,6 +19,8 @@ import {
 } from "../engine.ts";
 import { Pool } from "../pool.ts";
 import { usageOf } from "../proc.ts";
+import { writeSecretFiles } from "../secret_files.ts";
+import { secretEnv } from "../secrets.ts";
 import type { Slots } from "../slots.ts";
 import {
   declaresNothing,
@@ -30,7 +32,10 @@ import {
   withEgress,
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
+import { ForkServers, type Launched } from "./fork_servers.ts";
 import type { Installs } from "./installs.ts";
+import { execIn, type Surroundings } from "./process_exec.ts";
+import { placeOf, Ports, startServer } from "./process_server.ts";
 
 export interface ProcessEngineDeps {
   readonly spawn: Spawn;
@@ -57,6 +62,7 @@ interface Program {
   readonly child: Child;
   readonly channel: Channel;
   readonly mayFork: boolean;
+  readonly env: Command["env"];
   readonly ended: Promise<unknown>;
   discard(): void;
 }
@@ -68,16 +74,22 @@ const STDERR_MAX = 4_000;
 export class ProcessEngine implements Engine {
   readonly #deps: ProcessEngineDeps;
   readonly #pool: Pool<Program>;
+  readonly #forks: ForkServers;
+  readonly #ports = new Ports();
+  #execs = 0;
 
   constructor(deps: ProcessEngineDeps) {
     this.#deps = deps;
     const { poolSize: size, clock, log } = deps;
     this.#pool = new Pool({ size, clock, log, make: (signal) => this.#prestart(signal) });
+    this.#forks = new ForkServers({ spawn: deps.spawn, launch: (command) => this.#launchServer(command) });
   }
 
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
+    refuseUnhonoured(assignment.spec);
     const { cache } = this.#deps;
     const bundle = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    if (assignment.spec.server !== undefined) return await this.#startServer(assignment, bundle, context);
     const pooled = this.#poolable(assignment) ? this.#pool.take() : null;
     if (pooled === null) return await this.#startFresh(assignment, bundle, context);
     await copyBundle(bundle, appFolder(pooled.slot));
@@ -89,7 +101,7 @@ export class ProcessEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await Promise.all([this.#pool.close(), this.#forks.close()]);
   }
 
   /** Prestarted guests know nothing of the function: neither permissions nor variables nor GPUs can be added. */
@@ -99,19 +111,25 @@ export class ProcessEngine implements Engine {
     );
     return spec.body === "ts" && spec.image === undefined && declaresNothing(spec.permissions) &&
       Object.keys(spec.env).length === 0 &&
-      external.length === 0 && spec.memory <= POOL_MEMORY && simulated && gang === undefined;
+      spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && simulated &&
+      gang === undefined;
   }
 
-  async #startFresh(assignment: Assignment, bundle: Unpacked, { signal, say }: StartContext): Promise<Guest> {
+  async #startFresh(assignment: Assignment, bundle: Unpacked, context: StartContext): Promise<Guest> {
     const { spec, external } = assignment;
-    refuseUnhonoured(spec);
+    const { signal, secrets, say } = context;
     const slot = await this.#deps.slots.create();
     try {
       await this.#deps.installs.external(external, say);
-      const command = await this.#command(assignment, slot, say);
+      const command = await this.#command(assignment, slot, context);
+      await writeSecretFiles(secrets, secretFolderOf(slot));
       if (spec.body === "python") await copyBundle(bundle, appFolder(slot)); // its working folder must be there
       const [program] = await Promise.all([
-        this.#launch(slot, command, { mayFork: mayFork(spec), signal }),
+        this.#launch(slot, () => this.#begin(spec, command, say), {
+          mayFork: mayFork(spec),
+          env: command.env,
+          signal,
+        }),
         spec.body === "ts" ? copyBundle(bundle, appFolder(slot)) : null,
       ]);
       return this.#guest(program, spec);
@@ -121,20 +139,56 @@ export class ProcessEngine implements Engine {
     }
   }
 
-  async #command(
-    { spec, gpus, external, gang }: Assignment,
+  /** A program of the user's own, which knows neither sockets nor frames of ours. */
+  async #startServer(assignment: Assignment, bundle: Unpacked, { secrets }: StartContext): Promise<Guest> {
+    const { slots, spawn, clock } = this.#deps;
+    const server = assignment.spec.server!;
+    const slot = await slots.create();
+    try {
+      await copyBundle(bundle, appFolder(slot));
+      await writeSecretFiles(secrets, secretFolderOf(slot));
+      const place = placeOf(server, slot, this.#ports);
+      const env = this.#env(assignment, slot, secretEnv(secrets));
+      const removeSlot = () => slots.remove(slot);
+      const cwd = appFolder(slot);
+      const exec = this.#execIn({ cwd, env: { ...env, ...place.env } });
+      const guest = startServer({ server, slot, place, cwd, env, spawn, clock, settle, removeSlot });
+      return { ...guest, exec, secretFolder: secretFolderOf(slot) };
+    } catch (error) {
+      await slots.remove(slot);
+      throw error;
+    }
+  }
+
+  #env(
+    { spec, gpus, gang }: Assignment,
     slot: SlotPaths,
-    say: (text: string) => void,
-  ): Promise<Command> {
-    const env = guestEnv(this.#deps.env, {
+    secrets: Readonly<Record<string, string>>,
+  ): Readonly<Record<string, string>> {
+    return guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
+      secrets,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
+  }
+
+  async #command(
+    assignment: Assignment,
+    slot: SlotPaths,
+    { secrets, say }: StartContext,
+  ): Promise<Command> {
+    const { spec, external } = assignment;
+    const variables = secretEnv(secrets);
+    const env = this.#env(assignment, slot, variables);
     if (spec.body === "ts") {
-      const limits = limitsOf({ ...spec, permissions: withEgress(spec) }, external.length > 0);
+      const folder = secrets.some(({ as }) => as === "files") ? secretsFolder(slot) : null;
+      const limits = limitsOf({ ...spec, permissions: withEgress(spec) }, external.length > 0, {
+        variables: Object.keys(variables),
+        folder,
+      });
       return this.#denoCommand(slot, limits, env);
     }
     const command = await this.#deps.installs.python(spec.requirements, say);
@@ -146,10 +200,48 @@ export class ProcessEngine implements Engine {
     return { command: deno, args: denoArgs(paths, slot, limits), cwd: slot.dir, env };
   }
 
+  /** Starts a container's program: forked from one that has its imports, where the function asks for that. */
+  async #begin(spec: FunctionSpec, command: Command, say: (text: string) => void): Promise<Child> {
+    if (spec.preload.length === 0) return this.#deps.spawn.start(command);
+    const modules = spec.preload.join(",");
+    const forked = await this.#forks.fork({
+      command,
+      key: JSON.stringify([command.command, spec.preload, spec.env]),
+      server: (slot) => {
+        const env = this.#bareEnv(slot, spec.env);
+        return { ...command, args: [...command.args, "--preload", modules], cwd: slot, env };
+      },
+    });
+    if (typeof forked !== "string") return forked;
+    say(`Starting without preload of ${modules}: ${forked}`);
+    return this.#deps.spawn.start(command);
+  }
+
+  /** A fork server has a slot like a guest, by which a later runner finds it. */
+  async #launchServer(command: (slot: string) => Command): Promise<Launched> {
+    const slot = await this.#deps.slots.create();
+    const { signal } = new AbortController();
+    const program = await this.#launch(slot, () => this.#deps.spawn.start(command(slot.dir)), {
+      mayFork: true,
+      signal,
+    }).catch(async (error) => {
+      await this.#deps.slots.remove(slot);
+      throw error;
+    });
+    for (const stream of [program.child.stdout, program.child.stderr]) drop(stream);
+    return program;
+  }
+
+  /** The environment of what knows nothing of a container. */
+  #bareEnv(slot: string, declared: Readonly<Record<string, string>>) {
+    const { env, denoDir } = this.#deps;
+    return guestEnv(env, { slot, denoDir, declared, secrets: {}, gpus: gpuEnv([], []), gang: {} });
+  }
+
   async #prestart(signal: AbortSignal): Promise<Program> {
-    const { env: own, denoDir, slots } = this.#deps;
+    const { slots } = this.#deps;
     const slot = await slots.create();
-    const env = guestEnv(own, { slot: slot.dir, denoDir, declared: {}, gpus: gpuEnv([], []), gang: {} });
+    const env = this.#bareEnv(slot.dir, {});
     const command = this.#denoCommand(slot, {
       permissions: {},
       env: [],
@@ -157,7 +249,7 @@ export class ProcessEngine implements Engine {
       external: false,
     }, env);
     try {
-      return await this.#launch(slot, command, { mayFork: false, signal });
+      return await this.#launch(slot, () => this.#deps.spawn.start(command), { mayFork: false, env, signal });
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -165,27 +257,34 @@ export class ProcessEngine implements Engine {
   }
 
   /** Starts a program and waits for it to connect. Nothing else can connect after it: the socket takes one. */
-  async #launch(slot: SlotPaths, command: Command, { mayFork, signal }: LaunchOptions): Promise<Program> {
+  async #launch(slot: SlotPaths, begin: Begin, { mayFork, env, signal }: LaunchOptions): Promise<Program> {
     const listener = Deno.listen({ transport: "unix", path: slot.control });
-    const child = this.#deps.spawn.start(command);
-    nameProcess(`${slot.dir}/pid`, child.pid);
-    const kill = () => child.kill();
+    let child: Child | undefined;
+    const kill = () => child?.kill();
     signal.addEventListener("abort", kill);
     try {
+      child = await begin();
+      if (signal.aborted) kill();
+      nameProcess(`${slot.dir}/pid`, child.pid);
       const channel = await Promise.race([listener.accept(), child.exited.then(() => null)]);
       if (channel === null) throw await notConnected(child, signal);
       const discard = () => {
-        child.kill();
+        kill();
         this.#deps.slots.remove(slot);
       };
-      return { slot, child, channel, mayFork, ended: child.exited, discard };
+      return { slot, child, channel, mayFork, env, ended: child.exited, discard };
     } finally {
       signal.removeEventListener("abort", kill);
       listener.close();
     }
   }
 
-  #guest({ slot, child, channel, mayFork }: Program, spec: FunctionSpec): Guest {
+  #execIn(surroundings: Surroundings): NonNullable<Guest["exec"]> {
+    return (command) =>
+      execIn(surroundings, command, this.#deps.spawn, `${surroundings.cwd}/${this.#execs++}`);
+  }
+
+  #guest({ slot, child, channel, mayFork, env = {} }: Program, spec: FunctionSpec): Guest {
     return {
       channel,
       stdout: child.stdout,
@@ -194,23 +293,39 @@ export class ProcessEngine implements Engine {
       path: spec.body === "ts" ? `${appFolder(slot)}/app.js` : appFolder(slot),
       address: slot.http,
       spool: slot.dir,
+      secretFolder: secretFolderOf(slot),
       settle,
       usage: () => usageOf(child.pid, mayFork),
+      exec: this.#execIn({ cwd: appFolder(slot), env }),
       kill: () => child.kill(),
       release: () => this.#deps.slots.remove(slot),
     };
   }
 }
 
+/** Starts a program. */
+type Begin = () => Child | Promise<Child>;
+
 interface LaunchOptions {
   readonly mayFork: boolean;
+  /** That of the program, for what else is to run there. */
+  readonly env?: Command["env"];
   readonly signal: AbortSignal;
 }
+
+/** Reads what nobody wants to know, so that its writer is not held up. */
+const drop = (stream: ReadableStream<Uint8Array>): Promise<void> =>
+  stream.pipeTo(new WritableStream()).catch(() => {});
 
 /** Two rounds of the event loop: one polls the pipes, one hands on what was in them. A timer would take a hundred times longer. */
 async function settle(): Promise<void> {
   for (let round = 0; round < 2; round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
+
+const secretsFolder = (slot: SlotPaths): string => `${slot.dir}/secrets`;
+
+const secretFolderOf = (slot: SlotPaths) => ({ name }: DeliveredSecret): string =>
+  `${secretsFolder(slot)}/${name}`;
 
 const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;
 
@@ -219,10 +334,9 @@ function refuseUnhonoured({ body, image, egress }: FunctionSpec): void {
   if (image !== undefined) {
     throw new StartError(`Cannot run image ${image.ref}: this node has no container engine`);
   }
-  if (egress !== "open" && body === "python") {
-    throw new StartError(
-      "Cannot restrict the egress of a Python function: it takes a node with a container engine",
-    );
+  if (egress !== "open" && body !== "ts") {
+    const what = body === "python" ? "a Python function" : "a server";
+    throw new StartError(`Cannot restrict the egress of ${what}: it takes a node with a container engine`);
   }
 }
 

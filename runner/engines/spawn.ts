@@ -1,6 +1,6 @@
 /** Starting programs, for real. */
 import type { Command, Spawn } from "../engine.ts";
-import { killGroup } from "../../sdk/proc.ts";
+import { kill, killGroup } from "../../sdk/proc.ts";
 
 export const realSpawn: Spawn = {
   start: (command) => {
@@ -8,9 +8,11 @@ export const realSpawn: Spawn = {
     const child = new Deno.Command(command.command, { ...options(command), detached: true }).spawn();
     return {
       pid: child.pid,
+      stdin: command.stdin === "piped" ? child.stdin : null,
       stdout: child.stdout,
       stderr: child.stderr,
       exited: child.status,
+      terminate: () => kill(child.pid, "SIGTERM"),
       kill: () => killGroup(child.pid),
     };
   },
@@ -21,9 +23,9 @@ export const realSpawn: Spawn = {
   },
 };
 
-const options = ({ args, cwd, env }: Command) => ({
+const options = ({ args, cwd, env, stdin }: Command) => ({
   args: [...args],
-  stdin: "null" as const,
+  stdin: stdin ?? "null" as const,
   stdout: "piped" as const,
   stderr: "piped" as const,
   ...(cwd === undefined ? {} : { cwd }),

@@ -87,7 +87,8 @@ function receive({ frame, body }: Decoded): void {
 async function load(frame: LoadFrame): Promise<void> {
   wanted = true;
   const { app, function: name, container, gang } = frame;
-  const identity = { app, function: name, container, gang };
+  const secrets = new Map(Object.entries(frame.secrets ?? {}));
+  const identity = { app, function: name, container, gang, secrets };
   const contextOf = (signal: AbortSignal): ContainerContext =>
     containerContext(identity, { outlet: platform, signal, write: (line) => console.log(line) });
   try {

@@ -64,6 +64,7 @@ async function codeOf(declaration: Declaration, ctx: ContainerContext): Promise<
     case "endpoint":
       return { ...nothing, endpoints: new Map([["", respondWith(declaration.handler)]]) };
     case "python":
-      throw new Error("Cannot load Python code here");
+    case "server":
+      throw new Error(`Cannot load ${declaration.kind} code here`);
   }
 }

@@ -1,10 +1,13 @@
-/** What a guest asks of its host and awaits: checkpoints, and requests to the platform's API. */
+/** What a guest asks of its host and awaits: checkpoints, artifacts, and requests to the platform's API. */
 import type { Bytes, Outlet } from "../../sdk/context.ts";
+import { realClock, realRandom } from "../../sdk/ports.ts";
+import type { PublishedArtifact } from "../../sdk/protocol/artifacts.ts";
 import { LIMITS } from "../../sdk/protocol/limits.ts";
 import type { Json } from "../../sdk/protocol/primitives.ts";
-import type { Transport, WireRequest } from "../../sdk/transport.ts";
+import { exchange, type Transport, type WireRequest } from "../../sdk/transport.ts";
 import type { ChunkFrame, ReplyFrame } from "../frames.ts";
 import type { Channel } from "./channel.ts";
+import { piecesOf } from "./pieces.ts";
 
 /** Who waits for the reply of that number. */
 interface Waiting {
@@ -12,6 +15,8 @@ interface Waiting {
   readonly chunk?: (frame: ChunkFrame, body: Bytes | undefined) => void;
 }
 
+/** How long an artifact is asked for while the platform cannot be reached. */
+const PATIENCE_MS = 60_000;
 /** Statuses whose answers have no body. */
 const EMPTY = [101, 204, 205, 304];
 
@@ -63,8 +68,32 @@ export class Platform implements Outlet, Transport {
     return reply;
   }
 
+  /** Sends the content in pieces, no faster than the host takes them; an empty one ends it. */
+  async publish(call: number, name: string, content: Uint8Array | string): Promise<PublishedArtifact> {
+    if (!this.#runs(call)) throw new Error(`Cannot publish artifact ${name}: the call has ended`);
+    const n = ++this.#last;
+    const reply = this.#reply(n, `publish artifact ${name}`);
+    let refused = false;
+    reply.catch(() => refused = true);
+    let at = 0;
+    for await (const piece of piecesOf(content)) {
+      if (refused) break;
+      this.#channel.send({ t: "artifact-save", n, c: call, name, at, bytes: piece.length }, piece);
+      at += piece.length;
+      await this.#channel.drained();
+    }
+    this.#channel.send({ t: "artifact-save", n, c: call, name, at, bytes: 0 });
+    return JSON.parse(new TextDecoder().decode(await reply));
+  }
+
+  artifact(ref: string): Promise<Bytes> {
+    const wire = { transport: this, clock: realClock, random: realRandom, patienceMs: PATIENCE_MS };
+    const path = `/v1/artifacts/${encodeURIComponent(ref)}/content`;
+    return exchange(wire, { method: "GET", path }, (response) => response.bytes());
+  }
+
   fetch({ method, path, headers = {}, body, signal }: WireRequest): Promise<Response> {
-    if (method === "PUT") {
+    if (method === "PUT" || typeof body === "function") {
       throw new TypeError("Cannot send this from inside a function: PUT is not for functions");
     }
     const n = ++this.#last;

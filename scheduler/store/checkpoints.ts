@@ -13,7 +13,7 @@ export interface CheckpointOf {
 
 /**
  * Commits a checkpoint, if the lease is still this node's and the call has not ended: another attempt may have begun
- * since, and its checkpoints are the newer truth. Null: refused.
+ * since, and its checkpoints are the newer truth. Null: refused. A blob is committed once, however often it is asked for.
  */
 export async function insertCheckpoint(
   sql: Sql,
@@ -21,11 +21,17 @@ export async function insertCheckpoint(
   { node, lease, index, name, blob, size }: CheckpointOf & { readonly blob: string; readonly size: number },
 ): Promise<{ id: number; batch: number } | null> {
   const [row] = await sql<{ id: number; batch: number }[]>`
-    with saver as (${openLease(sql, { node, lease, index, name })}),
+    with saver as (${openLease(sql, { node, lease, index })}),
+    known as (  -- the answer to an earlier request was lost
+      select c.id, c.batch_id from checkpoint c, saver r where c.blob = ${blob} and ${
+    sameCheckpoint(sql, { index, name })
+  }
+    ),
     saved as (
       insert into checkpoint (app_id, name, batch_id, idx, attempt, blob, size, created_at)
       select app_id, ${name}::text, batch_id, ${index}::int, attempt, ${blob}, ${size}::bigint, ${now}::timestamptz
       from saver
+      where not exists (select from known)
       returning id, batch_id, attempt
     ),
     told as (  -- the runner counts its own events from zero, -1 is for the retry
@@ -34,8 +40,26 @@ export async function insertCheckpoint(
         json_build_object('id', id, 'size', ${size}::bigint)
       from saved, saver
     )
-    select id, batch_id as batch from saved`;
+    select id, batch_id as batch from saved union all select id, batch_id from known`;
   return row ?? null;
+}
+
+/** Whether a checkpoint has these bytes, be its lease over or not: they must stay then. */
+export async function isCommitted(
+  sql: Sql,
+  { lease, index, name, blob }: Omit<CheckpointOf, "node"> & { readonly blob: string },
+): Promise<boolean> {
+  const [row] = await sql<{ committed: boolean }[]>`
+    with saver as (
+      select l.batch_id, f.app_id
+      from ${leaseOf(sql, lease)}
+      join function f on f.id = l.function_id
+      where ${isPart(lease) ? sql`p.id` : sql`l.id`} = ${lease}
+    )
+    select exists (
+      select from checkpoint c, saver r where c.blob = ${blob} and ${sameCheckpoint(sql, { index, name })}
+    ) as committed`;
+  return row!.committed;
 }
 
 /** Whether the lease is open for this call, and the blob of the checkpoint to go on from, if there is one. */
@@ -43,18 +67,13 @@ export async function latestCheckpoint(
   sql: Sql,
   asked: CheckpointOf,
 ): Promise<{ blob: string | null; size: number | null } | null> {
-  const { index, name } = asked;
   const [row] = await sql<{ blob: string | null; size: number | null }[]>`
     with reader as (${openLease(sql, asked)})
     select c.blob, c.size
     from reader r
     left join lateral (
-      select blob, size from checkpoint
-      where ${
-    name === null
-      ? sql`name is null and batch_id = r.batch_id and idx = ${index}` // checkpoint_call
-      : sql`name = ${name} and app_id = r.app_id` // checkpoint_name
-  }
+      select blob, size from checkpoint c
+      where ${sameCheckpoint(sql, asked)}
       order by id desc
       limit 1
     ) c on true`;
@@ -77,11 +96,20 @@ export async function latestShared(
   return row ?? null;
 }
 
+/** Of those that a call could mean, `r` being where it runs. */
+const sameCheckpoint = (sql: Sql, { index, name }: Pick<CheckpointOf, "index" | "name">) =>
+  name === null
+    ? sql`c.name is null and c.batch_id = r.batch_id and c.idx = ${index}` // checkpoint_call
+    : sql`c.name = ${name} and c.app_id = r.app_id`; // checkpoint_name
+
+const leaseOf = (sql: Sql, lease: number) =>
+  isPart(lease) ? sql`part p join lease l on l.id = p.lease_id` : sql`lease l`;
+
 /** The lease, or that of which it is an open part: a call of a gang has one checkpoint, whichever rank saves it. */
-const openLease = (sql: Sql, { node, lease, index }: CheckpointOf) =>
+export const openLease = (sql: Sql, { node, lease, index }: Omit<CheckpointOf, "name">) =>
   sql`
   select l.id as lease_id, l.batch_id, l.attempt, f.app_id
-  from ${isPart(lease) ? sql`part p join lease l on l.id = p.lease_id` : sql`lease l`}
+  from ${leaseOf(sql, lease)}
   join function f on f.id = l.function_id
   where ${
     isPart(lease)

@@ -27,15 +27,31 @@ type ContainerRow =
     exit: Container["exit"] | null;
   };
 
-/** Containers of a workspace, newest first. */
-export async function listContainers(sql: Sql, filter: ContainerFilter): Promise<Container[]> {
-  const { workspace, app = null, function: fn = null, live = null, limit, after } = filter;
-  const rows = await sql<ContainerRow[]>`
+/** A container as it is shown, of `container c`. */
+const shown = (sql: Sql) =>
+  sql`
     select c.id, a.name as app, f.name as function, c.deployment_id as deployment, c.node_id as node, c.desired, c.observed,
       c.gpus, c.cpu_milli, c.memory_mib, c.disk_mib as disk, c.gang_id, c.rank, c.created_at, c.ready_at, c.exited_at, c.reason, c.exit
     from container c
     join function f on f.id = c.function_id
-    join app a on a.id = f.app_id
+    join app a on a.id = f.app_id`;
+
+/** One container of a workspace. */
+export async function findContainer(
+  sql: Sql,
+  { workspace, id }: { workspace: string; id: string },
+): Promise<Container | undefined> {
+  const [row] = await sql<ContainerRow[]>`
+    ${shown(sql)}
+    where c.id = ${id} and a.workspace_id = ${workspace}`;
+  return row && toContainer(row);
+}
+
+/** Containers of a workspace, newest first. */
+export async function listContainers(sql: Sql, filter: ContainerFilter): Promise<Container[]> {
+  const { workspace, app = null, function: fn = null, live = null, limit, after } = filter;
+  const rows = await sql<ContainerRow[]>`
+    ${shown(sql)}
     where a.workspace_id = ${workspace}
       and (${app}::text is null or a.name = ${app})
       and (${fn}::text is null or f.name = ${fn})

@@ -1,5 +1,6 @@
 /** Endpoints and the containers that serve them. */
 import { parseDuration } from "../../sdk/duration.ts";
+import type { FunctionSpec } from "../../sdk/protocol.ts";
 import type { Sql } from "./connect.ts";
 
 /** An endpoint as deployed, and its containers. */
@@ -10,6 +11,7 @@ export interface RouteRow {
   readonly auth: "key" | "public";
   readonly functionId: number;
   readonly functionName: string;
+  readonly body: FunctionSpec["body"];
   readonly concurrency: number;
   readonly startTimeoutMs: number;
   readonly timeoutMs: number;
@@ -30,7 +32,7 @@ export async function loadRoutes(sql: Sql): Promise<RouteRow[]> {
   const rows = await sql<Raw[]>`
     select a.workspace_id as workspace, a.name as app,
       m.method->'endpoint'->>'name' as endpoint, m.method->'endpoint'->>'auth' as auth,
-      f.id as function_id, f.name as function_name, (f.spec->>'concurrency')::int as concurrency,
+      f.id as function_id, f.name as function_name, f.spec->>'body' as body, (f.spec->>'concurrency')::int as concurrency,
       f.spec->>'startTimeout' as start_timeout, f.spec->>'timeout' as timeout,
       coalesce(serving.containers, '[]') as containers
     from app a

@@ -10,6 +10,7 @@ import type {
   Fn,
   Gang,
   Node,
+  NodeGpu,
   Outlook,
   Pool,
   Provision,
@@ -44,6 +45,7 @@ export interface FunctionRow {
   startMs: number | null;
   activity: ActivityRow | null;
   wantedBefore: number | null;
+  secretsRevision: number | null;
   said: SaidRow | null;
 }
 
@@ -93,7 +95,11 @@ export interface GangRow extends Omit<Gang, "createdAt" | "brokenAt"> {
   brokenAt: Instant | null;
 }
 
-export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt"> {
+/** GPUs of a node, column by column. */
+type GpuColumns = { readonly [K in keyof NodeGpu]: readonly NodeGpu[K][] };
+
+export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt" | "gpus"> {
+  gpus: GpuColumns | null;
   leaseUntil: Instant;
   emptiedAt: Instant;
 }
@@ -153,7 +159,7 @@ export function toSnapshot(row: SnapshotRow, hearingSince: number): Snapshot {
 function toFn(
   { id, workspace, app, name, deployment, digest, removed, said, ...row }: FunctionRow,
 ): Fn {
-  const { lastExitAt, startMs, activity, wantedBefore, spec, failures } = row;
+  const { lastExitAt, startMs, activity, wantedBefore, secretsRevision, spec, failures } = row;
   const { gpu, cpu, memory } = spec;
   return {
     id,
@@ -169,6 +175,7 @@ function toFn(
     startMs,
     activity: activity && toActivity(activity),
     wantedBefore: wantedBefore ?? 0,
+    secretsRevision,
     need: {
       gpu: parseGpu(gpu),
       cpuMilli: Math.ceil(cpu * 1000),
@@ -253,9 +260,19 @@ const toGang = (row: GangRow): Gang => ({
 
 const toNode = (row: NodeRow): Node => ({
   ...row,
+  gpus: row.gpus === null ? [] : toGpus(row.gpus),
   leaseUntil: Date.parse(row.leaseUntil),
   emptiedAt: Date.parse(row.emptiedAt),
 });
+
+const toGpus = ({ index, model, vramMiB, milliFree, healthy }: GpuColumns): Node["gpus"] =>
+  index.map((at, i) => ({
+    index: at,
+    model: model[i]!,
+    vramMiB: vramMiB[i]!,
+    milliFree: milliFree[i]!,
+    healthy: healthy[i]!,
+  }));
 
 const toProvision = (row: ProvisionRow): Provision => ({
   ...row,

@@ -159,6 +159,9 @@ export async function readSnapshot(
           from arrival where arrival.function_id = f.id),
         'wantedBefore', (select wanted from scaling
           where scaling.function_id = f.id and inputs->>'kind' = 'scale' order by seq desc limit 1), -- scaling_function
+        'secretsRevision', case when json_array_length(f.spec->'secrets') > 0 then (select max(revision) from secret
+          where secret.workspace_id = app.workspace_id
+            and secret.name in (select ref->>'name' from json_array_elements(f.spec->'secrets') ref)) end,
         'said', (select row_to_json(waiting) from waiting where waiting.function_id = f.id)
       ) order by f.id), '[]')
         from present
@@ -170,7 +173,7 @@ export async function readSnapshot(
         'id', live.id, 'functionId', function_id, 'deployment', deployment_id, 'digest', digest, 'node', node_id,
         'session', session, 'desired', desired, 'observed', observed, 'gpus', gpus, 'cpuMilli', cpu_milli,
         'memoryMiB', memory_mib, 'diskMiB', disk_mib, 'gang', gang_id, 'rank', rank, 'createdAt', created_at, 'busyAt', busy_at,
-        'drainingAt', draining_at, 'preemptAt', preempt_at,
+        'drainingAt', draining_at, 'preemptAt', preempt_at, 'secretsRevision', secrets_revision,
         'leased', (select coalesce(sum(held.calls), 0) from held where held.container_id = live.id),
         'priority', (select max(held.priority) from held where held.container_id = live.id),
         'preemptedAt', (select max(held.preempted_at) from held where held.container_id = live.id),
@@ -181,13 +184,15 @@ export async function readSnapshot(
         'emptiedAt', coalesce(emptied_at, joined_at), 'leaseUntil', lease_until, 'cpuMilli', cpu_milli,
         'cpuMilliFree', cpu_milli_free, 'memoryMiB', memory_mib, 'memoryMiBFree', memory_mib_free,
         'diskMiB', disk_mib, 'diskMiBFree', disk_mib_free, 'labels', labels, 'costPerHour', pool.cost_per_hour,
-        'cached', coalesce(cache.digests, '[]'), 'gpus', coalesce(fitted.gpus, '[]')
+        'cached', coalesce(cache.digests, '[]'), 'gpus', fitted.gpus
       ) order by id), '[]')
         from node
         join pool on pool.name = node.pool
         left join (
-          select node_id, json_agg(json_build_object('index', index, 'model', model, 'vramMiB', vram_mib, 'milliFree', milli_free,
-            'healthy', healthy and taken_out is null) order by index) as gpus
+          select node_id, json_build_object( -- column by column: in a cluster of thousands, objects took three times as long
+            'index', json_agg(index order by index), 'model', json_agg(model order by index),
+            'vramMiB', json_agg(vram_mib order by index), 'milliFree', json_agg(milli_free order by index),
+            'healthy', json_agg(healthy and taken_out is null order by index)) as gpus
           from gpu group by node_id
         ) fitted on fitted.node_id = node.id
         left join (

@@ -3,7 +3,7 @@ import type { EventRecord, LogRecord } from "../../sdk/protocol.ts";
 import type { Sql } from "./connect.ts";
 
 /** PostgreSQL's text can't hold a NUL. */
-const storable = (text: string): string => text.replaceAll("\0", "\uFFFD");
+export const storable = (text: string): string => text.replaceAll("\0", "\uFFFD");
 
 /** Stores log lines of leases that this node has or had; returns the batches they belong to. */
 export async function insertLogs(sql: Sql, nodeId: string, logs: readonly LogRecord[]): Promise<number[]> {

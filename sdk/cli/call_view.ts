@@ -3,7 +3,7 @@ import type { Call, EventItem, LogItem } from "../protocol/calls.ts";
 import type { Output, Style } from "./output.ts";
 import { progressBar } from "./progress_bar.ts";
 import { waitText } from "./wait_text.ts";
-import { span, trim } from "./words.ts";
+import { size, span, trim } from "./words.ts";
 
 const STYLE_BY_STATE: Readonly<Record<Call["state"], Style>> = {
   queued: "yellow",
@@ -18,7 +18,7 @@ export const paintState = (output: Output, state: Call["state"]): string =>
   output.paint(STYLE_BY_STATE[state], state);
 
 /** One log line, with its stream where that tells something. */
-export function logLine(output: Output, { stream, text }: LogItem): string {
+export function logLine(output: Output, { stream, text }: Pick<LogItem, "stream" | "text">): string {
   const line = text.replace(/\n$/, "");
   if (stream === "system") return output.paint("dim", `· ${line}`);
   return stream === "stderr" ? output.paint("red", line) : line;
@@ -55,6 +55,8 @@ export class CallView {
         return this.#output.json
           ? this.#output.note(JSON.stringify(item.value))
           : this.#output.print(JSON.stringify(item.value));
+      case "artifact":
+        return this.#output.note(`artifact ${item.name}@${item.version}, ${size(Number(item.size))}`);
       case "retry":
         return this.#retry(item);
     }

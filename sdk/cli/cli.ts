@@ -47,12 +47,12 @@ export class Cli {
   /**
    * The action of a command: `work` gets the job, the options and the arguments, and may return an exit code.
    *
-   * Commander passes arguments, options and the command, in this order.
+   * Commander passes arguments, options and the command, in this order; an argument that is a list comes spread.
    */
   action<Options>(work: (job: Job, options: Options, ...args: string[]) => Promise<number | void>) {
     return async (...given: unknown[]): Promise<void> => {
       const command = given.at(-1) as Command;
-      const args = given.slice(0, -2) as string[];
+      const args = given.slice(0, -2).flat() as string[];
       this.exit = await work(
         new Job(this.shell, this.json),
         command.opts<Record<string, unknown>>() as Options,

@@ -1,7 +1,9 @@
-/** Runs `deno` subcommands as child processes: bounded in time and output, killed when they exceed either. */
+/** Runs `deno` subcommands, and programs beside them, as child processes: bounded in time and output, killed when they exceed either. */
 import type { Clock } from "../ports.ts";
 
 export interface DenoRun {
+  /** Another program. @default the executable that runs us */
+  readonly command?: string;
   readonly args: readonly string[];
   readonly cwd: string;
   readonly stdin?: string;
@@ -25,8 +27,8 @@ const TEN_MINUTES_MS = 600_000;
 
 /** The real {@link RunDeno}: the same executable that runs us. */
 export function denoRunner(clock: Clock): RunDeno {
-  return async ({ args, cwd, stdin, env, timeoutMs = TEN_MINUTES_MS }) => {
-    const child = new Deno.Command(Deno.execPath(), {
+  return async ({ command = Deno.execPath(), args, cwd, stdin, env, timeoutMs = TEN_MINUTES_MS }) => {
+    const child = new Deno.Command(command, {
       args: [...args],
       cwd,
       clearEnv: env !== undefined,

@@ -5,9 +5,10 @@ import { readProfile } from "../config.ts";
 import { realClock, realFetch, realRandom } from "../ports.ts";
 import { denoRunner } from "./deno_process.ts";
 import { EXIT } from "./failure.ts";
+import { readHidden } from "./hidden_input.ts";
 import { onInterrupt } from "./interrupts.ts";
 import { runCli } from "./program.ts";
-import type { Shell, Stream } from "./shell.ts";
+import type { Shell, Stream, Terminal } from "./shell.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -19,6 +20,11 @@ export function realShell(): Shell {
     out: streamOf(Deno.stdout, env),
     err: streamOf(Deno.stderr, env),
     stdin: () => new Response(Deno.stdin.readable).text(),
+    hidden: (question) =>
+      readHidden(Deno.stdin, question, (text) => writeAll(Deno.stderr, new TextEncoder().encode(text))),
+    input: () => Deno.stdin.readable,
+    terminal: realTerminal(env),
+    connect: (url, headers) => new WebSocket(url, { headers }),
     profile: readProfile,
     fetch: realFetch,
     clock: realClock,
@@ -43,6 +49,25 @@ function streamOf(stream: typeof Deno.stdout, { NO_COLOR, TERM }: Record<string,
     colour: terminal && !NO_COLOR && TERM !== "dumb",
     columns: terminal ? Deno.consoleSize().columns : Infinity,
     write: (text) => writeAll(stream, new TextEncoder().encode(text)),
+    writeBytes: (bytes) => writeAll(stream, bytes),
+  };
+}
+
+function realTerminal({ TERM = "xterm" }: Record<string, string>): Terminal | null {
+  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return null;
+  const size = () => {
+    const { columns, rows } = Deno.consoleSize();
+    return { columns: Math.max(1, columns), rows: Math.max(1, rows) };
+  };
+  return {
+    term: TERM,
+    size,
+    raw: (on) => Deno.stdin.setRaw(on),
+    onResize: (heard) => {
+      const tell = () => heard(size());
+      Deno.addSignalListener("SIGWINCH", tell);
+      return () => Deno.removeSignalListener("SIGWINCH", tell);
+    },
   };
 }
 

@@ -6,6 +6,7 @@ import { readBesides } from "./bundle_files.ts";
 import { bundleModule, findExternals } from "./bundle.ts";
 import type { RunDeno } from "./deno_process.ts";
 import { describeBundle, type Described } from "./describe.ts";
+import { describePython } from "./describe_python.ts";
 import { type Externals, guessExternals } from "./externals.ts";
 import { SourceError, usageError } from "./failure.ts";
 import { typeCheck } from "./type_check.ts";
@@ -61,9 +62,11 @@ interface Packing {
 
 async function packModule(world: PackWorld, packing: Packing): Promise<Packed> {
   const { code, externals, described } = await bundleAndDescribe(world, packing);
-  const besides = await readBesides(dirname(packing.path), described.files);
+  const folder = dirname(packing.path);
+  const besides = await readBesides(folder, described.files);
   const document = await bundleDocument({ ...besides, "app.js": code });
-  const manifest = { ...described.manifest, external: [...externals.packages] };
+  const complete = await describePython(world.run, folder, described.manifest);
+  const manifest = { ...complete, external: [...externals.packages] };
   return { ...described, ...document, manifest, warnings: [...described.warnings, ...sizeWarning(document)] };
 }
 

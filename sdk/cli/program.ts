@@ -4,9 +4,12 @@ import { CallFailedError, PlatformError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { Cli, type Declare } from "./cli.ts";
 import { apps, open, remove } from "./commands/apps.ts";
+import { artifact } from "./commands/artifact.ts";
 import { call } from "./commands/call.ts";
 import { calls, cancel } from "./commands/calls.ts";
+import { cp } from "./commands/cp.ts";
 import { deploy } from "./commands/deploy.ts";
+import { exec, shell as openShell } from "./commands/exec.ts";
 import { join } from "./commands/join.ts";
 import { keys } from "./commands/keys.ts";
 import { logs } from "./commands/logs.ts";
@@ -16,6 +19,7 @@ import { ps } from "./commands/ps.ts";
 import { run } from "./commands/run.ts";
 import { scaling } from "./commands/scaling.ts";
 import { schedules } from "./commands/schedules.ts";
+import { secret } from "./commands/secret.ts";
 import { show } from "./commands/show.ts";
 import { up } from "./commands/up.ts";
 import { workspaces } from "./commands/workspaces.ts";
@@ -37,14 +41,19 @@ const COMMANDS: readonly Declare[] = [
   show,
   cancel,
   ps,
+  exec,
+  openShell,
+  cp,
   apps,
   remove,
   nodes,
   pools,
   schedules,
+  artifact,
   scaling,
   workspaces,
   keys,
+  secret,
   open,
 ];
 
@@ -67,7 +76,7 @@ Examples:
 
 /** Runs one command line and answers the exit code. */
 export async function runCli(shell: Shell, args: readonly string[]): Promise<number> {
-  const cli = new Cli(shell, args.includes("--json"));
+  const cli = new Cli(shell, asksForJson(args));
   const program = new Command("berth")
     .description("Berth turns machines with GPUs into a serverless platform")
     .version(VERSION, "-V, --version")
@@ -83,6 +92,12 @@ export async function runCli(shell: Shell, args: readonly string[]): Promise<num
   } catch (error) {
     return report(new Output(shell, cli.json), error);
   }
+}
+
+/** What comes after `--` is for a command elsewhere. */
+function asksForJson(args: readonly string[]): boolean {
+  const own = args.indexOf("--");
+  return (own < 0 ? args : args.slice(0, own)).includes("--json");
 }
 
 /** A usage error is thrown, not an exit of the process; and it says where help is. */

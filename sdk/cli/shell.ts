@@ -1,6 +1,8 @@
 /** The world as the CLI sees it: a terminal, a folder, a way to the platform. `main.ts` makes the real one. */
 import type { Profile } from "../config.ts";
+import type { Socket } from "../exec_channel.ts";
 import type { Clock, Fetch, Random } from "../ports.ts";
+import type { TerminalSize } from "../protocol/exec.ts";
 import type { RunDeno } from "./deno_process.ts";
 
 export interface Shell {
@@ -12,6 +14,14 @@ export interface Shell {
   readonly err: Stream;
   /** All of standard input, as text. */
   readonly stdin: () => Promise<string>;
+  /** Asks for a line that the terminal does not show; null where there is none, or the user gave up. */
+  readonly hidden: (question: string) => Promise<string | null>;
+  /** Standard input as it comes. */
+  readonly input: () => ReadableStream<Uint8Array>;
+  /** The terminal that standard input and output are; null when they are none. */
+  readonly terminal: Terminal | null;
+  /** A WebSocket to the platform. */
+  readonly connect: (url: string, headers: Readonly<Record<string, string>>) => Socket;
   /** Url and key of the platform. Throws when nobody said. */
   readonly profile: () => Profile;
   readonly fetch: Fetch;
@@ -26,8 +36,20 @@ export interface Shell {
   readonly browse: (url: string) => Promise<boolean>;
 }
 
+/** A terminal that a command elsewhere can take over. */
+export interface Terminal {
+  /** Its kind, as TERM has it. */
+  readonly term: string;
+  readonly size: () => TerminalSize;
+  /** Raw: keys are passed on as they are typed, and nothing is made of them here. */
+  readonly raw: (on: boolean) => void;
+  /** Tells of new sizes, until what it returns is called. */
+  readonly onResize: (heard: (size: TerminalSize) => void) => () => void;
+}
+
 export interface Stream {
   readonly write: (text: string) => void;
+  readonly writeBytes: (bytes: Uint8Array) => void;
   readonly terminal: boolean;
   /** Characters per line. */
   readonly columns: number;

@@ -27,6 +27,14 @@ export function memory(mib: number): string {
   return mib < 1_024 ? `${mib} MiB` : `${trim(mib / 1_024)} GiB`;
 }
 
+/** `12 B`, `3.4 MiB`: of so many bytes. */
+export function size(bytes: number): string {
+  const step = Math.max(0, SIZES.findLastIndex(([least]) => bytes >= least));
+  const [least, unit] = SIZES[step]!;
+  return `${least === 1 ? bytes : (bytes / least).toFixed(1)} ${unit}`;
+}
+const SIZES = [[1, "B"], [2 ** 10, "KiB"], [2 ** 20, "MiB"], [2 ** 30, "GiB"]] as const;
+
 /** Without needless digits: `0.5`, `2`. */
 export const trim = (n: number): string => String(Math.round(n * 1000) / 1000);
 

@@ -6,6 +6,8 @@ import { isImageReference } from "../image_reference.ts";
 import { LIMITS } from "./limits.ts";
 import { FailureKind } from "./calls.ts";
 import { Digest, DurationText, Json, Labels, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
+import { SecretRef } from "./secrets.ts";
+import { ServerSpec } from "./server.ts";
 
 /** One acceptable way to satisfy a GPU request, as a text such as `H100:4` or spelled out. */
 export const GpuRequest = z.union([
@@ -95,8 +97,8 @@ export type ScheduleSpec = z.infer<typeof ScheduleSpec>;
 export const FunctionSpec = z.object({
   name: Name,
   kind: z.enum(["function", "class"]),
-  body: z.enum(["ts", "python"]),
-  /** `ts`: export of the module. `python`: `file.py:function` inside the bundle. */
+  body: z.enum(["ts", "python", "server"]),
+  /** `ts`, `server`: export of the module. `python`: `file.py:function` inside the bundle. */
   entry: z.string().max(256),
   methods: z.array(MethodSpec).min(1),
   schedules: z.array(ScheduleSpec).default([]),
@@ -129,12 +131,21 @@ export const FunctionSpec = z.object({
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a variable name"), z.string()).default(
     {},
   ),
+  /** Secrets that its containers are given; of two values with one key the later is taken. */
+  secrets: z.array(SecretRef).max(LIMITS.secretsPerFunction).default([]),
   /** `python`: pinned requirements, one a line, for a virtual environment keyed by their digest. */
   requirements: z.array(z.string().max(512)).max(1_000).default([]),
   /** The container image it runs in; absent: that of the node for its body, or none. */
   image: ImageRef.optional(),
   /** Whom it may talk to over the network: anybody, nobody, or these hosts. */
   egress: Egress.default("open"),
+  /** `python`: modules that containers share, imported once in a process that they are forked from. */
+  preload: z.array(
+    z.string().max(128).regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, "must be the name of a module"),
+  )
+    .max(64).default([]),
+  /** `server`: what to run, and how to tell that it is well. */
+  server: ServerSpec.optional(),
 });
 export type FunctionSpec = z.infer<typeof FunctionSpec>;
 

@@ -135,7 +135,7 @@ export type LogItem = z.infer<typeof LogItem>;
 /**
  * What happened to a call. Beside `seq` and `at`, every kind has fields of its own:
  * `queued`, `started {attempt, container, node, rank?}`, `report {step?, …numbers}`, `progress {done, total}`, `yield {value}`,
- * `checkpoint {id, size}`, `retry {attempt, failure, at}`, `succeeded`, `failed {failure}`, `cancelled`, `expired`.
+ * `checkpoint {id, size}`, `artifact {name, version, digest, size}`, `retry {attempt, failure, at}`, `succeeded`, `failed {failure}`, `cancelled`, `expired`.
  */
 export const EventItem = z.looseObject({
   seq: z.number().int(),
@@ -147,6 +147,7 @@ export const EventItem = z.looseObject({
     "progress",
     "yield",
     "checkpoint",
+    "artifact",
     "retry",
     "succeeded",
     "failed",

@@ -19,8 +19,24 @@ export const LIMITS = {
   /** Sustained log output of one container per second, and what a burst may take. */
   logBytesPerSecond: 256 * 1024,
   logBurstBytes: 1024 * 1024,
+  /** Lines that are kept of one container without calls, the latest. */
+  containerLogLines: 10_000,
   /** One checkpoint. */
   checkpointBytes: 1024 * 1024 * 1024,
+  /** Commands at a time inside one container. */
+  execsPerContainer: 8,
+  /** Bytes of one direction of such a command that are under way and not yet used. */
+  execWindowBytes: 1024 * 1024,
+  /** Its program and arguments, and characters of each. */
+  execArguments: 256,
+  execArgumentLength: 64 * 1024,
+  /** Seconds that its runner has to connect. */
+  execDialSeconds: 20,
+  /** Seconds after which it is ended. */
+  execSeconds: 24 * 3_600,
+  /** One version of an artifact; and one piece of it, as a guest sends it. */
+  artifactBytes: 32 * 1024 * 1024 * 1024,
+  artifactPieceBytes: 1024 * 1024,
   /** One guest frame, its body not counted. */
   frameBytes: 8 * 1024 * 1024,
   /** Functions of one app. */
@@ -37,6 +53,10 @@ export const LIMITS = {
   /** Error message and stack of a failure, characters. */
   failureMessageLength: 8_192,
   failureStackLength: 16_384,
+  /** One secret: keys, and bytes of all its values; and secrets of one function. */
+  secretKeys: 64,
+  secretBytes: 64 * 1024,
+  secretsPerFunction: 16,
   /** Items of one page. */
   pageItems: 500,
   /** Longest `Prefer: wait`, in seconds. */

@@ -101,6 +101,17 @@ export const Health = z.object({
   uptime: DurationText,
 });
 
+/** A line of a container that takes no calls: of a server, or an endpoint. */
+export const ContainerLog = z.object({
+  /** Increases within a container; the cursor of the next page. */
+  seq: z.number().int(),
+  at: Timestamp,
+  stream: z.enum(["stdout", "stderr", "log", "system"]),
+  text: z.string(),
+});
+export type ContainerLog = z.infer<typeof ContainerLog>;
+
 export const ContainerPage = pageOf(Container);
+export const ContainerLogPage = pageOf(ContainerLog);
 export const NodePage = pageOf(Node);
 export const SchedulePage = pageOf(Schedule);

@@ -1,5 +1,6 @@
 /** The route table: what is asked, what is answered, and who may ask. `/openapi.json` and the client both come from it. */
 import { z } from "zod";
+import { artifactRoutes } from "./artifacts.ts";
 import { App, AppPage, CreateDeployment, Deployment } from "./apps.ts";
 import {
   AttemptPage,
@@ -14,13 +15,15 @@ import {
   LogPage,
 } from "./calls.ts";
 import { fleetRoutes } from "./fleet_routes.ts";
-import { ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
+import { Container, ContainerLogPage, ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
+import { secretRoutes } from "./secrets.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
+const ByContainer = z.object({ id: z.string().min(1).max(64) });
 
 export const routes = {
   health: route("GET", "/healthz", null, "Is the platform well", z.object({}), Health),
@@ -108,9 +111,20 @@ export const routes = {
     Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
     ContainerPage,
   ),
+  getContainer: route("GET", "/v1/containers/:id", "read", "One container", ByContainer, Container),
+  listContainerLogs: route(
+    "GET",
+    "/v1/containers/:id/logs",
+    "read",
+    "What a server or endpoint printed, of the last lines that are kept",
+    ByContainer.extend(Page.shape),
+    ContainerLogPage,
+  ),
   ...fleetRoutes,
   ...scalingRoutes,
+  ...secretRoutes,
   ...workspaceRoutes,
+  ...artifactRoutes,
   listSchedules: route(
     "GET",
     "/v1/schedules",
@@ -158,12 +172,18 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  * - `GET /v1/batches/{batch}/results?from=0`: newline-delimited {@link ResultLine}s as calls end, until all have
  * - `GET /v1/calls/{id}/logs` and `/events` with `Accept: text/event-stream`: live, one item per event (`id` is its seq,
  *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
+ * - `GET /v1/containers/{id}/logs` with `Accept: text/event-stream`: the same for a container; its data is the container
+ * - `GET /v1/containers/{id}/exec` as a WebSocket: a command inside a container; see exec.ts
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
+ * - `GET` and `PUT /v1/blobs/{key…}?expires=&signature=`: what a signed URL leads to, where blobs don't lie on S3
  */
 export const STREAM_PATHS = {
   bundle: "/v1/bundles/:digest",
   results: "/v1/batches/:batch/results",
   logs: "/v1/calls/:id/logs",
   events: "/v1/calls/:id/events",
+  exec: "/v1/containers/:id/exec",
+  containerLogs: "/v1/containers/:id/logs",
   endpoint: "/e/:app/:endpoint/*",
+  blob: "/v1/blobs/:key{.+}",
 } as const;

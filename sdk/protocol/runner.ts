@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { FunctionSpec } from "./apps.ts";
 import { Failure } from "./calls.ts";
+import { WantedExec } from "./exec.ts";
 import { LIMITS } from "./limits.ts";
 import { Desired, Gpu, GpuShare } from "./nodes.ts";
 import { Digest, Json, Labels, Name } from "./primitives.ts";
@@ -58,7 +59,7 @@ export type Exit = z.infer<typeof Exit>;
 export const ObservedContainer = z.object({
   id: z.string(),
   observed: z.enum(["starting", "ready", "exited"]),
-  /** Where its endpoint listens: a unix socket path on the node. */
+  /** Where its endpoint listens: a unix socket path on the node, or a port of its own. */
   address: z.string().max(108).optional(),
   exit: Exit.optional(),
 });
@@ -109,6 +110,8 @@ export type Assignment = z.infer<typeof Assignment>;
 export const SyncReply = z.object({
   revision: z.number().int(),
   containers: z.array(Assignment),
+  /** Commands to run inside containers. Named until they are over; the runner connects once for each. */
+  execs: z.array(WantedExec).default([]),
   /** The node is no longer wanted: its runner ends for good. */
   leave: z.boolean().optional(),
 });
@@ -138,6 +141,9 @@ export const LogRecord = z.tuple([
   z.string(),
 ]);
 export type LogRecord = z.infer<typeof LogRecord>;
+/** A line of a container that takes no calls: `[container, n, at, stream, text]`; `n` counts its lines. */
+export const ContainerLogRecord = z.tuple([z.string(), Ms, Ms, LogRecord.def.items[4], z.string()]);
+export type ContainerLogRecord = z.infer<typeof ContainerLogRecord>;
 export const EventRecord = z.tuple([
   z.number().int(),
   Index,
@@ -160,6 +166,7 @@ export const ExchangeRequest = z.object({
   reports: z.array(z.object({ lease: z.number().int(), done: z.array(Report).max(10_000) })).max(10_000),
   logs: z.array(LogRecord).max(50_000).default([]),
   events: z.array(EventRecord).max(50_000).default([]),
+  containerLogs: z.array(ContainerLogRecord).max(50_000).default([]),
   /** Longest time to park when there is nothing to give. */
   waitMs: z.number().int().min(0).max(30_000).default(10_000),
 });
@@ -187,21 +194,51 @@ export interface ExchangeReply {
   readonly cancels: readonly (readonly [lease: number, index: number])[];
 }
 
+/** Which checkpoint a running call saves: its own, or one that the functions of its app share under a name. */
+export const SavedBy = z.object({
+  lease: Index,
+  index: Index.max(LIMITS.inputsPerRequest),
+  name: Name.nullable().default(null),
+});
+/** Asks where to upload a checkpoint of so many bytes. */
+export const BeginCheckpoint = SavedBy.extend({ size: z.number().int().min(0).max(LIMITS.checkpointBytes) });
+export type BeginCheckpoint = z.input<typeof BeginCheckpoint>;
+/** A `PUT` to `url`, with these headers and as many bytes as were said: a path leads to the api, any other URL past it. */
+export const CheckpointUpload = z.object({
+  upload: z.string().regex(/^[0-9a-f]{32}$/, "must be one that was begun"),
+  url: z.string(),
+  headers: z.record(z.string(), z.string()),
+});
+export type CheckpointUpload = z.infer<typeof CheckpointUpload>;
+/** Makes what was uploaded the checkpoint to go on from. May be repeated. */
+export const CommitCheckpoint = SavedBy.extend({ upload: CheckpointUpload.shape.upload });
+export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
+
 /**
- * Plain routes of the runner, beside the two verbs; all with the node's credential:
+ * Plain routes of the runner, beside the two verbs; all with the node's credential. Bytes don't cross the api where blobs lie
+ * on S3: it answers with signed URLs.
  *
- * - `GET  /v1/nodes/{node}/bundles/{digest}` → the bundle's bytes
- * - `PUT  /v1/nodes/{node}/checkpoints?lease=&index=&name=` body → `{"id", "size"}`; refused (409) when the lease is over
- * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → bytes of the last committed one, or 204; with `container=`
- *   instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
- * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches and apps, acting for the workspace
+ * - `GET  /v1/nodes/{node}/bundles/{digest}` → 307 to the bundle's bytes
+ * - `GET  /v1/nodes/{node}/containers/{container}/secrets` → {@link DeliveredSecrets}: what a live container of the node is given
+ * - `POST /v1/nodes/{node}/checkpoints/uploads` {@link BeginCheckpoint} → {@link CheckpointUpload}
+ * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
+ * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
+ *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
+ * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
+ *   is over
+ * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps and artifacts, acting for the workspace
  *   of that container with the `invoke` scope
+ * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
  */
 export const RUNNER_PATHS = {
   join: "/v1/nodes",
   sync: "/v1/nodes/:node/sync",
   exchange: "/v1/nodes/:node/exchange",
   bundle: "/v1/nodes/:node/bundles/:digest",
+  secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
+  artifact: "/v1/nodes/:node/artifacts/:name/:digest",
+  uploads: "/v1/nodes/:node/checkpoints/uploads",
+  exec: "/v1/nodes/:node/execs/:exec",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;

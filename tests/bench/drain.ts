@@ -5,8 +5,8 @@ import { took } from "./times.ts";
 import type { World } from "./world.ts";
 
 /** Maps `n` inputs, checks each result and its place, and returns calls per second. */
-export async function drain({ client }: World, n: number): Promise<number> {
-  const handle = fromName<typeof noop>("bench", "noop", { client });
+export async function drain({ client }: World, n: number, app = "bench"): Promise<number> {
+  const handle = fromName<typeof noop>(app, "noop", { client });
   const inputs = Array.from({ length: n }, (_, i) => i);
   let next = 0;
   const elapsed = await took(async () => {

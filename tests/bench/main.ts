@@ -13,6 +13,7 @@ import { keepalive } from "./keepalive.ts";
 import { map } from "./map.ts";
 import { memory } from "./memory.ts";
 import { placement } from "./placement.ts";
+import { python } from "./python.ts";
 import { queueJump } from "./queue_jump.ts";
 import { type Finding, report } from "./report.ts";
 import { single } from "./single.ts";
@@ -39,6 +40,7 @@ const WORLDS: readonly { args?: readonly string[]; benches: readonly Bench[] }[]
       { letter: "f", run: submit },
     ],
   },
+  { benches: [{ letter: "p", run: python }] },
   { benches: [{ letter: "g", run: claims }] },
   { benches: [{ letter: "t", run: tick }, { letter: "h", run: placement }, { letter: "k", run: keepalive }] },
   { benches: [{ letter: "x", run: decision }] },

@@ -1,5 +1,6 @@
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import type { Call } from "../../sdk/protocol.ts";
 import { withoutPython } from "../setup/machine.ts";
 import { Platform } from "../setup/platform.ts";
@@ -56,8 +57,21 @@ describe("each example runs as its header says", () => {
     assert.deepEqual((await platform.ended(training)).result, { epochs: 80, attempts: 2 });
   });
 
+  it("artifacts.ts: a training that publishes what it made", async () => {
+    const { version, slope } = await run("artifacts.ts", { slope: 2 }, ":train") as Record<string, number>;
+    assert.equal(version, 1);
+    assert.ok(Math.abs(slope! - 2) < 0.05, `${slope}`);
+  });
+
   it("stream.ts: a generator", async () => {
     assert.equal(await run("stream.ts", { from: 2 }), "lift-off");
+  });
+
+  it("secrets.ts: a value that a function is given and nobody is shown", async () => {
+    const { code, stderr } = await platform.berth("secret", "set", "mail", "MAIL_KEY=a key of some length");
+    assert.equal(code, 0, stderr);
+    const expected = createHmac("sha256", "a key of some length").update("hello").digest("hex");
+    assert.equal(await run("secrets.ts", "hello"), expected);
   });
 
   it("python.ts: a function in Python", { skip: withoutPython }, async () => {
@@ -69,20 +83,30 @@ describe("each example runs as its header says", () => {
     assert.ok(Math.abs(stdev - 1.6) < 1e-9);
   });
 
-  it("gang.ts: one call on three nodes, which a pool brings", async () => {
-    const shape = ["--max", "3", "--cpu", "1", "--memory", "1GiB"];
-    const { code, stderr } = await platform.berth("pools", "create", "trio", "--provider", "local", ...shape);
-    assert.equal(code, 0, stderr);
-    const { slope, offset, ranks } = await run("gang.ts", { steps: 200 }) as Record<string, number>;
-    assert.equal(ranks, 3);
-    assert.ok(Math.abs(slope! - 3) < 0.05 && Math.abs(offset! - 2) < 0.05, `${slope} ${offset}`);
-  });
+  it(
+    "finetune.ts: a fine-tune in Python that resumes, and its classifier",
+    { skip: withoutPython },
+    async () => {
+      await deploy("finetune.ts");
+      const { result } = await platform.call("finetune/finetune", { epochs: 6, failAfter: 3 }, 240_000);
+      const trained = result as Record<string, number>;
+      assert.deepEqual([trained.attempt, trained.resumedAt], [2, 3]);
+      assert.ok(trained.accuracy! > 0.95, String(trained.accuracy));
+      const asked = await platform.call("finetune/Classifier.predict", [[0.9, 0.1], [0.1, 0.9]]);
+      assert.deepEqual(asked.result, [1, 0]);
+    },
+  );
 
   it("endpoint.ts: a handler, and server-sent events as they are made", async () => {
     const urls = await deploy("endpoint.ts");
     assert.equal(await (await fetch(`${urls.get("greet")}/world`)).text(), "Hello, world!\n");
     const events = await (await fetch(urls.get("clock")!)).text();
     assert.equal(events, "data: tick 1\n\ndata: tick 2\n\ndata: tick 3\n\n");
+  });
+
+  it("server.ts: a program that listens", { skip: withoutPython }, async () => {
+    const url = (await deploy("server.ts")).get("web")!;
+    assert.match(await (await fetch(`${url}/server/index.html`)).text(), /Served by Python/);
   });
 
   it("schedule.ts: a cron that really fires", async () => {

@@ -125,9 +125,9 @@ describe("an exchange of a gang's rank", () => {
     await call(1);
     const claims = await together();
     const path = (rank: number) => `/checkpoints?lease=${claims[rank]!.lease}&index=0`;
-    const saved = await ranks[2]!.runner.fetch(path(2), { method: "PUT", raw: "weights" });
+    const saved = await ranks[2]!.runner.save({ lease: claims[2]!.lease }, "weights");
     assert.equal(saved.status, 200, await saved.text());
-    assert.equal(await (await ranks[1]!.runner.fetch(path(1))).text(), "weights");
+    assert.equal(await (await ranks[1]!.runner.follow(path(1))).text(), "weights");
     assert.equal((await ranks[1]!.runner.fetch(path(2))).status, 409);
     await tell(0, claims[0]!, 0);
     assert.equal((await ranks[1]!.runner.fetch(path(1))).status, 409);

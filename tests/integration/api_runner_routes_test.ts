@@ -1,8 +1,10 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import type { Call, EventItem } from "../../sdk/protocol.ts";
+import { type Call, type EventItem, LIMITS } from "../../sdk/protocol.ts";
 import { BUNDLE, TestApi } from "../setup/api.ts";
 import { ApiRunner, THREW } from "../setup/api_runner.ts";
+
+const blobsOf = (api: TestApi) => Array.fromAsync(api.deps.blobs.list("checkpoints/"));
 
 async function setup() {
   const api = await TestApi.start();
@@ -19,8 +21,7 @@ describe("GET /v1/nodes/{node}/bundles/{digest}", () => {
     const { api, runner } = await setup();
     await using _ = api;
     const digest = await api.upload();
-    const response = await runner.fetch(`/bundles/${digest}`);
-    assert.equal(await response.text(), BUNDLE);
+    assert.equal(await (await runner.follow(`/bundles/${digest}`)).text(), BUNDLE);
     const idle = await ApiRunner.join(api, "idle");
     assert.equal((await idle.fetch(`/bundles/${digest}`)).status, 404);
     assert.equal((await runner.fetch(`/bundles/${"b".repeat(64)}`)).status, 404);
@@ -29,10 +30,10 @@ describe("GET /v1/nodes/{node}/bundles/{digest}", () => {
 });
 
 describe("checkpoints", () => {
-  const save = (runner: ApiRunner, lease: number, text: string, more = "") =>
-    runner.fetch(`/checkpoints?lease=${lease}&index=0${more}`, { method: "PUT", raw: text });
+  const save = (runner: ApiRunner, lease: number, text: string, name?: string) =>
+    runner.save({ lease, ...name && { name } }, text);
   const load = async (runner: ApiRunner, lease: number, more = "") => {
-    const response = await runner.fetch(`/checkpoints?lease=${lease}&index=0${more}`);
+    const response = await runner.follow(`/checkpoints?lease=${lease}&index=0${more}`);
     return response.status === 200 ? await response.text() : response.status;
   };
 
@@ -61,7 +62,7 @@ describe("checkpoints", () => {
     await create([2]);
     const [one, two] = await runner.take(container);
     await save(runner, one!.lease, "own");
-    await save(runner, one!.lease, "shared", "&name=weights");
+    await save(runner, one!.lease, "shared", "weights");
     assert.equal(await load(runner, two!.lease), 204);
     assert.equal(await load(runner, two!.lease, "&name=weights"), "shared");
     assert.equal(await load(runner, one!.lease), "own");
@@ -84,8 +85,88 @@ describe("checkpoints", () => {
     );
     assert.equal(await load(runner, claim!.lease), 409);
     assert.equal((await runner.fetch("/checkpoints?lease=x&index=0")).status, 400);
-    const keys = await Array.fromAsync(api.deps.blobs.list("checkpoints/"));
-    assert.deepEqual(keys, []);
+    assert.deepEqual(await blobsOf(api), []);
+  });
+
+  it("are refused when the lease ended during the upload, and nothing is kept of them", async () => {
+    const { api, runner, container, create } = await setup();
+    await using _ = api;
+    await create([1]);
+    const [claim] = await runner.take(container);
+    const { lease } = claim!;
+    const upload = await runner.upload({ lease }, "too late") as string;
+    assert.equal((await blobsOf(api)).length, 1);
+    await runner.report(claim!, () => ({ failure: THREW }));
+    assert.equal((await runner.commit({ lease }, upload)).status, 409);
+    assert.deepEqual(await blobsOf(api), []);
+    assert.equal((await runner.commit({ lease }, upload)).status, 409);
+  });
+
+  it("are committed once, however often that is asked, and stay when the lease ends between", async () => {
+    const { api, runner, container, create } = await setup();
+    await using _ = api;
+    await create([1]);
+    const [claim] = await runner.take(container);
+    const { lease } = claim!;
+    for (const name of [undefined, "weights"]) {
+      const of = { lease, ...name && { name } };
+      const upload = await runner.upload(of, "once") as string;
+      const first = await (await runner.commit(of, upload)).json();
+      assert.deepEqual(await (await runner.commit(of, upload)).json(), first);
+    }
+    const own = await runner.upload({ lease }, "own") as string;
+    const shared = await runner.upload({ lease, name: "weights" }, "shared") as string;
+    assert.equal((await runner.commit({ lease }, own)).status, 200);
+    assert.equal((await runner.commit({ lease, name: "weights" }, shared)).status, 200);
+    await runner.report(claim!, () => ({ failure: THREW }));
+    assert.equal((await runner.commit({ lease }, own)).status, 409);
+    assert.equal((await runner.commit({ lease, name: "weights" }, shared)).status, 409);
+    const [next] = await runner.take(container);
+    assert.equal(await load(runner, next!.lease), "own");
+    assert.equal(await load(runner, next!.lease, "&name=weights"), "shared");
+    const [row] = await api.deps.sql<{ n: number }[]>`select count(*)::int as n from checkpoint`;
+    assert.equal(row!.n, 4);
+  });
+
+  it("are committed only by the call that uploaded them, and only what was uploaded", async () => {
+    const { api, runner, container, create } = await setup();
+    await using _ = api;
+    await create([1]);
+    await create([2]);
+    const [one, two] = await runner.take(container);
+    const upload = await runner.upload({ lease: one!.lease }, "of one") as string;
+    const committed = async (lease: number, upload: string) => {
+      const response = await runner.commit({ lease }, upload);
+      return [response.status, (await response.json()).error?.field];
+    };
+    assert.deepEqual(await committed(two!.lease, upload), [409, "upload"]);
+    assert.deepEqual(await committed(one!.lease, "0".repeat(32)), [409, "upload"]);
+    assert.deepEqual(await committed(one!.lease, `../${upload.slice(3)}`), [400, "upload"]);
+    assert.deepEqual((await committed(one!.lease, upload))[0], 200);
+  });
+
+  it("take no more bytes than were said, nor than are allowed", async () => {
+    const { api, runner, container, create } = await setup();
+    await using _ = api;
+    await create([1]);
+    const [claim] = await runner.take(container);
+    const begin = async (size: number) => {
+      const body = { lease: claim!.lease, index: 0, size };
+      const response = await runner.fetch("/checkpoints/uploads", { method: "POST", body });
+      return { status: response.status, body: await response.json() };
+    };
+    const { status, body } = await begin(LIMITS.checkpointBytes + 1);
+    assert.deepEqual([status, body.error.field], [400, "size"]);
+    const { url } = (await begin(4)).body;
+    for (const raw of ["fiver", "two", ""]) {
+      const response = await api.fetch(url, { method: "PUT", raw, key: null });
+      assert.ok([400, 413].includes(response.status), raw);
+    }
+    assert.equal(
+      (await api.fetch(url.replace("size=4", "size=5"), { method: "PUT", raw: "fiver", key: null })).status,
+      403,
+    );
+    assert.deepEqual(await blobsOf(api), []);
   });
 });
 

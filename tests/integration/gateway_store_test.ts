@@ -68,6 +68,7 @@ describe("loadRoutes()", () => {
       app: "demo",
       functionId: world.functionId,
       functionName: "Digits",
+      body: "ts",
       concurrency: 8,
       startTimeoutMs: 90_000,
       timeoutMs: 10_000,

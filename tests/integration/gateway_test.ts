@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { type Dial, dialUnix } from "../../api/gateway/connection.ts";
+import { type Dial, dialLocal } from "../../api/gateway/connection.ts";
 import { LIMITS } from "../../sdk/protocol.ts";
 import { GatewayWorld, type WorldOptions } from "../setup/gateway_world.ts";
 import { untilTrue } from "../setup/until.ts";
@@ -87,7 +87,7 @@ describe("Gateway passes requests on", () => {
 
   it("Gateway passes responses without a body, and uses the connection again after them", async () => {
     let connections = 0;
-    const dial: Dial = (path) => (connections++, dialUnix(path));
+    const dial: Dial = (path) => (connections++, dialLocal(path));
     await using made = await world((request) => {
       const status = Number(new URL(request.url).searchParams.get("status") ?? 200);
       return new Response(status === 200 ? "body" : null, { status, headers: { etag: '"x"' } });

@@ -356,6 +356,43 @@ def train(n, ctx):
   });
 });
 
+describe("ctx of guest.py beside TypeScript's", { skip: withoutPython }, () => {
+  it("says why a call must end", async () => {
+    await using host = await ready(`
+def train(n, ctx):
+    ctx.on_preempt(lambda left: ctx.log({"left": left}))
+    ctx.log("started")
+    ctx.cancelled.wait()
+    return [ctx.reason, ctx.preempted.is_set()]
+`);
+    for (const [c, reason] of [[1, "cancelled"], [2, "timeout"]] as const) {
+      host.call(c, null);
+      await host.seen(({ frame }) => frame.t === "log" && frame.c === c);
+      host.send({ t: "cancel", c, reason });
+      assert.deepEqual(await host.value(c), [reason, false]);
+    }
+    host.call(3, null);
+    await host.seen(({ frame }) => frame.t === "log" && frame.c === 3);
+    host.send({ t: "preempt", deadlineMs: 500 });
+    assert.deepEqual(await host.value(3), ["preempted", true]);
+  });
+
+  const wrong: [code: string, message: RegExp][] = [
+    ["ctx.checkpoint.save('text')", /^TypeError: Cannot save a checkpoint: expected bytes, got str$/],
+    ["ctx.checkpoint.save(b'', name='two words')", /^ValueError: Cannot name a checkpoint 'two words'/],
+    ["ctx.report(loss=object())", /^Cannot report this value: .*a object is not JSON$/],
+  ];
+  for (const [code, message] of wrong) {
+    it(`refuses ${code}, and the container goes on`, async () => {
+      await using host = await ready(`def train(n, ctx):\n    if n: return n\n    ${code}`);
+      host.call(1, null);
+      assert.match((await host.error(1)).message, message);
+      host.call(2, 2);
+      assert.equal(await host.value(2), 2);
+    });
+  }
+});
+
 describe("guest.py's limits", { skip: withoutPython }, () => {
   it("are those of the contract", async () => {
     const source = await Deno.readTextFile(

@@ -402,7 +402,7 @@ describe("a runner ending calls", () => {
     );
     runner.api.want(await runner.assign(source));
     await end(runner, runner.api.call("fn", Array(2_000).fill(0)), 1_999);
-    const batch = runner.api.call("fn", [5_000, ...Array(200).fill(0)]);
+    const batch = runner.api.call("fn", [60_000, ...Array(200).fill(0)]);
     await untilTrue("the slow one has started", () => runner.api.events.has(`${batch}:0`));
     runner.api.want(...runner.api.wanted, await runner.assign(source));
     await until(

@@ -1,6 +1,7 @@
 import { after, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { keysIn } from "../../api/secrets/key_file.ts";
 import { openFolder } from "../../api/up/folder.ts";
 import { adminKeyOf } from "../../api/up/secrets.ts";
 import { realRandom } from "../../sdk/ports.ts";
@@ -68,5 +69,33 @@ describe("adminKeyOf()", () => {
     assert.match(key, /^berth_[0-9a-f]{64}$/);
     assert.equal(await adminKeyOf(dir, realRandom), key);
     assert.equal((await Deno.stat(join(dir, "key"))).mode! & 0o777, 0o600);
+  });
+});
+
+describe("keysIn()", () => {
+  it("makes a key that its owner alone can read, and keeps it", async () => {
+    const dir = await temporary();
+    const first = await keysIn(dir, realRandom);
+    assert.equal(first.length, 1);
+    assert.equal((await Deno.stat(join(dir, "secrets.keys"))).mode! & 0o777, 0o600);
+    assert.deepEqual(await keysIn(dir, realRandom), first);
+  });
+
+  it("reads several, the newest first, and refuses a file that others may read or that holds none", async () => {
+    const dir = await temporary();
+    const path = join(dir, "secrets.keys");
+    const [old] = await keysIn(dir, realRandom);
+    const newest = realRandom.bytes(32).toBase64();
+    await Deno.writeTextFile(path, `${newest}\n${old}\n\n`);
+    assert.deepEqual(await keysIn(dir, realRandom), [newest, old]);
+    await Deno.writeTextFile(path, `${newest}\nc2hvcnQ=\n`);
+    await assert.rejects(
+      keysIn(dir, realRandom),
+      (error: Error) => /line 2 must be 32 bytes/.test(error.message) && !error.message.includes("c2hvcnQ"),
+    );
+    await Deno.writeTextFile(path, "\n");
+    await assert.rejects(keysIn(dir, realRandom), /holds no key/);
+    await Deno.chmod(path, 0o640);
+    await assert.rejects(keysIn(dir, realRandom), /others may read it, `chmod 600/);
   });
 });

@@ -3,7 +3,10 @@ import { type Answer as Answering, type ApiDeps, createApi } from "../../api/app
 import { Auth, createKey } from "../../api/auth.ts";
 import { Callables } from "../../api/callables.ts";
 import { EnqueueGroup } from "../../api/enqueue.ts";
+import { Execs } from "../../api/execs.ts";
 import { Exchanges } from "../../api/exchange.ts";
+import { keyringOf } from "../../api/secrets/keyring.ts";
+import { Vault } from "../../api/secrets/vault.ts";
 import { Syncs } from "../../api/sync.ts";
 import { ensureWorkspace } from "../../scheduler/store/keys.ts";
 import { LocalWakes } from "../../scheduler/wakes.ts";
@@ -42,7 +45,9 @@ export class TestApi {
     readonly close: () => void,
   ) {}
 
-  static async start({ clock = realClock }: { clock?: Clock } = {}): Promise<TestApi> {
+  static async start(
+    { clock = realClock, secretKeys = [SECRETS_KEY] }: { clock?: Clock; secretKeys?: readonly string[] } = {},
+  ): Promise<TestApi> {
     const db = await testDatabase();
     const { sql } = db;
     const random = realRandom;
@@ -53,12 +58,14 @@ export class TestApi {
     const base = { sql, clock, random, log, wakes };
     const deps: ApiDeps = {
       ...base,
-      blobs: new MemoryBlobs(),
+      blobs: new MemoryBlobs(clock),
       auth: new Auth(base),
       callables: new Callables(base),
       enqueue: new EnqueueGroup(base),
       exchanges: new Exchanges(base),
+      execs: new Execs({ ...base, closing: closing.signal }),
       syncs: new Syncs(base),
+      vault: new Vault(keyringOf(secretKeys), random),
       endpoints: {
         handle: () => Promise.resolve(new Response("from an endpoint")),
         refresh: () => Promise.resolve(),
@@ -128,6 +135,9 @@ export class TestApi {
     await this.db[Symbol.asyncDispose]();
   }
 }
+
+/** A master key for secrets. */
+export const SECRETS_KEY = new Uint8Array(32).fill(7).toBase64();
 
 export const BUNDLE = `{"version":1,"files":{"app.js":"export {}"}}`;
 

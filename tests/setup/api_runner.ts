@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import { hashOf } from "../../api/auth.ts";
 import { insertJoinToken } from "../../scheduler/store/keys.ts";
-import type { Claim, ExchangeReply, Failure, JoinedNode, Json } from "../../sdk/protocol.ts";
+import type {
+  CheckpointUpload,
+  Claim,
+  ExchangeReply,
+  Failure,
+  JoinedNode,
+  Json,
+} from "../../sdk/protocol.ts";
 import type { TestApi } from "./api.ts";
 
 export class ApiRunner {
@@ -54,6 +61,39 @@ export class ApiRunner {
   /** Asks under this node's credential. */
   fetch(path: string, init: { method?: string; raw?: BodyInit; body?: unknown } = {}): Promise<Response> {
     return this.api.fetch(`/v1/nodes/${this.node}${path}`, { ...init, key: this.credential });
+  }
+
+  /** The same, and then where the answer leads to. */
+  async follow(path: string): Promise<Response> {
+    const response = await this.fetch(path);
+    const to = response.headers.get("location");
+    return response.status === 307 ? await this.api.fetch(to!, { key: null }) : response;
+  }
+
+  /** Uploads bytes for a checkpoint; the number of the upload, or the answer that refused. */
+  async upload(
+    of: { lease: number; index?: number; name?: string },
+    text: string,
+  ): Promise<string | Response> {
+    const size = new TextEncoder().encode(text).length;
+    const begun = await this.fetch("/checkpoints/uploads", {
+      method: "POST",
+      body: { index: 0, ...of, size },
+    });
+    if (!begun.ok) return begun;
+    const { upload, url }: CheckpointUpload = await begun.json();
+    const put = await this.api.fetch(url, { method: "PUT", raw: text, key: null });
+    return put.ok ? upload : put;
+  }
+
+  commit(of: { lease: number; index?: number; name?: string }, upload: string): Promise<Response> {
+    return this.fetch("/checkpoints", { method: "POST", body: { index: 0, ...of, upload } });
+  }
+
+  /** Saves a checkpoint; the answer of the last step that was taken. */
+  async save(of: { lease: number; index?: number; name?: string }, text: string): Promise<Response> {
+    const upload = await this.upload(of, text);
+    return typeof upload === "string" ? await this.commit(of, upload) : upload;
   }
 
   async exchange(body: Record<string, unknown>): Promise<ExchangeReply> {

@@ -5,6 +5,8 @@
 import type {
   Assignment,
   Claim,
+  CommitCheckpoint,
+  DeliveredSecret,
   ExchangeRequest,
   Failure,
   Json,
@@ -61,11 +63,22 @@ export class FakeApi implements AsyncDisposable {
   readonly ended = new Map<string, Ended[]>();
   /** Log lines of each call, in the order they came. */
   readonly logs = new Map<string, LogRecord[]>();
+  /** Of containers without calls, `stream: text`. */
+  readonly containerLogs = new Map<string, string[]>();
   readonly events = new Map<string, Event[]>();
   readonly checkpoints = new Map<string, Uint8Array>();
+  /** Versions of each artifact. */
+  readonly artifacts = new Map<string, Uint8Array<ArrayBuffer>[]>();
+  /** Bytes that were uploaded and not committed. */
+  readonly uploads = new Map<string, Uint8Array>();
   readonly requests: { container: string; path: string; method: string; body: string }[] = [];
   readonly exchangeSizes: number[] = [];
   givenBack = 0;
+  /** What every container is given that asks, and who has asked. */
+  secrets: DeliveredSecret[] = [];
+  readonly deliveries: string[] = [];
+  /** Why none is given. */
+  refusesSecrets: string | null = null;
   wanted: Assignment[] = [];
   /** Where rank 0 of every gang is said to listen. */
   master: Master | undefined;
@@ -147,6 +160,7 @@ export class FakeApi implements AsyncDisposable {
     const [, , , , verb, ...rest] = pathname.split("/");
     if (this.away) this.turnedAway++;
     if (this.away) return Response.json({ error: { message: "away" } }, { status: 503 });
+    if (pathname.startsWith("/v1/blobs/")) return await this.#upload(request, pathname);
     if (verb === undefined) return this.#join(await request.json());
     if (request.headers.get("authorization") !== "Bearer credential") {
       return Response.json({}, { status: 401 });
@@ -158,8 +172,18 @@ export class FakeApi implements AsyncDisposable {
         status: this.bundles.has(rest[0]!) ? 200 : 404,
       });
     }
-    if (verb === "checkpoints") return await this.#checkpoint(request, searchParams);
+    if (verb === "containers") return this.#deliver(rest[0]!);
+    if (verb === "checkpoints" && request.method === "GET") return this.#checkpoint(searchParams);
+    if (verb === "checkpoints") return this.#save(rest[0] === "uploads", await request.json());
+    if (verb === "artifacts") return await this.#artifact(request, rest as [string, string]);
     return await this.#as(request, rest);
+  }
+
+  #deliver(container: string): Response {
+    this.deliveries.push(container);
+    return this.refusesSecrets === null
+      ? Response.json({ secrets: this.secrets })
+      : Response.json({ error: { message: this.refusesSecrets } }, { status: 409 });
   }
 
   #join(body: { token: string; session: string; gpus: unknown[] }): Response {
@@ -241,6 +265,9 @@ export class FakeApi implements AsyncDisposable {
 
   #keep(request: ExchangeRequest): void {
     this.exchangeSizes.push(request.reports.reduce((sum, { done }) => sum + done.length, 0));
+    for (const [id, , , stream, text] of request.containerLogs) {
+      push(this.containerLogs, id, `${stream}: ${text}`);
+    }
     for (const log of request.logs) push(this.logs, this.#keyOf(log), log);
     for (const event of request.events) push(this.events, this.#keyOf(event), event);
     for (const { lease, done } of request.reports) {
@@ -306,15 +333,46 @@ export class FakeApi implements AsyncDisposable {
     });
   }
 
-  async #checkpoint(request: Request, query: URLSearchParams): Promise<Response> {
-    const lease = this.#leases.get(Number(query.get("lease")));
-    const key = query.get("name") ?? `${lease?.claim.batch}:${query.get("index")}`;
-    if (request.method === "PUT") {
-      this.checkpoints.set(key, await request.bytes());
-      return Response.json({ id: 1, size: 1 });
+  #save(begins: boolean, { lease, index, name, upload }: CommitCheckpoint): Response {
+    if (begins) {
+      const upload = String(this.uploads.size).padStart(32, "0");
+      this.uploads.set(upload, new Uint8Array());
+      return Response.json({ upload, url: `/v1/blobs/${upload}`, headers: { "x-signed": "yes" } });
     }
+    this.checkpoints.set(this.#checkpointKey(lease, index, name ?? null), this.uploads.get(upload)!);
+    return Response.json({ id: 1, size: 1 });
+  }
+
+  async #upload(request: Request, path: string): Promise<Response> {
+    const bytes = await request.bytes();
+    if (request.headers.get("authorization") !== null || request.headers.get("x-signed") !== "yes") {
+      return Response.json({ error: { message: "signed, and nothing else" } }, { status: 403 });
+    }
+    this.uploads.set(path.slice("/v1/blobs/".length), bytes);
+    return new Response(null, { status: 201 });
+  }
+
+  #checkpoint(query: URLSearchParams): Response {
+    const key = this.#checkpointKey(
+      Number(query.get("lease")),
+      Number(query.get("index")),
+      query.get("name"),
+    );
     const bytes = this.checkpoints.get(key);
     return bytes === undefined ? new Response(null, { status: 204 }) : new Response(bytes.slice());
+  }
+
+  async #artifact(request: Request, [name, digest]: [string, string]): Promise<Response> {
+    const bytes = await request.bytes();
+    const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    if (actual !== digest) return Response.json({ error: { message: "other bytes" } }, { status: 400 });
+    const versions = [...this.artifacts.get(name) ?? [], bytes];
+    this.artifacts.set(name, versions);
+    return Response.json({ name, version: versions.length, digest, size: bytes.length }, { status: 201 });
+  }
+
+  #checkpointKey(lease: number, index: number, name: string | null): string {
+    return name ?? `${this.#leases.get(lease)?.claim.batch}:${index}`;
   }
 
   async #as(request: Request, [container, ...path]: string[]): Promise<Response> {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { answerError } from "../../api/errors.ts";
 import type { Caller } from "../../api/auth.ts";
-import { type Dial, dialUnix } from "../../api/gateway/connection.ts";
+import { type Dial, dialLocal } from "../../api/gateway/connection.ts";
 import { createGateway, type Gateway } from "../../api/gateway/gateway.ts";
 import {
   type EndpointRoute,
@@ -49,6 +49,7 @@ export class GatewayWorld {
       concurrency: 8,
       startTimeoutMs: 10_000,
       timeoutMs: 30_000,
+      mounted: false,
       containers: [],
       ...options.function,
     };
@@ -58,7 +59,7 @@ export class GatewayWorld {
       random: realRandom,
       log: silentLog,
       wakes: this.wakes,
-      upstream: new HttpUpstream({ clock: realClock, dial: options.dial ?? dialUnix }),
+      upstream: new HttpUpstream({ clock: realClock, dial: options.dial ?? dialLocal }),
       loadRoutes: () => Promise.resolve(routeTable(this.routes)),
       reportDemand: (rows) => Promise.resolve(void this.reported.push(...rows)),
       waitingReason: options.waitingReason ??

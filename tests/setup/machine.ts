@@ -1,5 +1,34 @@
 /** What tests need of the machine beyond Deno, and how they do without. */
 
+const S3 = {
+  what: "S3 tests",
+  packages: ["radosgw", "ceph-mon", "ceph-osd", "ceph-common"],
+  probe: [
+    "sh",
+    "-c",
+    "PATH=$PATH:/usr/sbin; for it in radosgw ceph-mon ceph-osd ceph; do command -v $it || exit 1; done",
+  ],
+} as const;
+
+const ENGINES = {
+  what: "Tests of container engines",
+  packages: [
+    ...["docker.io", "containerd", "runc", "tini", "iptables", "iproute2", "nftables"],
+    ...["podman", "conmon", "netavark", "aardvark-dns", "catatonit", "docker-registry"],
+  ],
+  probe: [
+    "sh",
+    "-c",
+    "PATH=$PATH:/usr/sbin; for t in dockerd podman docker-registry nft ip; do command -v $t || exit 1; done",
+  ],
+} as const;
+/** What engines do to a machine, done where it leaves nothing: some machines don't let even root. */
+const CONFINE = [
+  "unshare",
+  ...["--mount", "--pid", "--fork", "--net", "sh", "-c"],
+  "PATH=$PATH:/usr/sbin; ip link add probe type bridge && nft add table ip probe",
+];
+
 /** Debian packages, and the command that works only with them. */
 const NEEDS = [
   {
@@ -7,25 +36,17 @@ const NEEDS = [
     packages: ["python3", "python3-venv"],
     probe: ["python3", "-c", "import ensurepip, venv"],
   },
-  {
-    what: "Tests of container engines",
-    packages: [
-      ...["docker.io", "containerd", "runc", "tini", "iptables", "iproute2", "nftables"],
-      ...["podman", "conmon", "netavark", "aardvark-dns", "catatonit", "docker-registry"],
-    ],
-    probe: [
-      "sh",
-      "-c",
-      "PATH=$PATH:/usr/sbin; for t in dockerd podman docker-registry nft ip; do which $t || exit 1; done",
-    ],
-  },
+  ENGINES,
+  S3,
 ] as const;
 
 /** For `describe(…, { skip: withoutPython }, …)`. */
 export const withoutPython = !works(NEEDS[0].probe);
+export const withoutS3 = !works(S3.probe);
 
-/** They make networks and containers, which takes root. */
-export const withoutEngines = Deno.uid() !== 0 || !works(NEEDS[1].probe);
+/** They make networks and containers, which takes root. Asked again once the machine is prepared. */
+export const enginesWork = (): boolean => Deno.uid() === 0 && works(ENGINES.probe) && works(CONFINE);
+export const withoutEngines = !enginesWork();
 
 /** Installs what is missing, where we may; says what will be skipped, where we may not. */
 export async function prepareMachine(say: (line: string) => void): Promise<void> {

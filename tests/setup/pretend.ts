@@ -344,6 +344,7 @@ export class Pretend {
       busyAt: this.now,
       leasedAt: null,
       drainingAt: null,
+      secretsRevision: this.fns.get(one.functionId)!.secretsRevision,
     };
     this.containers.push(container);
     this.#take(container, 1);

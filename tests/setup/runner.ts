@@ -150,8 +150,8 @@ export async function assignmentOf(
   spec: SpecInput = {},
 ): Promise<Assignment> {
   const body = spec.body ?? "ts";
-  const bundle = await storeBundle(api, { [body === "ts" ? "app.js" : "app.py"]: source });
-  const entry = body === "ts" ? "fn" : "app.py:fn";
+  const bundle = await storeBundle(api, { [FILES[body]]: source });
+  const entry = body === "python" ? "app.py:fn" : "fn";
   return {
     id,
     desired: "run",
@@ -170,6 +170,9 @@ export async function assignmentOf(
     }),
   };
 }
+
+/** Where the source lies in the bundle. */
+const FILES = { ts: "app.js", python: "app.py", server: "server.ts" } as const;
 
 async function storeBundle(api: FakeApi, files: Record<string, string>): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify({ version: 1, files }));

@@ -69,6 +69,7 @@ export class ScriptedGuest implements Channel {
       path: "/slot/app/app.js",
       address: "/slot/http.sock",
       spool: "/slot",
+      secretFolder: ({ name }) => `/slot/secrets/${name}`,
       settle: () => Promise.resolve(),
       usage: () => ({ cpuUs: 0, memoryMiB: this.memoryMiB }),
       kill: () => {

@@ -31,7 +31,13 @@ export async function berth(
     cwd: "/nowhere",
     out,
     err,
+    input: () => ReadableStream.from([]),
+    terminal: null,
+    connect: () => {
+      throw new Error("Nobody was to be connected to");
+    },
     stdin: () => Promise.reject(new Error("Nothing was to be read")),
+    hidden: () => Promise.reject(new Error("Nothing was to be asked for")),
     profile: () => ({ url: "http://berth.test", key: "berth_key" }),
     fetch: async (input, init) => {
       const url = new URL(input);
@@ -60,6 +66,7 @@ class Sink implements Stream {
   readonly write = (text: string): void => {
     this.text += text;
   };
+  readonly writeBytes = (bytes: Uint8Array): void => this.write(new TextDecoder().decode(bytes));
 }
 
 export const json = (value: unknown, status = 200): Response => Response.json(value, { status });

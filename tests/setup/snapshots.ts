@@ -79,6 +79,7 @@ export const fn = (some: FnParts = {}): Fn => ({
   startMs: null,
   activity: null,
   wantedBefore: 0,
+  secretsRevision: null,
   waiting: null,
   outlook: null,
   ...some,
@@ -109,6 +110,7 @@ export const container = (some: Partial<Container> = {}): Container => ({
   createdAt: NOW - 10_000,
   busyAt: NOW,
   leasedAt: null,
+  secretsRevision: null,
   drainingAt: some.desired === "drain" ? NOW : null,
   ...some,
 });

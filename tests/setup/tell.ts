@@ -57,6 +57,8 @@ const COMMANDS: Readonly<Record<string, (world: Pretend, words: Words) => void>>
   function: (world, [name = "", ...words]) => deploy(world, name, wordsOf(words)),
   /** The same with some of its words changed, as a new deployment. */
   deploy: (world, [name = "", ...words]) => deployAnew(world, name, wordsOf(words)),
+  /** A secret of it is changed. */
+  secret: (world, [name = ""]) => changeSecret(world, name),
   remove: (world, [name = ""]) => change(world, name, { removed: true }),
   call: (world, [name = "", ...words]) => call(world, name, words),
   wait: (world, [duration = ""]) => world.live(parseDuration(duration)),
@@ -166,6 +168,11 @@ function deployAnew(world: Pretend, name: string, options: Options): void {
     broken: null,
     ...behaviourOf(options),
   });
+}
+
+function changeSecret(world: Pretend, name: string): void {
+  const { secretsRevision } = world.fns.get(idOf(world, name))!;
+  change(world, name, { secretsRevision: (secretsRevision ?? 0) + 1 });
 }
 
 function change(world: Pretend, name: string, some: Partial<Fn>): void {

@@ -12,6 +12,9 @@ import { SEEDS } from "./seeds.ts";
 import { type Report, simulate } from "./simulate.ts";
 import type { Telling } from "./story.ts";
 
+/** Seeds between two lines that say how far it is. */
+const PROGRESS = 50;
+
 /** Prints what one seed does; whether it kept all promises. */
 async function replay(server: string, seed: number, telling: Telling): Promise<boolean> {
   const laboratory = await Laboratory.open(server);
@@ -27,11 +30,15 @@ async function replay(server: string, seed: number, telling: Telling): Promise<b
 /** Runs many; whether all kept all promises. */
 async function campaign(server: string, seeds: readonly number[], jobs: number): Promise<boolean> {
   const started = performance.now();
+  let done = 0;
   const reports = await runCampaign({
     server,
     seeds,
     jobs,
-    onReport: (report) => report.violations.length > 0 && console.log(verdictOf(report)),
+    onReport: (report) => {
+      if (report.violations.length > 0) console.log(verdictOf(report));
+      if (++done % PROGRESS === 0) console.error(`${done} of ${seeds.length} seeds`);
+    },
   });
   const sum = (of: (report: Report) => number) => reports.reduce((total, report) => total + of(report), 0);
   const broken = reports.filter(({ violations }) => violations.length > 0).length;

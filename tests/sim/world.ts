@@ -82,7 +82,7 @@ export class World {
     this.#ports = {
       database: this.database,
       network: this.network,
-      blobs: new MemoryBlobs(),
+      blobs: new MemoryBlobs({ now: () => Math.floor(timeline.now) }),
       dial: (from) => (address) => this.#dial(from, address),
       provider: (process) => this.cloud.provider(process),
     };

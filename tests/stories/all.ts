@@ -4,6 +4,7 @@ import bulk from "./bulk.story" with { type: "text" };
 import deployment from "./deployment.story" with { type: "text" };
 import drain from "./drain.story" with { type: "text" };
 import drain_full from "./drain_full.story" with { type: "text" };
+import drain_max from "./drain_max.story" with { type: "text" };
 import fallback from "./fallback.story" with { type: "text" };
 import fractions from "./fractions.story" with { type: "text" };
 import gang from "./gang.story" with { type: "text" };
@@ -20,6 +21,7 @@ import one_gpu from "./one_gpu.story" with { type: "text" };
 import pool from "./pool.story" with { type: "text" };
 import pool_fails from "./pool_fails.story" with { type: "text" };
 import pool_gang from "./pool_gang.story" with { type: "text" };
+import pool_gang_fails from "./pool_gang_fails.story" with { type: "text" };
 import preemption from "./preemption.story" with { type: "text" };
 import preemption_least from "./preemption_least.story" with { type: "text" };
 import preemption_not from "./preemption_not.story" with { type: "text" };
@@ -27,6 +29,7 @@ import priority from "./priority.story" with { type: "text" };
 import quota from "./quota.story" with { type: "text" };
 import quota_drain from "./quota_drain.story" with { type: "text" };
 import reasons from "./reasons.story" with { type: "text" };
+import secret from "./secret.story" with { type: "text" };
 import share from "./share.story" with { type: "text" };
 import share_turns from "./share_turns.story" with { type: "text" };
 import turns from "./turns.story" with { type: "text" };
@@ -39,6 +42,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   deployment,
   drain,
   drain_full,
+  drain_max,
   fallback,
   fractions,
   gang,
@@ -55,6 +59,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   pool,
   pool_fails,
   pool_gang,
+  pool_gang_fails,
   preemption,
   preemption_least,
   preemption_not,
@@ -62,6 +67,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   quota,
   quota_drain,
   reasons,
+  secret,
   share,
   share_turns,
   turns,

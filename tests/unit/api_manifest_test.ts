@@ -26,6 +26,46 @@ function blamed(...functions: unknown[]): string | null {
   }
 }
 
+describe("checkManifest() of servers", () => {
+  const endpoint = { name: "web", kind: "endpoint", endpoint: { name: "web" } };
+  const server = (more = {}, spec = {}) =>
+    fn("web", { body: "server", methods: [endpoint], server: { command: ["serve"], ...more }, ...spec });
+
+  it("accepts a server with its endpoint", () => {
+    assert.equal(blamed(server({ port: 8_000, health: { path: "/health?deep=1" }, drain: "1m" })), null);
+  });
+
+  it("blames a server without its command, and others with one", () => {
+    assert.equal(blamed(fn("web", { body: "server", methods: [endpoint] })), "0.server");
+    assert.equal(blamed(fn("train", { server: { command: ["serve"] } })), "0.server");
+  });
+
+  it("blames what a server cannot have", () => {
+    const call = { name: "web", kind: "call" };
+    assert.equal(blamed(server({}, { methods: [call] })), "0.methods.0.kind");
+    assert.equal(blamed(server({}, { methods: [endpoint, call] })), "0.methods");
+  });
+
+  it("leaves the rest to the schema", () => {
+    const refused = [
+      { command: [] },
+      { command: [""] },
+      { port: 0 },
+      { port: 8_000, socket: true },
+      { health: { path: "health" } },
+      { health: { path: "/a b" } },
+      { health: { path: "/", interval: "1ms" } },
+      { health: { path: "/", failures: 0 } },
+      { drain: "soon" },
+      { image: "vllm" },
+    ];
+    for (const more of refused) {
+      const parsed = Manifest.safeParse({ sdkVersion: "0.1.0", functions: [server(more)] });
+      assert.equal(parsed.success, false, JSON.stringify(more));
+    }
+  });
+});
+
 describe("checkManifest()", () => {
   it("accepts functions, classes with calls and endpoints, and schedules", () => {
     const digits = fn("Digits", {

@@ -116,6 +116,13 @@ describe("plan() of a gang that lost a rank", () => {
     );
   });
 
+  it("waits until the loss of the lost one's node is a fact", () => {
+    const silent = node({ id: "n1", gpus: gpus("H100", 0), leaseUntil: NOW });
+    const nodes = [full("n0"), silent, full("n2"), free("n5")];
+    const made = planOf({ functions, nodes, containers: [...others, rank(1)], gangs: [gang()] });
+    assert.deepEqual([made.lostContainers, made.start], [["r1"], []]);
+  });
+
   it("keeps the others for a while where there is no room, and then gives them back", () => {
     const world = (brokenMs: number) => ({
       functions,

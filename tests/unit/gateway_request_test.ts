@@ -1,6 +1,12 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { type HeadFacts, parseTarget, requestHead, responseHeaders } from "../../api/gateway/request.ts";
+import {
+  belowMount,
+  type HeadFacts,
+  parseTarget,
+  requestHead,
+  responseHeaders,
+} from "../../api/gateway/request.ts";
 
 const target = parseTarget("http://berth.test:8080/e/digits/classify/a/b?c=d")!;
 
@@ -25,6 +31,25 @@ const OURS = [
   "berth-url: http://berth.test:8080/e/digits/classify/a/b?c=d",
   "berth-endpoint: classify",
 ];
+
+describe("belowMount()", () => {
+  const below = (url: string) => belowMount(parseTarget(url)!).path;
+
+  it("belowMount() asks for what comes behind the endpoint", () => {
+    assert.equal(below("http://h/e/a/b/c/d?x=1"), "/c/d?x=1");
+    assert.equal(below("http://h/e/a/b/"), "/");
+    assert.equal(below("http://h/e/a/b"), "/");
+    assert.equal(below("http://h/e/a/b?x=/y"), "/?x=/y");
+    assert.equal(below("http://h/e/a/b//c"), "//c");
+  });
+
+  it("belowMount() tells the program where it is mounted", () => {
+    const lines = head({}, { target: belowMount(target) });
+    assert.equal(lines[0], "GET /a/b?c=d HTTP/1.1");
+    assert.ok(lines.includes("x-forwarded-prefix: /e/digits/classify"));
+    assert.ok(!head({}).some((line) => line.startsWith("x-forwarded-prefix")));
+  });
+});
 
 describe("parseTarget()", () => {
   it("parseTarget() reads app, endpoint, path and query", () => {

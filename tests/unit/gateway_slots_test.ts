@@ -16,6 +16,7 @@ function setup({ containers = 1, concurrency = 1, limit = 100 } = {}) {
     concurrency,
     startTimeoutMs: 1_000,
     timeoutMs: 1_000,
+    mounted: false,
     containers: Array.from({ length: n }, (_, i) => ({ id: `c${i}`, address: `/${i}` })),
   });
   const slots = new Slots(route(containers), {
@@ -124,6 +125,7 @@ describe("RouteTable", () => {
       auth: "key" as const,
       functionId: 7,
       functionName: "Digits",
+      body: "ts" as const,
       concurrency: 8,
       startTimeoutMs: 60_000,
       timeoutMs: 300_000,

@@ -108,6 +108,19 @@ describe("plan() ends containers", () => {
     ]);
   });
 
+  it("that were given a secret before its last change, but not those that have yet to ask", () => {
+    const containers = [
+      container({ id: "old", secretsRevision: 6 }),
+      container({ id: "newest", secretsRevision: 7 }),
+      container({ id: "starting", observed: "starting" }),
+    ];
+    const scale = { min: 3 };
+    assert.deepEqual(ends({ functions: [fn({ scale, secretsRevision: 7 })], containers }), [
+      "drain old: a secret of it was changed",
+    ]);
+    assert.deepEqual(ends({ functions: [fn({ scale, secretsRevision: null })], containers }), []);
+  });
+
   it("of removed functions, and on draining nodes", () => {
     assert.deepEqual(ends({ functions: [fn({ removed: true })], containers: [container()] }), [
       "drain ctr_1: its function was removed",

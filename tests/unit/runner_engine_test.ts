@@ -79,6 +79,22 @@ describe("gangEnv() and limitsOf()", () => {
   });
 });
 
+describe("limitsOf() a function with secrets", () => {
+  it("lets it read their variables and their folder, and nothing else", () => {
+    const spec = FunctionSpec.parse({
+      name: "f",
+      kind: "function",
+      body: "ts",
+      entry: "f",
+      methods: [{ name: "f", kind: "call" }],
+    });
+    const limits = limitsOf(spec, false, { variables: ["TOKEN"], folder: "/s/1/secrets" });
+    const args = denoArgs(PATHS, SLOT, limits);
+    assert.ok(args.includes("--allow-read=/s/1,/b/sdk,/s/1/secrets"));
+    assert.ok(args.includes("--allow-env=BERTH_SLOT,CUDA_VISIBLE_DEVICES,BERTH_GPUS_SIMULATED,TOKEN"));
+  });
+});
+
 describe("guestEnv() and toolEnv()", () => {
   const own = {
     PATH: "/bin",
@@ -94,11 +110,13 @@ describe("guestEnv() and toolEnv()", () => {
       slot: "/s/1",
       denoDir: "/d",
       declared: { A: "1", BERTH_SLOT: "no" },
+      secrets: { TOKEN: "given" },
       gpus: { G: "0" },
       gang: {},
     });
     assert.equal(env.DATABASE_URL, undefined);
     assert.equal(env.PIP_INDEX_URL, undefined);
+    assert.equal(env.TOKEN, "given");
     assert.deepEqual([env.A, env.G, env.BERTH_SLOT, env.DENO_DIR, env.HOME, env.PATH], [
       "1",
       "0",

@@ -28,6 +28,23 @@ describe("LineSplitter", () => {
     assert.deepEqual(lines.push(bytes("yy\nnext\n")), ["x".repeat(LIMITS.logLineBytes) + "…", "next"]);
   });
 
+  it("keeps an unfinished line for its rest when it is told to", () => {
+    const lines = new LineSplitter();
+    lines.push(bytes("the token is hf"));
+    assert.deepEqual(lines.flush((text) => text.endsWith("hf")), []);
+    lines.push(bytes("_1"));
+    assert.deepEqual(lines.flush((text) => text.endsWith("hf")), ["the token is hf_1"]);
+  });
+
+  it("marks the edges of what is lost", () => {
+    const lines = new LineSplitter();
+    lines.push(bytes("the beg"));
+    assert.deepEqual(lines.tearOff(), ["the beg…"]);
+    assert.deepEqual(lines.push(bytes("end\nnext\n")), ["…end", "next"]);
+    assert.deepEqual(lines.tearOff(), []);
+    assert.deepEqual(lines.push(bytes("more\n")), ["…more"]);
+  });
+
   it("replaces what is not UTF-8", () => {
     assert.deepEqual(new LineSplitter().push(new Uint8Array([0xff, 0x41, 0x00, 0x0a])), ["\ufffdA\ufffd"]);
   });

@@ -2,6 +2,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { Leases } from "../../runner/leases.ts";
 import { Outbox } from "../../runner/outbox.ts";
+import { Redactor } from "../../runner/redact.ts";
 import { Work } from "../../runner/work.ts";
 import { type Failure, type Json, LIMITS, type Report } from "../../sdk/protocol.ts";
 
@@ -9,7 +10,7 @@ const TIMEOUT_MS = 1_000;
 const GRACE_MS = 100;
 
 /** Work of one container with a clock that the test moves, and all that came of it. */
-function setup({ concurrency = 1, printing = false } = {}) {
+function setup({ concurrency = 1, printing = false, redactor = new Redactor() } = {}) {
   let now = 10_000;
   const outbox = new Outbox();
   const leases = new Leases();
@@ -32,6 +33,7 @@ function setup({ concurrency = 1, printing = false } = {}) {
     printing: () => printing,
     quiet: () => quiet.promise,
     hungry: () => {},
+    redactor: () => redactor,
   });
   let claims = 0;
   const give = (...inputs: Json[]) => {
@@ -340,5 +342,31 @@ describe("Work when the guest is gone", () => {
     result(0, "value");
     work.end({ kind: "stopped", message: "" });
     assert.deepEqual(outcomes(reports()), [[100, 0]]);
+  });
+});
+
+describe("Work of a function with secrets", () => {
+  const redactor = new Redactor([{ name: "db", as: "env", values: { PASSWORD: "correct horse" } }]);
+  const LABEL = "[secret db.PASSWORD]";
+
+  it("tells lines, reports and failures without their values, and leaves what is returned and yielded", () => {
+    const { give, work, outbox, result, pass } = setup({ concurrency: 2, redactor });
+    give("a", "b");
+    pass(0);
+    work.log(0, "stdout", "the password is correct horse");
+    work.event(0, "report", { note: "correct horse" }, 40);
+    work.event(0, "yield", { value: "correct horse" }, 40);
+    result(0, "correct horse");
+    work.error(1, { message: "no correct horse", stack: "Error: correct%20horse\n at x", retryable: true });
+    const sent = outbox.take()!;
+    assert.deepEqual(sent.logs.map((line) => line[5]), [`the password is ${LABEL}`]);
+    assert.deepEqual(sent.events.filter(([, , , , kind]) => kind !== "started").map((event) => event[5]), [
+      { note: LABEL },
+      { value: "correct horse" },
+    ]);
+    const [first, second] = [...sent.reports.values()].flat();
+    assert.equal(first![2], "correct horse");
+    const { message, stack } = failureOf(second);
+    assert.deepEqual([message, stack], [`no ${LABEL}`, `Error: ${LABEL}\n at x`]);
   });
 });

@@ -188,6 +188,17 @@ describe("app.python()", () => {
     sameType<ReturnType<typeof tokens.stream>, AsyncGenerator<string>>();
     await assert.rejects(tune.local({ epochs: 1 }), /it is Python/);
   });
+
+  it("gives a handle for each method of a class, typed by what is said", async () => {
+    const { Model } = bind({ Model: new App("digits").python("model.py:Model") });
+    const { predict } = handle<{ predict(input: number[]): number }>(Model);
+    sameType<Promised<typeof predict.remote>, number>();
+    await assert.rejects(predict.local([1]), /Cannot run model\.py:Model locally: it is Python/);
+    const api = new EchoApi();
+    const client = new Client({ url: "http://berth.test", key: "k", fetch: api.fetch });
+    await handle<{ predict(input: number[]): number }>(Model, { client }).predict.spawn([1]);
+    assert.match(api.requests[0]!.path, /digits\/functions\/Model\.predict\/calls$/);
+  });
 });
 
 describe("app.endpoint()", () => {

@@ -33,3 +33,22 @@ describe("ctx.rank, ctx.worldSize and ctx.gang", () => {
     }
   });
 });
+
+describe("ctx.artifact() of a local call", () => {
+  it("publishes to the memory of the process, and loads from there", async () => {
+    const ctx = localContext({ app: "a", function: "f" });
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const first = await ctx.artifact("model", bytes("one"));
+    assert.deepEqual([first.version, first.size, first.digest.slice(0, 8)], [1, 3, "7692c3ad"]);
+    assert.equal((await ctx.artifact("model", bytes("one"))).version, 1);
+    assert.equal((await ctx.artifact("model", bytes("two"))).version, 2);
+    const outside = containerContext(ALONE, { outlet: localOutlet, signal, write: () => {} });
+    for (const [ref, text] of [["model", "two"], ["model@1", "one"], ["model@production", "two"]] as const) {
+      assert.equal(new TextDecoder().decode(await outside.artifact(ref)), text);
+    }
+    await assert.rejects(
+      outside.artifact("model@3"),
+      /^Error: Cannot find artifact model@3: none was published/,
+    );
+  });
+});

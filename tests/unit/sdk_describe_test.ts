@@ -16,6 +16,45 @@ function only(module: Record<string, unknown>) {
   return manifest.functions[0]!;
 }
 
+describe("describeModule() of servers", () => {
+  const app = new App("servers");
+  const command = ["python3", "-m", "http.server", "$PORT"];
+
+  it("describes one endpoint, the command, and the files to bundle", () => {
+    const web = app.server({ command, files: ["page.html"], auth: "public", concurrency: 8, gpu: "L4" });
+    const { manifest, files } = describeModule({ web });
+    assert.deepEqual(files, ["page.html"]);
+    const spec = Manifest.parse(manifest).functions[0]!;
+    assert.deepEqual([spec.name, spec.body, spec.concurrency, spec.gpu], ["web", "server", 8, ["L4"]]);
+    assert.deepEqual(spec.methods, [
+      { name: "web", kind: "endpoint", stream: false, endpoint: { name: "web", auth: "public" } },
+    ]);
+    assert.deepEqual(spec.server, { command, socket: false, drain: "30s" });
+  });
+
+  it("takes a path for its health, or the whole of it", () => {
+    const health = (value: string | { path: string; interval?: string }) =>
+      Manifest.parse(describeModule({ web: app.server({ command, health: value }) }).manifest).functions[0]!
+        .server!.health;
+    const usual = { path: "/health", interval: "10s", timeout: "5s", failures: 3 };
+    assert.deepEqual(health("/health"), usual);
+    assert.deepEqual(health({ path: "/health", interval: "1s" }), { ...usual, interval: "1s" });
+  });
+
+  it("refuses at once what is no command or no duration", () => {
+    const declare = (options: unknown) => () => app.server(options as Parameters<App["server"]>[0]);
+    assert.throws(declare({}), /`command` must be a list of texts/);
+    assert.throws(declare({ command: "python3" }), /`command` must be a list of texts/);
+    assert.throws(declare({ command: [] }), /`command` must be a list of texts/);
+    assert.throws(declare({ command, drain: "soon" }), /Cannot read duration "soon"/);
+  });
+
+  it("does not run here", async () => {
+    const web = app.server({ command });
+    await assert.rejects(web.local(new Request("http://localhost/")), /it is a program/);
+  });
+});
+
 describe("describeModule()", () => {
   it("describes a whole app as the contract wants it", () => {
     const { app, manifest, files, warnings } = describeModule(digits);
@@ -122,13 +161,21 @@ describe("describeModule()", () => {
 
   it("describes Python with its file, and lists the files that the bundle needs", () => {
     const app = new App("a");
-    const options = { requirements: ["numpy==2.0.0"], files: ["lib/data.py"], stream: true };
+    const options = {
+      requirements: ["numpy==2.0.0"],
+      preload: ["numpy"],
+      files: ["lib/data.py"],
+      stream: true,
+    };
     const { manifest, files } = describeModule({ tune: app.python("lib/train.py:finetune", options) });
     const [tune] = Manifest.parse(manifest).functions;
     assert.deepEqual([tune!.body, tune!.entry, tune!.requirements], ["python", "lib/train.py:finetune", [
       "numpy==2.0.0",
     ]]);
     assert.deepEqual(tune!.methods, [{ name: "tune", kind: "call", stream: true }]);
+    assert.deepEqual(tune!.preload, ["numpy"]);
+    const misspelt = describeModule({ tune: app.python("t.py:f", { preload: ["numpy as np"] }) });
+    assert.match(Manifest.safeParse(misspelt.manifest).error!.message, /must be the name of a module/);
     assert.deepEqual(files, ["lib/data.py", "lib/train.py"]);
   });
 

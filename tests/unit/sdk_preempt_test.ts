@@ -11,6 +11,8 @@ function context() {
     event: () => {},
     save: () => Promise.resolve(),
     load: () => Promise.resolve(undefined),
+    publish: () => Promise.reject(new Error("There are no artifacts here")),
+    artifact: () => Promise.reject(new Error("There are no artifacts here")),
   };
   const identity = { app: "demo", function: "work", container: "ctr_1" };
   const ctx = new CallContext(identity, { number: 1, id: "call_0000000001_0", attempt: 1 }, outlet);

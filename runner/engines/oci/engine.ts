@@ -6,6 +6,7 @@ import type { Assignment, FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
 import type { Clock, Log } from "../../../sdk/ports.ts";
 import type { BundleCache } from "../../cache.ts";
 import { type Engine, type Guest, type Spawn, type StartContext, StartError } from "../../engine.ts";
+import { secretEnv } from "../../secrets.ts";
 import type { Slots } from "../../slots.ts";
 import type { OciClient } from "./client.ts";
 import { openNetwork } from "./egress.ts";
@@ -15,6 +16,7 @@ import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import type { Images } from "./images.ts";
 import { Program } from "./program.ts";
+import { mountSecrets, secretFolder } from "./secrets.ts";
 import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
 
 export interface OciEngineDeps {
@@ -66,8 +68,12 @@ export class OciEngine implements Engine {
 
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache, images } = this.#deps;
-    const reference = this.#imageOf(assignment.spec);
     refuseUnhonoured(assignment);
+    const reference = this.#imageOf(assignment.spec);
+    const { preload } = assignment.spec;
+    if (preload.length > 0) {
+      context.say(`Starting without preload of ${preload.join(",")}: it is a container`);
+    }
     const [bundle, release] = await Promise.all([
       cache.get(assignment.bundle, () => context.bundle(assignment.bundle)),
       images.hold(reference, context),
@@ -76,7 +82,7 @@ export class OciEngine implements Engine {
       return await this.#launch(assignment, {
         reference,
         app: bundle.folder,
-        signal: context.signal,
+        context,
         release,
       });
     } catch (error) {
@@ -95,7 +101,7 @@ export class OciEngine implements Engine {
     return parseReference(text);
   }
 
-  async #launch(assignment: Assignment, { reference, app, signal, release }: Launch): Promise<Guest> {
+  async #launch(assignment: Assignment, { reference, app, context, release }: Launch): Promise<Guest> {
     const { client, slots, premises, spawn } = this.#deps;
     const slot = await slots.create();
     const name = slotName(slot.dir);
@@ -116,13 +122,17 @@ export class OciEngine implements Engine {
         network,
         gpus: requestedGpus(assignment.gpus, this.#deps.gpus),
         gpuEnv: gpuEnvInside(assignment.gpus, this.#deps.gpus),
+        secrets: {
+          env: secretEnv(context.secrets),
+          mounts: await mountSecrets(context.secrets, folder.secrets, premises.owner),
+        },
       });
       const deps = { ...this.#deps, closing: this.#closed.signal };
       const program = await Program.launch(deps, {
         name: `berth-${assignment.id}-${name}`,
         sandbox,
         folder,
-        signal,
+        signal: context.signal,
       });
       return this.#guest(program, assignment.spec, async () => {
         await program.remove();
@@ -147,6 +157,7 @@ export class OciEngine implements Engine {
       path: spec.body === "ts" ? `${INSIDE.app}/app.js` : INSIDE.app,
       address: folder.http,
       spool: folder.spool,
+      secretFolder,
       publish: () => folder.publish(),
       settle: () => clock.sleep(SETTLE_MS),
       usage: () => program.usage(),
@@ -160,7 +171,7 @@ interface Launch {
   readonly reference: Reference;
   /** Folder of the code. */
   readonly app: string;
-  readonly signal: AbortSignal;
+  readonly context: StartContext;
   release(): void;
 }
 
@@ -174,6 +185,9 @@ async function all(steps: readonly (() => unknown)[]): Promise<void> {
 
 /** What only an image can bring, or only the node. */
 function refuseUnhonoured({ spec, external }: Assignment): void {
+  if (spec.server !== undefined) {
+    throw new StartError("Cannot run a server in a container: it takes a node that runs plain processes");
+  }
   if (spec.image?.secret !== undefined) {
     throw new StartError(
       `Cannot pull ${spec.image.ref} with secret "${spec.image.secret}": the node takes credentials of registries from --registry-auth`,

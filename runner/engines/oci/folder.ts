@@ -11,6 +11,8 @@ export const INSIDE = {
   /** The part of Berth that runs there. */
   host: "/berth/host",
   ca: "/berth/ca.pem",
+  /** Of secrets that come as files, where their function names no other folder. */
+  secrets: "/berth/secrets",
 } as const;
 
 /** The slot as its guest sees it. */
@@ -36,6 +38,8 @@ export class Folder {
   readonly app: string;
   /** Where the runner listens for its guest. */
   readonly control: string;
+  /** What its secrets are mounted from. */
+  readonly secrets: string;
   /** For bodies on their way. */
   readonly spool: string;
   /** Where its endpoints are, once they were {@link publish}ed. */
@@ -46,6 +50,7 @@ export class Folder {
     this.run = `${dir}/run`;
     this.app = `${dir}/app`;
     this.control = `${this.run}/control.sock`;
+    this.secrets = `${dir}/secrets`;
     this.spool = `${dir}/spool`;
     this.http = http;
   }

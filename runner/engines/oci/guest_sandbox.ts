@@ -30,6 +30,8 @@ export interface Place {
   readonly network: Pick<Network, "mode" | "hosts" | "dns">;
   readonly gpus: readonly string[];
   readonly gpuEnv: Env;
+  /** Values of secrets that come as variables, and the folders of the others. */
+  readonly secrets: { readonly env: Env; readonly mounts: readonly Mount[] };
 }
 
 const PATHS: GuestPaths = {
@@ -46,13 +48,17 @@ export function guestSandbox(
   premises: Premises,
   place: Place,
 ): Sandbox {
+  const { env, mounts } = place.secrets;
   const command = spec.body === "ts"
-    ? denoCommand(limitsOf(spec, external.length > 0))
+    ? denoCommand({
+      ...limitsOf(spec, external.length > 0, { variables: Object.keys(env), folder: null }),
+      read: mounts.map(({ target }) => target),
+    })
     : ["python3", PYTHON_GUEST];
   return {
     ...common(premises, place),
     command,
-    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...FIXED },
+    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...env, ...FIXED },
     workdir: spec.body === "ts" ? INSIDE.slot : INSIDE.app,
     cpu: spec.cpu,
     memoryMiB: spec.memory,
@@ -79,7 +85,7 @@ const common = (
 
 function mountsOf(
   { guests, sdk, ca }: Pick<Premises, "guests" | "sdk" | "ca">,
-  place: Pick<Place, "run" | "app">,
+  place: Pick<Place, "run" | "app" | "secrets">,
 ): Mount[] {
   const readOnly = (source: string, target: string): Mount => ({ source, target, readOnly: true });
   return [
@@ -88,6 +94,7 @@ function mountsOf(
     readOnly(guests, `${INSIDE.host}/runner/guests`),
     readOnly(sdk, PATHS.sdk),
     ...ca === undefined ? [] : [readOnly(ca, INSIDE.ca)],
+    ...place.secrets.mounts,
   ];
 }
 

@@ -1,14 +1,13 @@
 """The calls of one guest: first in first out, at most `concurrency` at once."""
-import asyncio
-import inspect
 import os
 import sys
 import threading
 from collections import deque
 from functools import partial
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
-from .context import Context
-from .wire import describe, encode
+from .context import Context, warn
+from .wire import describe, encode, is_retryable
 
 
 class Cancelled(Exception):
@@ -18,11 +17,10 @@ class Cancelled(Exception):
 class Work:
     """The calls of this guest: first in first out, at most `concurrency` at once."""
 
-    def __init__(self, handler, load, channel, host):
-        self._handler, self._load, self._channel, self._host = handler, load, channel, host
-        self._arguments = arguments_of(handler)
-        self._is_async = inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)
-        self._concurrency = load["concurrency"]
+    def __init__(self, code, container, concurrency, channel, host):
+        self._methods, self._is_async = code.methods, code.is_async
+        self._container, self._channel, self._host = container, channel, host
+        self._concurrency = concurrency
         self._waiting = deque()
         self._running = {}
         self._changed = threading.Condition()
@@ -33,12 +31,13 @@ class Work:
 
     # What the reading thread says
 
-    def push(self, call):
+    def push(self, calls):
         with self._changed:
-            self._waiting.append(call)
-            if not self._is_async and self._idle < len(self._waiting) and self._threads < self._concurrency:
+            self._waiting.extend(calls)
+            while not self._is_async and self._idle < len(self._waiting) and self._threads < self._concurrency:
                 self._threads += 1
-                threading.Thread(target=self.work, daemon=True).start()
+                self._idle += 1
+                threading.Thread(target=self._work_beside, daemon=True).start()
             self._notify()
 
     def cancel(self, frame):
@@ -48,7 +47,7 @@ class Work:
             for call in dropped:
                 self._waiting.remove(call)
         if running is not None:
-            running.cancel(self._loop)
+            running.cancel(frame["reason"], self._loop)
         for call in dropped:
             self._fail(call["c"], Cancelled("It never started"))
 
@@ -74,51 +73,59 @@ class Work:
         if self._wake is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
 
-    # Running
+    # Running, where handlers are sync
 
     def run(self):
         """Runs calls until drained. On the main thread, where libraries expect to be."""
-        if self._is_async:
-            return asyncio.run(self._work_async())
-        self.work()
+        self._work()
         with self._changed:
             self._changed.wait_for(lambda: not self._running)
 
-    def work(self):
+    def _work_beside(self):
+        with self._changed:
+            self._idle -= 1
+        self._work()
+
+    def _work(self):
         while (taken := self._take()) is not None:
             call, ctx = taken
-            self._settle(call, ctx, lambda: self._call_sync(call, ctx))
+            self._settle(call["c"], ctx, partial(self._call_sync, call, ctx))
 
     def _take(self):
         with self._changed:
-            self._idle += 1
-            self._changed.wait_for(lambda: self._waiting or self._draining)
-            self._idle -= 1
-            return self._start() if self._waiting else None
+            while not self._waiting:
+                if self._draining:
+                    return None
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+            return self._start()
 
     def _start(self):
         call = self._waiting.popleft()
-        ctx = self._running[call["c"]] = Context(self._load, call, self._channel, self._host)
+        ctx = self._running[call["c"]] = Context(self._container, call, self._channel, self._host)
         if ctx.gang is not None:  # One call at a time, so the environment is that call's
             os.environ.update(MASTER_ADDR=ctx.gang.master_address, MASTER_PORT=str(ctx.gang.master_port))
         return call, ctx
 
+    def _invoke(self, call, ctx):
+        method = self._methods.get(call["method"])
+        if method is None:
+            raise TypeError(f"Cannot run {call['method']}: {ctx.function} has no such method")
+        return method.call(call["input"], ctx)
+
     def _call_sync(self, call, ctx):
         value = self._invoke(call, ctx)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
-        if not inspect.isgenerator(value):
-            return value
-        while True:
-            try:
-                ctx.sent(next(value))
-            except StopIteration as end:
-                return end.value
-            if ctx.cancelled.is_set():
-                value.close()
-                raise Cancelled("It was a generator, and ended at a yield")
+        if isinstance(value, (CoroutineType, AsyncGeneratorType)):  # Of a handler that does not look async
+            import asyncio
+            return asyncio.run(finished(value, ctx))
+        return drained(value, ctx) if isinstance(value, GeneratorType) else value
 
-    async def _work_async(self):
+    # Running, where any handler is async
+
+    async def run_async(self):
+        """Runs calls until drained, on the event loop of the main thread."""
+        import asyncio
         with self._changed:
             self._wake, self._loop = asyncio.Event(), asyncio.get_running_loop()
         tasks = set()
@@ -133,7 +140,7 @@ class Work:
                 tasks.add(task := asyncio.create_task(self._run_async(call, ctx)))
                 task.add_done_callback(partial(self._ended, tasks, call, ctx))
                 ctx.task = task
-                if ctx.cancelled.is_set():  # Before there was a task to cancel
+                if ctx.reason is not None:  # Before there was a task to cancel
                     task.cancel()
             await self._wake.wait()
 
@@ -141,63 +148,84 @@ class Work:
         tasks.discard(task)
         self._wake.set()
         if not ctx.ended:  # Cancelled before its first step
-            self._settle(call, ctx, lambda: raised(Cancelled("It never started")))
+            self._settle(call["c"], ctx, partial(raised, Cancelled("It never started")))
 
     async def _run_async(self, call, ctx):
         try:
             value = await self._await(call, ctx)
         except BaseException as error:
             value, caught = None, error
-            self._settle(call, ctx, lambda: raised(caught))
+            self._settle(call["c"], ctx, partial(raised, caught))
         else:
-            self._settle(call, ctx, lambda: value)
+            self._settle(call["c"], ctx, lambda: value)
 
     async def _await(self, call, ctx):
-        value = self._invoke(call, ctx)
-        if not inspect.isasyncgen(value):
-            return await value
-        async for item in value:
-            ctx.sent(item)
-        return None
+        method = self._methods.get(call["method"])
+        if method is not None and not method.is_async and self._concurrency > 1:  # It would hold the others up
+            import asyncio
+            return await asyncio.to_thread(self._call_sync, call, ctx)
+        return await finished(self._invoke(call, ctx), ctx)
 
-    def _invoke(self, call, ctx):
-        values = {"input": call["input"], "ctx": ctx}
-        positional, keyword = self._arguments
-        return self._handler(*[values[name] for name in positional], **{name: values[name] for name in keyword})
+    # How calls end
 
-    def _settle(self, call, ctx, work):
+    def _settle(self, c, ctx, work):
         """Runs the work and says how it ended, once."""
-        c = call["c"]
         try:
             text = encode(work(), "return")
         except SystemExit as leave:
-            sys.stdout.flush()
-            os._exit(leave.code if isinstance(leave.code, int) else leave.code is not None)
+            exit_with(leave.code)
         except BaseException as error:
-            ctx.ended = True
-            self._fail(c, error)
+            self._end(ctx, lambda: self._fail(c, error))
         else:
-            ctx.ended = True
-            self._channel.send_text(f'{{"t":"result","c":{c},"v":{text}}}')
+            self._end(ctx, lambda: self._channel.send_text(f'{{"t":"result","c":{c},"v":{text}}}'))
         with self._changed:
             del self._running[c]
             if self._draining:
                 self._changed.notify_all()
 
+    def _end(self, ctx, say):
+        ctx.ended = True
+        if not self._channel.ours:
+            exit_with(0)  # User code forked, and its child came back from the handler
+        say()
+
     def _fail(self, c, error):
-        retryable = getattr(error, "retryable", True) is not False
-        self._channel.send({"t": "error", "c": c, **describe(error), "retryable": retryable})
+        self._channel.send({"t": "error", "c": c, **describe(error), "retryable": is_retryable(error)})
+
+
+def drained(values, ctx):
+    """Sends what a generator yields, and returns what it returns."""
+    while True:
+        try:
+            ctx.sent(next(values))
+        except StopIteration as end:
+            return end.value
+        if ctx.reason is not None:
+            values.close()
+            raise Cancelled("It was a generator, and ended at a yield")
+
+
+async def finished(value, ctx):
+    if isinstance(value, AsyncGeneratorType):
+        async for item in value:
+            ctx.sent(item)
+        return None
+    if isinstance(value, GeneratorType):
+        return drained(value, ctx)
+    return await value if hasattr(value, "__await__") else value
+
+
+def exit_with(code):
+    """Ends the process as `sys.exit(code)` would, whatever runs."""
+    if code is not None and not isinstance(code, int):
+        warn(code)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # Closed by user code
+    os._exit((code if isinstance(code, int) else code is not None) & 0xFF)
 
 
 def raised(error):
     raise error
-
-
-def arguments_of(handler):
-    """Which of input and ctx the handler takes, by position and by keyword."""
-    parameters = list(inspect.signature(handler).parameters.values())
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    keyword = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY and p.name == "ctx"]
-    if any(p.kind == p.VAR_POSITIONAL for p in parameters) or len(positional) > 1:
-        return ["input", "ctx"], keyword
-    return ["ctx" if name == "ctx" else "input" for name in positional], keyword

@@ -1,11 +1,13 @@
-/** `berth logs`: what a call printed. */
-import { CallHandle } from "../../call_handle.ts";
+/** `berth logs`: what a call printed, or a server. */
+import { liveItems } from "../../live_items.ts";
 import type { LogItem } from "../../protocol/calls.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import type { ContainerLog } from "../../protocol/nodes.ts";
 import { routes } from "../../protocol/routes.ts";
 import { send } from "../../transport.ts";
 import { logLine } from "../call_view.ts";
 import { command, type Declare, type Job } from "../cli.ts";
+import { containerId } from "../container_ref.ts";
 import { EXIT } from "../failure.ts";
 import { collect, type ListOptions, listOptions } from "../list.ts";
 
@@ -14,35 +16,64 @@ interface Options extends ListOptions {
 }
 
 export const logs: Declare = (program, cli) => {
-  const examples = ["berth logs call_000000001z_0", "berth logs -f call_000000001z_0 --json"];
-  const summary = "Show what a call printed; with --follow --json one item a line";
+  const examples = [
+    "berth logs call_000000001z_0",
+    "berth logs -f call_000000001z_0 --json",
+    "berth logs -f chat/vllm",
+  ];
+  const summary = "Show what a call printed, or a server; with --follow --json one item a line";
   listOptions(command(program, "logs", summary, examples), LIMITS.pageItems)
-    .argument("<call>", "id of the call")
-    .option("-f, --follow", "go on until the call ends")
+    .argument("<of>", "a call, a container, or APP/FUNCTION for its newest container")
+    .option("-f, --follow", "go on until it ends")
     .action(
-      cli.action<Options>((job, options, id = "") =>
-        options.follow ? follow(job, id) : show(job, id, options)
-      ),
+      cli.action<Options>(async (job, options, of = "") => {
+        const source = await sourceOf(job, of);
+        return options.follow ? await follow(job, source) : await show(job, source, options);
+      }),
     );
 };
 
-async function show(job: Job, id: string, options: Options): Promise<void> {
+/** What has log lines: a call, or a container without calls. */
+interface Source {
+  readonly kind: "calls" | "containers";
+  readonly id: string;
+}
+
+async function sourceOf(job: Job, of: string): Promise<Source> {
+  if (of.startsWith("call_")) return { kind: "calls", id: of };
+  return { kind: "containers", id: await containerId(job.wire(), of) };
+}
+
+const print = ({ output }: Job, item: LogItem | ContainerLog): void => output.print(logLine(output, item));
+
+async function show(job: Job, { kind, id }: Source, options: Options): Promise<void> {
   const wire = job.wire();
-  const page = await collect((page) => send(wire, routes.listLogs, { id, ...page }), options);
+  const page = kind === "calls"
+    ? await collect((page) => send(wire, routes.listLogs, { id, ...page }), options)
+    : await collect<ContainerLog>((page) => send(wire, routes.listContainerLogs, { id, ...page }), options);
   if (job.output.json) return job.output.print(JSON.stringify(page));
-  for (const item of page.items) job.output.print(logLine(job.output, item));
+  for (const item of page.items) print(job, item);
   if (page.nextCursor !== undefined) {
     job.output.note(job.output.tint("dim", `More: --all, or --cursor ${page.nextCursor}`));
   }
 }
 
-async function follow(job: Job, id: string): Promise<number | void> {
+async function follow(job: Job, { kind, id }: Source): Promise<number | void> {
   const signal = job.shell.interrupted();
-  const print = (item: LogItem) =>
-    job.output.print(job.output.json ? JSON.stringify(item) : logLine(job.output, item));
-  await send(job.wire(), routes.getCall, { id }); // says at once when there is no such call
+  // Says at once when there is no such thing.
+  await (kind === "calls"
+    ? send(job.wire(), routes.getCall, { id })
+    : send(job.wire(), routes.getContainer, { id }));
   try {
-    for await (const item of new CallHandle(job.patientWire(), id).logs({ signal })) print(item);
+    const items = liveItems<LogItem | ContainerLog>(
+      job.patientWire(),
+      `/v1/${kind}/${encodeURIComponent(id)}/logs`,
+      { signal },
+    );
+    for await (const item of items) {
+      if (job.output.json) job.output.print(JSON.stringify(item));
+      else print(job, item);
+    }
   } catch (error) {
     if (!signal.aborted) throw error;
     return EXIT.interrupted;

@@ -31,8 +31,9 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
       ready: () => client.version(),
     });
   };
-  // Containers outlive their service.
-  const guard = new Guard([dir], dir, `podman ${flags(dir).join(" ")} rm --all --force --time 0`);
+  // Containers outlive their service, and what its network helper made outlives them.
+  const removeAll = `podman ${flags(dir).join(" ")} rm --all --force --time 0`;
+  const guard = new Guard([dir], dir, `${removeAll}\n${REMOVE_CHAINS}`);
   try {
     let daemon = await start();
     return {
@@ -54,6 +55,22 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
     throw error;
   }
 }
+
+/**
+ * Chains that all networks of netavark share: removed with the last network, whoever's it is. They are made again when the next
+ * container starts.
+ */
+const REMOVE_CHAINS = `
+  for family in iptables ip6tables; do
+    "$family"-save | grep -Eq '^:NETAVARK-[0-9A-F]{8,} ' && continue
+    for table in nat filter; do
+      "$family" -w 5 -t $table -S | grep -E '^-A [A-Z]+ .*-j NETAVARK' | sed 's/^-A/-D/' |
+        while read -r rule; do "$family" -w 5 -t $table $rule; done
+      chains=$("$family" -w 5 -t $table -S | sed -n 's/^-N \\(NETAVARK.*\\)/\\1/p')
+      for chain in $chains; do "$family" -w 5 -t $table -F $chain; done
+      for chain in $chains; do "$family" -w 5 -t $table -X $chain; done
+    done
+  done`;
 
 const flags = (dir: string): string[] => [
   "--root",

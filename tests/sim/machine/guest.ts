@@ -144,6 +144,7 @@ export class SimulatedGuest implements Channel {
       exited: this.#exit.promise,
       path: "/app.js",
       address: `sim:${this.assignment.id}`,
+      secretFolder: ({ name }) => `/secrets/${name}`,
       spool: "/nowhere",
       settle: () => Promise.resolve(),
       usage: () => this.usage,

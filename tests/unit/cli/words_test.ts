@@ -1,7 +1,7 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { progressBar } from "../../../sdk/cli/progress_bar.ts";
-import { memory, relativeTime, span } from "../../../sdk/cli/words.ts";
+import { memory, relativeTime, size, span } from "../../../sdk/cli/words.ts";
 
 describe("span()", () => {
   it("says two units at most", () => {
@@ -31,6 +31,13 @@ describe("relativeTime()", () => {
 describe("memory()", () => {
   it("changes to GiB at 1024 MiB", () => {
     assert.deepEqual([512, 1_024, 1_536].map(memory), ["512 MiB", "1 GiB", "1.5 GiB"]);
+  });
+});
+
+describe("size()", () => {
+  it("takes the largest unit of which there is one", () => {
+    const said = [0, 1_023, 1_024, 5_000_000, 3 * 2 ** 30].map(size);
+    assert.deepEqual(said, ["0 B", "1023 B", "1.0 KiB", "4.8 MiB", "3.0 GiB"]);
   });
 });
 

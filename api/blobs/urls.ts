@@ -1,0 +1,76 @@
+/** Signed URLs of a blob store that the api serves itself: what they may do, until when, and that we have said so. */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { z } from "zod";
+import { PlatformError } from "../../sdk/errors.ts";
+import type { Clock } from "../../sdk/ports.ts";
+import { STREAM_PATHS } from "../../sdk/protocol.ts";
+import type { Access, SignedRequest } from "./blobs.ts";
+
+export const URL_KEY_BYTES = 32;
+
+const Query = z.object({
+  expires: z.coerce.number().int(),
+  size: z.coerce.number().int().min(0).optional(),
+  signature: z.hash("sha256"),
+});
+
+interface Claim {
+  readonly method: Access["method"];
+  readonly key: string;
+  /** In milliseconds since 1970. */
+  readonly expires: number;
+  readonly size?: number | undefined;
+}
+
+export interface BlobUrlsOptions {
+  readonly key: Uint8Array;
+  readonly clock: Pick<Clock, "now">;
+}
+
+export class BlobUrls {
+  readonly #key: Uint8Array;
+  readonly #clock: Pick<Clock, "now">;
+
+  constructor({ key, clock }: BlobUrlsOptions) {
+    this.#key = key;
+    this.#clock = clock;
+  }
+
+  sign(key: string, access: Access): SignedRequest {
+    const expires = this.#clock.now() + access.expiresInMs;
+    const size = access.method === "PUT" ? access.size : undefined;
+    const signature = this.#signatureOf({ method: access.method, key, expires, size }).toString("hex");
+    const query = new URLSearchParams({
+      expires: String(expires),
+      ...(size === undefined ? {} : { size: String(size) }),
+      signature,
+    });
+    return { url: `${STREAM_PATHS.blob.replace(":key{.+}", key)}?${query}`, headers: {} };
+  }
+
+  /**
+   * How many bytes a signed request may write; nothing is said of one that reads.
+   *
+   * @throws PlatformError `forbidden` when it was not signed by us as it stands, or has expired
+   */
+  verify(
+    method: Access["method"],
+    key: string,
+    query: Record<string, string>,
+  ): { size?: number | undefined } {
+    const { success, data } = Query.safeParse(query);
+    if (!success) throw refused("it carries no signature");
+    const { expires, size, signature } = data;
+    const expected = this.#signatureOf({ method, key, expires, size });
+    if (!timingSafeEqual(expected, Uint8Array.fromHex(signature))) throw refused("its signature is not ours");
+    if (expires <= this.#clock.now()) throw refused("its time is over");
+    return { size };
+  }
+
+  #signatureOf({ method, key, expires, size }: Claim) {
+    return createHmac("sha256", this.#key).update(JSON.stringify([method, key, expires, size])).digest();
+  }
+}
+
+const refused = (why: string): PlatformError =>
+  new PlatformError("forbidden", `Cannot follow the URL of a blob: ${why}`);

@@ -1,0 +1,94 @@
+/** Commands that somebody runs inside containers of this node: fetched from the api, which cannot reach us, and run beside the guests. */
+import { ExecChannel } from "../sdk/exec_channel.ts";
+import type { Clock, Log } from "../sdk/ports.ts";
+import { type ExecCommand, LIMITS, type WantedExec } from "../sdk/protocol.ts";
+import { backoffMs, type NodeApi } from "./api.ts";
+import type { Exec } from "./engine.ts";
+
+/** What is needed of a container. */
+interface Host {
+  exec(command: ExecCommand): Exec;
+}
+
+export interface ExecsDeps {
+  readonly api: Pick<NodeApi, "connectExec">;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly containers: ReadonlyMap<string, Host>;
+  /** Ends all. */
+  readonly over: AbortSignal;
+}
+
+export class Execs {
+  readonly #deps: ExecsDeps;
+  /** Those that were begun, while they are wanted. */
+  readonly #begun = new Set<string>();
+
+  constructor(deps: ExecsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Begins what is new among the wanted. */
+  want(wanted: readonly WantedExec[]): void {
+    const ids = new Set(wanted.map(({ id }) => id));
+    for (const id of this.#begun) if (!ids.has(id)) this.#begun.delete(id);
+    for (const exec of wanted) {
+      if (this.#begun.has(exec.id)) continue;
+      this.#begun.add(exec.id);
+      this.#serve(exec);
+    }
+  }
+
+  async #serve({ id, container, ...command }: WantedExec): Promise<void> {
+    const { containers, over, log } = this.#deps;
+    const channel = await this.#connect(id);
+    if (channel === null) return log("exec.unreachable", { exec: id, container });
+    const close = () => channel.close();
+    over.addEventListener("abort", close);
+    try {
+      const host = containers.get(container);
+      if (host === undefined) throw new Error("Cannot run a command: the container does not run here");
+      log("exec.started", { exec: id, container, command: command.command });
+      await run(channel, host.exec(command));
+    } catch (error) {
+      channel.say({ t: "error", message: error instanceof Error ? error.message : String(error) });
+    }
+    over.removeEventListener("abort", close);
+    channel.close();
+  }
+
+  /** The client waits at one of several api processes: who is asked may be another. */
+  async #connect(id: string): Promise<ExecChannel | null> {
+    const { api, clock, over } = this.#deps;
+    const until = clock.now() + LIMITS.execDialSeconds * 1_000;
+    for (let tries = 0; clock.now() < until && !over.aborted && this.#begun.has(id); tries++) {
+      const channel = new ExecChannel(api.connectExec(id));
+      if (await channel.opened) return channel;
+      await clock.sleep(backoffMs(tries), over);
+    }
+    return null;
+  }
+}
+
+/** Passes everything both ways until the command has ended, or the client has gone. */
+async function run(channel: ExecChannel, exec: Exec): Promise<void> {
+  const stdin = exec.stdin.getWriter();
+  const quietly = (done: Promise<void>) => done.catch(() => {}); // it does not read any more
+  channel.listen({
+    bytes: (stream, bytes) => stream === "stdin" ? quietly(stdin.write(bytes)) : undefined,
+    said: (said) => {
+      if (said.t === "eof") return quietly(stdin.close());
+      if (said.t === "resize") exec.resize(said);
+    },
+  });
+  const printed = Promise.all([
+    channel.sendAll("stdout", exec.stdout),
+    channel.sendAll("stderr", exec.stderr),
+  ]);
+  channel.gone.then(() => exec.kill());
+  const { code, signal } = await exec.exited;
+  exec.kill(); // what it left running, which may hold its pipes
+  await printed;
+  channel.say({ t: "exit", code, signal });
+  await quietly(stdin.abort());
+}

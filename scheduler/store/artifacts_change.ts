@@ -1,0 +1,232 @@
+/**
+ * Artifacts as they come and go. Every statement that changes something of a name has locked its row first, so that versions count
+ * without gaps, the same bytes make one version, and an alias moves from where it was seen.
+ */
+import type { PublishedArtifact } from "../../sdk/protocol.ts";
+import { openLease } from "./checkpoints.ts";
+import type { Sql } from "./connect.ts";
+
+/** Who publishes: a call under an open lease of a node. */
+export interface Publisher {
+  readonly node: string;
+  readonly lease: number;
+  readonly index: number;
+}
+
+/** Which bytes, of whom. */
+export interface ArtifactBytes {
+  readonly workspace: string;
+  readonly digest: string;
+}
+
+export interface Publication extends ArtifactBytes {
+  readonly name: string;
+  /** Size of the bytes that are stored now, or null when there are none (any more). Asked while nobody can delete them. */
+  readonly stored: () => Promise<number | null>;
+  /** Null: uploaded. */
+  readonly by: Publisher | null;
+}
+
+/** A published version, or why there is none: the lease is over, or the bytes were deleted before they were named. */
+export type Published =
+  | { readonly version: PublishedArtifact; readonly created: boolean; readonly batch: number | null }
+  | "superseded"
+  | "no bytes";
+
+/**
+ * Gives stored bytes the next version of a name, unless the newest has them already: a repeated attempt makes no second one. Only
+ * an open lease publishes, as it does checkpoints. Call it inside a transaction, and roll that back when nothing was published.
+ */
+export async function publishArtifact(
+  tx: Sql,
+  now: Date,
+  { workspace, name, digest, stored, by }: Publication,
+): Promise<Published> {
+  const last = await lockName(tx, workspace, name);
+  await lockBytes(tx, { workspace, digest });
+  const size = await stored();
+  if (size === null) return "no bytes";
+  const maker = by === null ? UPLOADED : await makerOf(tx, by);
+  if (maker === null) return "superseded";
+  await tx`update artifact_blob set size = ${size} where workspace_id = ${workspace} and digest = ${digest}`;
+  const newest = await newestOf(tx, workspace, name);
+  const created = newest?.digest !== digest;
+  const version = created ? last + 1 : newest.version;
+  if (created) await insertVersion(tx, now, { workspace, name, version, digest, maker });
+  const published = { name, version, digest, size };
+  if (by !== null) await tell(tx, now, published, { workspace, maker });
+  return { version: published, created, batch: maker.batchId };
+}
+
+/** How a move of an alias came out; `current` is where it points now. */
+export interface Moved {
+  readonly moved: boolean;
+  readonly current: number | null;
+}
+
+/** Points an alias at a version. `from`: only if it points there (null: nowhere). Null: there is no such version. Needs a transaction. */
+export async function moveAlias(
+  tx: Sql,
+  now: Date,
+  { workspace, name, alias, version, from }: {
+    workspace: string;
+    name: string;
+    alias: string;
+    version: number;
+    from?: number | null | undefined;
+  },
+): Promise<Moved | null> {
+  await lockIfThere(tx, workspace, name);
+  const there = await tx`
+    select from artifact where workspace_id = ${workspace} and name = ${name} and version = ${version}`;
+  if (there.length === 0) return null;
+  const [row] = await tx<{ version: number }[]>`
+    select version from artifact_alias where workspace_id = ${workspace} and name = ${name} and alias = ${alias}`;
+  const current = row?.version ?? null;
+  if (from !== undefined && from !== current) return { moved: false, current };
+  await tx`
+    insert into artifact_alias (workspace_id, name, alias, version, moved_at)
+    values (${workspace}, ${name}, ${alias}, ${version}, ${now})
+    on conflict (workspace_id, name, alias) do update set version = excluded.version, moved_at = excluded.moved_at`;
+  return { moved: true, current: version };
+}
+
+/** Removes an alias; undefined when there is none, else the version it pointed at. */
+export async function deleteAlias(
+  sql: Sql,
+  { workspace, name, alias }: { workspace: string; name: string; alias: string },
+): Promise<number | undefined> {
+  const [row] = await sql<{ version: number }[]>`
+    delete from artifact_alias where workspace_id = ${workspace} and name = ${name} and alias = ${alias}
+    returning version`;
+  return row?.version;
+}
+
+/**
+ * Deletes a version unless aliases point at it, which are then answered; and its bytes with `remove` when no other version has them.
+ * The number is not given again. Call it inside a transaction: when that fails after the bytes went, the version is still there to
+ * be deleted once more.
+ */
+export async function deleteArtifact(
+  tx: Sql,
+  { workspace, name, version }: { workspace: string; name: string; version: number },
+  remove: (digest: string) => Promise<void>,
+): Promise<{ readonly deleted: PublishedArtifact } | { readonly aliases: readonly string[] } | undefined> {
+  await lockIfThere(tx, workspace, name);
+  const aliases = await tx<{ alias: string }[]>`
+    select alias from artifact_alias where workspace_id = ${workspace} and name = ${name} and version = ${version}
+    order by alias`;
+  if (aliases.length > 0) return { aliases: aliases.map(({ alias }) => alias) };
+  const [row] = await tx<{ digest: string; size: number }[]>`
+    delete from artifact a using artifact_blob b
+    where a.workspace_id = ${workspace} and a.name = ${name} and a.version = ${version}
+      and b.workspace_id = a.workspace_id and b.digest = a.digest
+    returning a.digest, b.size`;
+  if (row === undefined) return undefined;
+  await removeUnused(tx, { workspace, digest: row.digest }, remove);
+  return { deleted: { name, version, ...row } };
+}
+
+/** Removes bytes that no version has. Whoever publishes them meanwhile waits, and finds them gone. Call it inside a transaction. */
+export async function removeUnused(
+  tx: Sql,
+  bytes: ArtifactBytes,
+  remove: (digest: string) => Promise<void>,
+): Promise<void> {
+  const { workspace, digest } = bytes;
+  await lockBytes(tx, bytes);
+  const { count } = await tx`
+    delete from artifact_blob b
+    where workspace_id = ${workspace} and digest = ${digest}
+      and not exists (select from artifact a where a.workspace_id = b.workspace_id and a.digest = b.digest)`;
+  if (count > 0) await remove(digest);
+}
+
+/** Workspace of the call that a lease is open for; undefined when it is over. */
+export async function workspaceOfLease(sql: Sql, by: Publisher): Promise<string | undefined> {
+  const [row] = await sql<{ workspace: string }[]>`
+    with maker as (${openLease(sql, by)})
+    select b.workspace_id as workspace from maker m join batch b on b.id = m.batch_id`;
+  return row?.workspace;
+}
+
+interface Maker {
+  readonly batchId: number | null;
+  readonly idx: number | null;
+  readonly attempt: number | null;
+  readonly app: string | null;
+  readonly function: string | null;
+  readonly leaseId: number | null;
+}
+const UPLOADED: Maker = { batchId: null, idx: null, attempt: null, app: null, function: null, leaseId: null };
+
+/** The call of an open lease, which stays so until the transaction ends: an end of the lease changes its row. */
+async function makerOf(tx: Sql, by: Publisher): Promise<Maker | null> {
+  const [row] = await tx<Maker[]>`
+    with maker as (${openLease(tx, by)} for share of l)
+    select m.lease_id, m.batch_id, ${by.index}::int as idx, m.attempt, a.name as app, b.method as function
+    from maker m
+    join batch b on b.id = m.batch_id
+    join app a on a.id = m.app_id`;
+  return row ?? null;
+}
+
+async function lockName(tx: Sql, workspace: string, name: string): Promise<number> {
+  const [row] = await tx<{ lastVersion: number }[]>`
+    insert into artifact_name as n (workspace_id, name, last_version) values (${workspace}, ${name}, 0)
+    on conflict (workspace_id, name) do update set last_version = n.last_version
+    returning last_version`;
+  return row!.lastVersion;
+}
+
+/** Before anything of the name is read: what another transaction did to it is then seen whole. */
+async function lockIfThere(tx: Sql, workspace: string, name: string): Promise<void> {
+  await tx`select from artifact_name where workspace_id = ${workspace} and name = ${name} for update`;
+}
+
+async function lockBytes(tx: Sql, { workspace, digest }: ArtifactBytes): Promise<void> {
+  await tx`
+    insert into artifact_blob as b (workspace_id, digest, size) values (${workspace}, ${digest}, 0)
+    on conflict (workspace_id, digest) do update set size = b.size`;
+}
+
+async function newestOf(tx: Sql, workspace: string, name: string) {
+  const [row] = await tx<{ version: number; digest: string }[]>`
+    select version, digest from artifact
+    where workspace_id = ${workspace} and name = ${name}
+    order by version desc
+    limit 1`;
+  return row;
+}
+
+async function insertVersion(
+  tx: Sql,
+  now: Date,
+  { workspace, name, version, digest, maker }: ArtifactBytes & {
+    name: string;
+    version: number;
+    maker: Maker;
+  },
+): Promise<void> {
+  const { batchId, idx, attempt, app, function: fn } = maker;
+  await tx`
+    insert into artifact (workspace_id, name, version, digest, batch_id, idx, attempt, app, function, created_at)
+    values (${workspace}, ${name}, ${version}, ${digest}, ${batchId}, ${idx}, ${attempt}, ${app}, ${fn}, ${now})`;
+  await tx`update artifact_name set last_version = ${version} where workspace_id = ${workspace} and name = ${name}`;
+}
+
+/** The runner counts events of its own from zero, and checkpoints count down from there: these are far below both. */
+async function tell(
+  tx: Sql,
+  now: Date,
+  { name, version, digest, size }: PublishedArtifact,
+  { workspace, maker }: { workspace: string; maker: Maker },
+): Promise<void> {
+  const { batchId, idx, leaseId, attempt } = maker;
+  await tx`
+    insert into event (batch_id, idx, lease_id, n, attempt, at, kind, data)
+    select ${batchId}, ${idx}, ${leaseId}, -(1::bigint << 60) - id, ${attempt}, ${now}, 'artifact',
+      ${JSON.stringify({ name, version, digest, size })}::text::json
+    from artifact where workspace_id = ${workspace} and name = ${name} and version = ${version}
+    on conflict do nothing`;
+}

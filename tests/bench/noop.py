@@ -1,0 +1,5 @@
+"""Called by python_app.ts."""
+
+
+def noop(n):
+    return n
