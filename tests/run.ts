@@ -15,6 +15,8 @@ interface Stage {
   readonly args: readonly string[];
   /** Whether it writes a test report. */
   readonly tests: boolean;
+  /** When it is given up. @default never */
+  readonly limitMs?: number;
 }
 
 const SOURCES = ["sdk", "runner", "scheduler", "api", "migrations", "tests"];
@@ -35,18 +37,22 @@ const STAGES: readonly Stage[] = [
   test("doc examples", ["--doc", "-A", "--no-prompt", "sdk"]),
   test("simulation", ["-A", "--no-check", "tests/sim"]),
   test("integration", ["-A", "--no-check", "tests/integration"]),
-  test("engines", ["-A", "--no-check", "tests/engine"]),
+  { ...test("engines", ["-A", "--no-check", "tests/engine"]), limitMs: 30 * 60_000 },
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];
 
 /** Stages that use a server of S3. */
 const ON_S3 = ["integration", "end to end"];
 
-async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: boolean; counts: Counts }> {
+async function run(
+  { name, args, tests, limitMs }: Stage,
+  report: string,
+): Promise<{ ok: boolean; counts: Counts }> {
   const started = performance.now();
   console.log(`\n── ${name}`);
   const all = tests ? [...args, `--junit-path=${report}`] : args;
-  const child = new Deno.Command(Deno.execPath(), { args: [...all], stdin: "null" }).spawn();
+  const limit = limitMs === undefined ? {} : { signal: AbortSignal.timeout(limitMs) };
+  const child = new Deno.Command(Deno.execPath(), { args: [...all], stdin: "null", ...limit }).spawn();
   const { success } = await child.status;
   const counts = tests
     ? countTests(await Deno.readTextFile(report).catch(() => ""))
@@ -97,7 +103,10 @@ async function main(asked: readonly string[]): Promise<number> {
         if (!ok) broken.push(stage.name);
         for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
       };
-      await (stage.name === "engines" ? withEngines(go) : go());
+      await (stage.name === "engines" ? withEngines(go) : go()).catch((error) => {
+        console.error(`Cannot run stage "${stage.name}": ${error}`);
+        broken.push(stage.name);
+      });
     }
   } finally {
     s3?.stop();

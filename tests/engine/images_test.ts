@@ -5,6 +5,7 @@ import { clientOf } from "../setup/components/engines.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
 import { type TestRunner, tsFunction } from "../setup/runner.ts";
+import { untilTrue } from "../setup/until.ts";
 import { StalledRegistry } from "../setup/components/stalled_registry.ts";
 
 const source = tsFunction("(n) => n + 1");
@@ -86,6 +87,7 @@ onEveryEngine("the images of functions", (world) => {
     await run(small);
     assert.equal((await exitOf(runner, "ctr_1")).kind, "start_failed"); // it has no Python, but it was pulled
     await run(python);
+    await untilTrue("the other one starts", () => runner.api.observed.has("ctr_2"));
     assert.equal(await value(runner, 1), 3);
     assert.equal(await client.image(parseReference(small)), null);
     assert.notEqual(await client.image(parseReference(python)), null);

@@ -24,7 +24,7 @@ const SEEN = [
   "hf_0123456789",
   ["/run/secrets/PASSWORD", "correct horse"],
   ["/run/secrets/USER", "bob"],
-  ["/berth/secrets/CERT", "certificate"],
+  ["/berth/secrets/plain/CERT", "certificate"],
   [0o400, 0o700, 65_534],
 ];
 

@@ -84,8 +84,11 @@ async function withoutDaemons(install: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Whoever else installs something now is waited for. */
+const APT = ["--quiet", "-o", "DPkg::Lock::Timeout=300"];
+
 async function apt(...args: string[]): Promise<void> {
   const env = { DEBIAN_FRONTEND: "noninteractive" };
-  const { success, stderr } = await new Deno.Command("apt-get", { args: ["--quiet", ...args], env }).output();
+  const { success, stderr } = await new Deno.Command("apt-get", { args: [...APT, ...args], env }).output();
   if (!success) throw new Error(`Cannot run apt-get ${args[0]}: ${new TextDecoder().decode(stderr)}`);
 }

@@ -13,6 +13,7 @@ import { staleImages } from "../../runner/engines/oci/stale.ts";
 import { Demux } from "../../runner/engines/oci/demux.ts";
 import { PullProgress } from "../../runner/engines/oci/progress.ts";
 import { formatReference, parseReference } from "../../sdk/image_reference.ts";
+import { byFolder } from "../../runner/engines/oci/secrets.ts";
 import { createBody, parseLimits, type Sandbox } from "../../runner/engines/oci/sandbox.ts";
 
 const DIGEST = `sha256:${"0f".repeat(32)}`;
@@ -266,5 +267,20 @@ describe("Engines", () => {
     await assert.rejects(new Engines({ oci, process }).start(assignment(), context));
     await assert.rejects(new Engines({ oci, process: null }).start(assignment(), context));
     assert.deepEqual(started, ["oci", "process", "oci"]);
+  });
+});
+
+describe("byFolder()", () => {
+  it("puts secrets that share a folder together, with the later value of a key, and leaves variables out", () => {
+    const folders = byFolder([
+      { name: "hf", as: "env", values: { TOKEN: "t" } },
+      { name: "db", as: "files", path: "/run/secrets", values: { USER: "ann", PASSWORD: "p" } },
+      { name: "more", as: "files", path: "/run/secrets", values: { USER: "bob" } },
+      { name: "plain", as: "files", values: { CERT: "c" } },
+    ]);
+    assert.deepEqual([...folders].map(([folder, { values }]) => [folder, values]), [
+      ["/run/secrets", { USER: "bob", PASSWORD: "p" }],
+      ["/berth/secrets/plain", { CERT: "c" }],
+    ]);
   });
 });

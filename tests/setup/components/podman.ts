@@ -32,7 +32,7 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
     });
   };
   // Containers outlive their service, and what its network helper made outlives them.
-  const removeAll = `podman ${flags(dir).join(" ")} rm --all --force --time 0`;
+  const removeAll = `timeout 60 podman ${flags(dir).join(" ")} rm --all --force --time 0`;
   const guard = new Guard([dir], dir, `${removeAll}\n${REMOVE_CHAINS}`);
   try {
     let daemon = await start();
