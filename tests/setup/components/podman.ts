@@ -64,8 +64,8 @@ const REMOVE_CHAINS = `
   for family in iptables ip6tables; do
     "$family"-save | grep -Eq '^:NETAVARK-[0-9A-F]{8,} ' && continue
     for table in nat filter; do
-      "$family" -w 5 -t $table -S | grep -E '^-A [A-Z]+ .*-j NETAVARK' | sed 's/^-A/-D/' |
-        while read -r rule; do "$family" -w 5 -t $table $rule; done
+      "$family" -w 5 -t $table -S | sed -n '/^-A [A-Z]* .*-j NETAVARK/s/^-A/-D/p' |
+        xargs -r -L 1 "$family" -w 5 -t $table
       chains=$("$family" -w 5 -t $table -S | sed -n 's/^-N \\(NETAVARK.*\\)/\\1/p')
       for chain in $chains; do "$family" -w 5 -t $table -F $chain; done
       for chain in $chains; do "$family" -w 5 -t $table -X $chain; done
