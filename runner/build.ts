@@ -4,11 +4,8 @@ import { type Log, realClock, realFetch, realRandom } from "../sdk/ports.ts";
 import { nameProcess, startedAt } from "../sdk/proc.ts";
 import { Agent, type Machine } from "./agent.ts";
 import { apiAddress, type NodeApi, RunnerApi } from "./api.ts";
-import { BundleCache } from "./cache.ts";
 import type { RunnerConfig } from "./config.ts";
-import { toolEnv } from "./engines/environment.ts";
-import { Installs } from "./engines/installs.ts";
-import { ProcessEngine } from "./engines/process.ts";
+import { openEngines, sweepEngine } from "./engines/open.ts";
 import { realSpawn } from "./engines/spawn.ts";
 import { probeGpus } from "./gpu.ts";
 import { GpuHealth } from "./gpu_health.ts";
@@ -32,8 +29,9 @@ export async function buildRunner(
   await takeOver(config.data, log);
   const data = await Deno.realPath(config.data);
   const identity = `${data}/node.json`;
-  const machine = await machineOf(config, env);
-  const engine = await engineOf(config, data, env, machine.gpus, log);
+  const gpus = config.simulateGpus ?? await probeGpus(realSpawn, env.CUDA_VISIBLE_DEVICES);
+  const { engine, labels } = await openEngines(config, { data, env, gpus, log });
+  const machine = await machineOf({ ...config, labels: { ...config.labels, ...labels } }, gpus);
   const agent = new Agent({
     api: new RunnerApi({ address: apiAddress(config.api), fetch: realFetch, clock: realClock }),
     engine,
@@ -65,14 +63,14 @@ export async function buildRunner(
 }
 
 /** Ends what a killed runner has left behind. */
-export async function sweep({ data, tmp }: RunnerConfig): Promise<void> {
-  killNamed(`${data}/runner.pid`, "process");
-  await new Slots(await slotsFolder(await Deno.realPath(data), tmp), realRandom).sweep();
+export async function sweep(config: RunnerConfig): Promise<void> {
+  killNamed(`${config.data}/runner.pid`, "process");
+  const data = await Deno.realPath(config.data);
+  await sweepEngine(config, data);
+  await new Slots(await slotsFolder(data, config.tmp), realRandom).sweep();
 }
 
-const here = (path: string): string => new URL(path, import.meta.url).pathname;
-
-async function machineOf(config: RunnerConfig, env: Env): Promise<Machine> {
+async function machineOf(config: RunnerConfig, gpus: Machine["gpus"]): Promise<Machine> {
   return {
     name: config.name ?? Deno.hostname(),
     pool: config.pool,
@@ -82,7 +80,7 @@ async function machineOf(config: RunnerConfig, env: Env): Promise<Machine> {
     disk: config.disk ?? await freeDiskMiB(config.data),
     labels: config.labels,
     address: config.address ?? Deno.hostname(),
-    gpus: config.simulateGpus ?? await probeGpus(realSpawn, env.CUDA_VISIBLE_DEVICES),
+    gpus,
   };
 }
 
@@ -96,36 +94,6 @@ async function hostIdentity(): Promise<string> {
   const boot = await Deno.readTextFile("/proc/sys/kernel/random/boot_id").catch(() => Deno.hostname());
   const mounts = await Deno.readLink("/proc/self/ns/mnt").catch(() => "");
   return `${boot.trim()} ${mounts}`.trim();
-}
-
-async function engineOf(
-  config: RunnerConfig,
-  data: string,
-  env: Env,
-  gpus: Machine["gpus"],
-  log: Log,
-): Promise<ProcessEngine> {
-  const slots = new Slots(await slotsFolder(data, config.tmp), realRandom);
-  const killed = await slots.sweep();
-  if (killed > 0) log("runner.swept", { killed });
-  const folders = { bundles: `${data}/bundles`, venvs: `${data}/venvs` };
-  for (const folder of Object.values(folders)) await Deno.mkdir(folder, { recursive: true });
-  const deno = Deno.execPath();
-  return new ProcessEngine({
-    spawn: realSpawn,
-    slots,
-    cache: new BundleCache(folders.bundles),
-    installs: new Installs({ spawn: realSpawn, venvs: folders.venvs, deno, env: toolEnv(env) }),
-    clock: realClock,
-    log,
-    gpus,
-    paths: { guest: here("guests/guest.ts"), sdk: here("../sdk"), importMap: here("guests/import_map.json") },
-    pythonGuest: here("guests/guest.py"),
-    deno,
-    denoDir: config.denoDir,
-    env,
-    poolSize: config.poolSize,
-  });
 }
 
 /** There is one runner for a data folder: the newest. One that its parent left behind gives way. */

@@ -2,6 +2,7 @@
 import { homedir } from "node:os";
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { isImageReference } from "../sdk/image_reference.ts";
 import { Labels, Name } from "../sdk/protocol.ts";
 import { parseSimulatedGpus } from "./gpu.ts";
 
@@ -37,6 +38,11 @@ function fromJson(text: string): Record<string, string> | null {
   }
 }
 
+const ImageName = z.string().refine(
+  isImageReference,
+  "must be [HOST[:PORT]/]NAME[:TAG] or NAME@sha256:DIGEST",
+);
+
 export const RunnerConfig = z.object({
   /** Where the api listens: `http://HOST:PORT` or `unix:/PATH`. */
   api: z.string({ error: "say where the platform is: http://HOST:PORT" }),
@@ -71,6 +77,24 @@ export const RunnerConfig = z.object({
   json: z.boolean().default(false),
   /** Does no more than end what a killed runner has left behind in `data`. */
   sweep: z.boolean().default(false),
+  /**
+   * What containers are: `process`, programs of this machine; `oci`, containers of Docker or Podman; `auto`, containers where a function
+   * names an image and there is an engine, programs otherwise.
+   */
+  engine: z.enum(["process", "oci", "auto"], { error: 'must be "process", "oci" or "auto"' }).default("auto"),
+  /** Unix socket of the container engine. @default that of Docker, or of Podman */
+  ociSocket: z.string().optional(),
+  /** Runtime of containers other than the engine's own, such as `runsc`. */
+  ociRuntime: z.string().max(128).optional(),
+  /** Images of functions that name none, on a node where all are containers. */
+  denoImage: ImageName.optional(),
+  pythonImage: ImageName.optional(),
+  /** MiB of images to keep that were pulled for functions. */
+  imagesDisk: z.coerce.number().int().min(0).default(64 * 1024),
+  /** Credentials of registries, a file as `docker login` writes it. */
+  registryAuth: z.string().optional(),
+  /** More certificates that containers should trust, a file in PEM. */
+  caBundle: z.string().optional(),
   denoDir: z.string(),
   tmp: z.string(),
 });
@@ -94,7 +118,26 @@ const OPTIONS = {
   "drain-ms": { type: "string" },
   json: { type: "boolean" },
   sweep: { type: "boolean" },
+  engine: { type: "string" },
+  "oci-socket": { type: "string" },
+  "oci-runtime": { type: "string" },
+  "deno-image": { type: "string" },
+  "python-image": { type: "string" },
+  "images-disk": { type: "string" },
+  "registry-auth": { type: "string" },
+  "ca-bundle": { type: "string" },
 } as const;
+/** Also read from variables, `BERTH_ENGINE` and so on, for runners that others start: the node of `berth up`, those of pools. */
+const ALSO_VARIABLES = [
+  "engine",
+  "oci-socket",
+  "oci-runtime",
+  "deno-image",
+  "python-image",
+  "images-disk",
+  "registry-auth",
+  "ca-bundle",
+] as const;
 
 /** Reads the command line and the environment. Throws a sentence that names the option. */
 export function readConfig(args: readonly string[], env: Readonly<Record<string, string>>): RunnerConfig {
@@ -105,6 +148,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     token: env.BERTH_JOIN_TOKEN,
     denoDir: env.DENO_DIR ?? `${env.XDG_CACHE_HOME ?? `${env.HOME ?? homedir()}/.cache`}/deno`,
     tmp: env.TMPDIR ?? "/tmp",
+    ...fromVariables(env),
     ...named,
   });
   if (parsed.success) return parsed.data;
@@ -112,6 +156,12 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
   const option = String(issue!.path[0]).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   throw new TypeError(`Cannot start the runner: option --${option}: ${issue!.message}`);
 }
+
+const fromVariables = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(ALSO_VARIABLES.flatMap((name) => {
+    const value = env[`BERTH_${name.toUpperCase().replaceAll("-", "_")}`];
+    return value === undefined ? [] : [[camel(name), value]];
+  }));
 
 const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 

@@ -22,7 +22,7 @@ import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
-import { causeOf, type Verdict } from "./exits.ts";
+import { causeOf, spokeOutside, type Verdict } from "./exits.ts";
 import type { LoadFrame } from "./frames.ts";
 import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
@@ -34,7 +34,7 @@ import type { Known } from "./reconcile.ts";
 import { Redactor } from "./redact.ts";
 import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
-import { discard, fetchSecrets, unlessAborted } from "./start.ts";
+import { discard, fetchSecrets, publish, unlessAborted } from "./start.ts";
 import { Voice } from "./voice.ts";
 import { type LogStream, Work } from "./work.ts";
 
@@ -275,7 +275,7 @@ export class Container {
       ready: () => this.#ready(),
       broken: (message) => this.#condemn({ kind: this.#wasReady ? "user_error" : "start_failed", message }),
       aside: (stream, text) => this.#voice.tell(stream, text),
-      violation: (reason) => this.#condemn(this.#spokeOutside(reason)),
+      violation: (reason) => this.#condemn(spokeOutside(reason, this.#wasReady)),
       endOfTurn: () => this.#work.endOfTurn(),
     });
   }
@@ -289,6 +289,8 @@ export class Container {
     this.#wasReady = true;
     this.#meter.begin(this.#guest, this.#deps.clock.now());
     if (this.#state !== "starting") return;
+    const unreachable = this.#serves ? publish(this.#guest!) : null;
+    if (unreachable !== null) return this.#condemn({ kind: "start_failed", message: unreachable });
     this.#state = "ready";
     this.#deps.engine.settled();
     this.#deps.changed();
@@ -298,8 +300,8 @@ export class Container {
   /** The guest closed its end: it is about to exit, or it must be made to. */
   async #hungUp(guest: Guest): Promise<void> {
     if (this.#state === "draining" || this.#state === "stopping") return;
-    if (await within(this.#deps.clock, LAST_WORDS_MS, guest.exited)) return;
-    this.#condemn(this.#spokeOutside("it closed its channel"));
+    if (await within(this.#deps.clock, guest.exitSeenMs ?? LAST_WORDS_MS, guest.exited)) return;
+    this.#condemn(spokeOutside("it closed its channel", this.#wasReady));
   }
 
   #exited({ kind, message }: Exit): void {
@@ -361,11 +363,6 @@ export class Container {
     const said = this.#output.lastLines;
     const sentence = `It was not ready within ${startTimeout}: ${missing}`;
     return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
-  }
-
-  #spokeOutside(reason: string): Verdict {
-    const message = `The function spoke outside the guest protocol: ${reason}`;
-    return { kind: this.#wasReady ? "user_error" : "start_failed", message };
   }
 
   #watchMemory(now: number): void {

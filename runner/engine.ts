@@ -38,6 +38,8 @@ export interface Child {
 export interface GuestExit {
   readonly code: number;
   readonly signal: string | null;
+  /** Why, where the engine knows better than these two tell. */
+  readonly known?: { readonly kind: "out_of_memory" | "node_lost"; readonly message: string };
 }
 
 /** A command that runs beside a guest, in its surroundings. */
@@ -71,12 +73,16 @@ export interface Guest {
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   readonly exited: Promise<GuestExit>;
+  /** How long after its end `exited` may take to tell. @default 1000 */
+  readonly exitSeenMs?: number;
   /** For the `load` frame: the file to import, or the folder of the bundle. */
   readonly path: string;
   /** Where its endpoints will listen: the path of a unix socket, or `127.0.0.1:PORT`. */
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
+  /** Called once it is ready and before its endpoints are told of; throws when they cannot be trusted. */
+  publish?(): void;
   /** The folder of a secret that came as files, as the guest sees it. */
   secretFolder(secret: DeliveredSecret): string;
   /** Resolves once what it has written to stdout and stderr before now was handed on. */

@@ -27,7 +27,7 @@ const CRASH_SIGNALS = ["SIGTRAP", "SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIG
 const NEAR_LIMIT = 0.9;
 
 export function causeOf(ending: Ending): Exit {
-  const { kind, message } = ending.verdict ?? unasked(ending);
+  const { kind, message } = ending.verdict ?? ending.exit.known ?? unasked(ending);
   return { kind, message: message.slice(0, LIMITS.failureMessageLength) };
 }
 
@@ -59,6 +59,12 @@ function ranOutOfMemory({ exit: { code, signal }, stderr, memoryMiB, seenMemoryM
   const crashed = signal === "SIGTRAP" || signal === "SIGABRT" || code === 133 || code === 134;
   return crashed && HEAP_EXHAUSTED.test(stderr);
 }
+
+/** It broke the rules of the guest protocol. */
+export const spokeOutside = (reason: string, wasReady: boolean): Verdict => ({
+  kind: wasReady ? "user_error" : "start_failed",
+  message: `The function spoke outside the guest protocol: ${reason}`,
+});
 
 const how = (code: number, signal: string | null): string => signal ?? `exit code ${code}`;
 

@@ -27,6 +27,16 @@ export function unlessAborted<T>(signal: AbortSignal, starting: Promise<T>): Pro
   return Promise.race([aborted, starting]);
 }
 
+/** Opens a guest's endpoints to requests; why not, where that fails. */
+export function publish(guest: Guest): string | null {
+  try {
+    guest.publish?.();
+    return null;
+  } catch (error) {
+    return `Its endpoints cannot be reached: ${(error as Error).message}`;
+  }
+}
+
 /** Ends a guest that nobody wants. */
 export async function discard(guest: Guest): Promise<void> {
   guest.kill();

@@ -61,7 +61,7 @@ export interface Fn {
   readonly app: string;
   readonly name: string;
   readonly deployment: string;
-  /** Of the deployment's bundle. */
+  /** Of the deployment's bundle, or the name of its image: what a node had better have. */
   readonly digest: string;
   /** The app is deleted, or its newest deployment no longer has this function. */
   readonly removed: boolean;
@@ -169,7 +169,7 @@ export interface Node {
   readonly labels: Readonly<Record<string, string>>;
   /** In any currency, the same for all. */
   readonly costPerHour: number;
-  /** Digests of the bundles and images that it has. */
+  /** Digests of the bundles, and names of the images, that it has. */
   readonly cached: readonly string[];
   readonly gpus: readonly NodeGpu[];
 }

@@ -1,5 +1,6 @@
 /** Why no node has room, in words for a person. Pure: it names what is lacking, the first thing first. */
 import type { GpuChoice } from "../sdk/gpu.ts";
+import { LABEL_OCI } from "../sdk/labels.ts";
 import { admits, choices, isUsable, WHOLE } from "./fit.ts";
 import type { Need, Node, NodeGpu } from "./model.ts";
 
@@ -9,8 +10,18 @@ export function whyNot(need: Need, nodes: readonly Node[]): string {
   const open = nodes.filter((node) => !node.cordoned);
   if (open.length === 0) return nodes.length === 1 ? "the only node is cordoned" : "all nodes are cordoned";
   const labelled = open.filter((node) => admits(need, node));
-  if (labelled.length === 0) return `needs ${labels(need)}; no node has that`;
+  if (labelled.length === 0) return unlabelled(need, open);
   return choices(need).map((choice) => shortage(need, choice, labelled)).join("; or ");
+}
+
+/** The engine of a node is a label that it has by itself, and that nobody asks for by name. */
+function unlabelled(need: Need, nodes: readonly Node[]): string {
+  const { [LABEL_OCI]: engine, ...asked } = need.labels;
+  if (engine !== undefined && nodes.every(({ labels }) => labels[LABEL_OCI] !== engine)) {
+    return "needs an image; no node has a container engine";
+  }
+  const beside = engine === undefined ? "" : " and a container engine";
+  return `needs ${labels(asked)}${beside}; no node has that`;
 }
 
 function shortage(need: Need, choice: GpuChoice | null, nodes: readonly Node[]): string {
@@ -56,7 +67,7 @@ const countFree = (choice: GpuChoice, node: Node): number =>
 const most = <T>(all: readonly T[], of: (one: T) => number): number =>
   all.reduce((max, one) => Math.max(max, of(one)), 0);
 
-const labels = ({ labels }: Need): string =>
+const labels = (labels: Need["labels"]): string =>
   `a node with ${Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(", ")}`;
 
 const cores = (milli: number): string => String(milli / 1000);

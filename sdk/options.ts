@@ -5,6 +5,7 @@ import type { Permissions } from "./protocol/primitives.ts";
 import type { z } from "zod";
 import { type Duration, parseDuration } from "./duration.ts";
 import { type GpuRequest, parseGpu } from "./gpu.ts";
+import { type Image, imageSpec } from "./image.ts";
 import { type Memory, parseMemory } from "./memory.ts";
 import type { Secret } from "./secret.ts";
 
@@ -126,6 +127,13 @@ export interface ContainerOptions {
   readonly permissions?: Permissions;
   /** Environment variables. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The container image to run in, `"ghcr.io/team/train:3"`. It must hold what runs the code: `deno`, or `python3`. By default none. */
+  readonly image?: string | Image;
+  /**
+   * Whom the code may talk to over the network: anybody, nobody, or a list of `"HOST:PORT"`.
+   * @default "open"
+   */
+  readonly egress?: "open" | "deny" | readonly string[];
   /** Secrets that it is given: `[Secret.fromName("hf")]`. By default none. */
   readonly secrets?: readonly Secret[];
 }
@@ -150,6 +158,8 @@ export type ContainerSpec = Partial<
     | "scale"
     | "permissions"
     | "env"
+    | "image"
+    | "egress"
     | "secrets"
   >
 >;
@@ -158,7 +168,7 @@ export type ContainerSpec = Partial<
 export function containerSpec(options: ContainerOptions): ContainerSpec {
   const { gpu, memory, disk, labels, retries, env, scale } = options;
   const { timeout, startTimeout, preemptNotice, cpu, concurrency, concurrencyPerKey } = options;
-  const { nodes, preemptible, permissions, secrets } = options;
+  const { nodes, preemptible, permissions, image, egress, secrets } = options;
   if (gpu !== undefined) parseGpu(gpu);
   const { scaledownWindow, targetWait } = scale ?? {};
   const window = scaledownWindow === "auto" ? undefined : scaledownWindow;
@@ -174,6 +184,8 @@ export function containerSpec(options: ContainerOptions): ContainerSpec {
     ...given({ cpu, timeout, startTimeout, preemptNotice, nodes, preemptible }),
     ...given({ concurrency, concurrencyPerKey, scale, permissions }),
     ...(env === undefined ? {} : { env: { ...env } }),
+    ...(image === undefined ? {} : { image: imageSpec(image) }),
+    ...(egress === undefined ? {} : { egress: typeof egress === "string" ? egress : [...egress] }),
     ...(secrets === undefined ? {} : { secrets: secrets.map(({ ref }) => ref) }),
   };
 }

@@ -5,7 +5,8 @@
  * `deno task ok` runs it; `deno task ok unit types` runs the stages it names.
  */
 import { startCeph } from "./setup/components/ceph.ts";
-import { prepareMachine, withoutS3 } from "./setup/machine.ts";
+import { ENGINES_VARIABLE, startTestEngines } from "./setup/components/engines.ts";
+import { enginesWork, prepareMachine, withoutS3 } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
 import { type Counts, countTests } from "./setup/report.ts";
 
@@ -14,6 +15,8 @@ interface Stage {
   readonly args: readonly string[];
   /** Whether it writes a test report. */
   readonly tests: boolean;
+  /** When it is given up. @default never */
+  readonly limitMs?: number;
 }
 
 const SOURCES = ["sdk", "runner", "scheduler", "api", "migrations", "tests"];
@@ -34,17 +37,22 @@ const STAGES: readonly Stage[] = [
   test("doc examples", ["--doc", "-A", "--no-prompt", "sdk"]),
   test("simulation", ["-A", "--no-check", "tests/sim"]),
   test("integration", ["-A", "--no-check", "tests/integration"]),
+  { ...test("engines", ["-A", "--no-check", "tests/engine"]), limitMs: 30 * 60_000 },
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];
 
 /** Stages that use a server of S3. */
 const ON_S3 = ["integration", "end to end"];
 
-async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: boolean; counts: Counts }> {
+async function run(
+  { name, args, tests, limitMs }: Stage,
+  report: string,
+): Promise<{ ok: boolean; counts: Counts }> {
   const started = performance.now();
   console.log(`\n── ${name}`);
   const all = tests ? [...args, `--junit-path=${report}`] : args;
-  const child = new Deno.Command(Deno.execPath(), { args: [...all], stdin: "null" }).spawn();
+  const limit = limitMs === undefined ? {} : { signal: AbortSignal.timeout(limitMs) };
+  const child = new Deno.Command(Deno.execPath(), { args: [...all], stdin: "null", ...limit }).spawn();
   const { success } = await child.status;
   const counts = tests
     ? countTests(await Deno.readTextFile(report).catch(() => ""))
@@ -53,6 +61,20 @@ async function run({ name, args, tests }: Stage, report: string): Promise<{ ok: 
     `── ${name}: ${success ? "ok" : "FAILED"} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
   return { ok: success, counts };
+}
+
+/** Container engines take seconds to start, so only a run that uses them does. */
+async function withEngines(run: () => Promise<void>): Promise<void> {
+  const engines = enginesWork() ? await startTestEngines() : null;
+  if (engines !== null) {
+    const { stop: _, ...told } = engines;
+    Deno.env.set(ENGINES_VARIABLE, JSON.stringify(told));
+  }
+  try {
+    await run();
+  } finally {
+    await engines?.stop();
+  }
 }
 
 async function main(asked: readonly string[]): Promise<number> {
@@ -76,9 +98,15 @@ async function main(asked: readonly string[]): Promise<number> {
   try {
     for (const [i, stage] of STAGES.entries()) {
       if (asked.length > 0 && !asked.includes(stage.name)) continue;
-      const { ok, counts } = await run(stage, `${reports}/${i}.xml`);
-      if (!ok) broken.push(stage.name);
-      for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
+      const go = async () => {
+        const { ok, counts } = await run(stage, `${reports}/${i}.xml`);
+        if (!ok) broken.push(stage.name);
+        for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
+      };
+      await (stage.name === "engines" ? withEngines(go) : go()).catch((error) => {
+        console.error(`Cannot run stage "${stage.name}": ${error}`);
+        broken.push(stage.name);
+      });
     }
   } finally {
     s3?.stop();

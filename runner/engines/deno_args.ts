@@ -110,3 +110,18 @@ export const limitsOf = (
   read: folder === null ? [] : [folder],
   memory,
 });
+
+/**
+ * Permissions, with no more of the network than the egress allows. Programs that code starts and libraries that it loads are not held
+ * by permissions: where egress is restricted, code may do neither.
+ */
+export function withEgress(
+  { permissions, egress }: Pick<FunctionSpec, "permissions" | "egress">,
+): Permissions {
+  if (egress === "open") return permissions;
+  const { net = false, ...rest } = permissions;
+  const isDeclared = (place: string) =>
+    net === true ||
+    net !== false && net.some((host) => host === place || host === place.replace(/:\d+$/, ""));
+  return { ...rest, net: egress === "deny" ? false : egress.filter(isDeclared), run: false, ffi: false };
+}

@@ -68,7 +68,21 @@ export function gpuEnv(shares: readonly GpuShare[], gpus: readonly Gpu[]): Env {
     CUDA_VISIBLE_DEVICES: given.map(({ uuid, index }) => uuid ?? String(index)).join(","),
     // Numbers as nvidia-smi counts, not as CUDA ranks.
     CUDA_DEVICE_ORDER: "PCI_BUS_ID",
-    ...(simulated ? { BERTH_GPUS_SIMULATED: "1" } : {}),
+    ...(simulated ? { BERTH_GPUS_SIMULATED: "1" } : mpsEnv(shares, given)),
+  };
+}
+
+/** What NVIDIA's MPS, where it runs, holds a process with a part of a GPU to: that part of the cores and of the memory. */
+function mpsEnv(shares: readonly GpuShare[], gpus: readonly Gpu[]): Env {
+  const parts = shares.filter(({ milli }) => milli < 1_000);
+  if (parts.length === 0) return {};
+  const limits = shares.map(({ index, milli }, at) => {
+    const vramMiB = gpus.find((gpu) => gpu.index === index)?.vramMiB ?? 0;
+    return `${at}=${Math.floor(vramMiB * milli / 1_000)}M`;
+  });
+  return {
+    CUDA_MPS_ACTIVE_THREAD_PERCENTAGE: String(Math.max(...parts.map(({ milli }) => Math.ceil(milli / 10)))),
+    CUDA_MPS_PINNED_DEVICE_MEM_LIMIT: limits.join(","),
   };
 }
 

@@ -29,6 +29,7 @@ import {
   type GuestPaths,
   limitsOf,
   type SlotPaths,
+  withEgress,
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
 import { ForkServers, type Launched } from "./fork_servers.ts";
@@ -85,6 +86,7 @@ export class ProcessEngine implements Engine {
   }
 
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
+    refuseUnhonoured(assignment.spec);
     const { cache } = this.#deps;
     const bundle = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
     if (assignment.spec.server !== undefined) return await this.#startServer(assignment, bundle, context);
@@ -107,7 +109,8 @@ export class ProcessEngine implements Engine {
     const simulated = gpus.every(({ index }) =>
       this.#deps.gpus.find((gpu) => gpu.index === index)?.simulated
     );
-    return spec.body === "ts" && declaresNothing(spec.permissions) && Object.keys(spec.env).length === 0 &&
+    return spec.body === "ts" && spec.image === undefined && declaresNothing(spec.permissions) &&
+      Object.keys(spec.env).length === 0 &&
       spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && simulated &&
       gang === undefined;
   }
@@ -182,7 +185,10 @@ export class ProcessEngine implements Engine {
     const env = this.#env(assignment, slot, variables);
     if (spec.body === "ts") {
       const folder = secrets.some(({ as }) => as === "files") ? secretsFolder(slot) : null;
-      const limits = limitsOf(spec, external.length > 0, { variables: Object.keys(variables), folder });
+      const limits = limitsOf({ ...spec, permissions: withEgress(spec) }, external.length > 0, {
+        variables: Object.keys(variables),
+        folder,
+      });
       return this.#denoCommand(slot, limits, env);
     }
     const command = await this.#deps.installs.python(spec.requirements, say);
@@ -322,6 +328,17 @@ const secretFolderOf = (slot: SlotPaths) => ({ name }: DeliveredSecret): string 
   `${secretsFolder(slot)}/${name}`;
 
 const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;
+
+/** What takes a container. */
+function refuseUnhonoured({ body, image, egress }: FunctionSpec): void {
+  if (image !== undefined) {
+    throw new StartError(`Cannot run image ${image.ref}: this node has no container engine`);
+  }
+  if (egress !== "open" && body !== "ts") {
+    const what = body === "python" ? "a Python function" : "a server";
+    throw new StartError(`Cannot restrict the egress of ${what}: it takes a node with a container engine`);
+  }
+}
 
 const mayFork = ({ body, permissions: { run, ffi } }: FunctionSpec): boolean =>
   body === "python" || run !== undefined && run !== false || ffi !== undefined && ffi !== false;

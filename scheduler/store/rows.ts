@@ -1,6 +1,7 @@
 /** Rows of the snapshot, as JSON has them, and the model values that they become: once, here. */
 import { parseDuration } from "../../sdk/duration.ts";
 import { parseGpu } from "../../sdk/gpu.ts";
+import { LABEL_OCI } from "../../sdk/labels.ts";
 import type { FunctionSpec } from "../../sdk/protocol.ts";
 import type { Activity, History } from "../arrivals.ts";
 import type {
@@ -64,7 +65,7 @@ interface SaidRow {
 
 /** Fields that deployments of earlier versions don't have. */
 type NewerSpec = {
-  [K in "disk" | "labels" | "nodes" | "preemptible" | "preemptNotice"]: FunctionSpec[K] | null;
+  [K in "disk" | "labels" | "nodes" | "preemptible" | "preemptNotice" | "image"]: FunctionSpec[K] | null;
 };
 
 interface LevelRow {
@@ -180,7 +181,7 @@ function toFn(
       cpuMilli: Math.ceil(cpu * 1000),
       memoryMiB: memory,
       diskMiB: spec.disk ?? 0,
-      labels: spec.labels ?? {},
+      labels: { ...spec.labels, ...(spec.image ? { [LABEL_OCI]: "yes" } : {}) },
     },
     nodes: spec.nodes ?? 1,
     preemptible: spec.preemptible ?? false,

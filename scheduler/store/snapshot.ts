@@ -134,10 +134,11 @@ export async function readSnapshot(
     )
     select
       (select coalesce(json_agg(json_build_object(
-        'id', f.id, 'workspace', app.workspace_id, 'app', app.name, 'name', f.name, 'deployment', f.deployment_id, 'digest', d.digest,
+        'id', f.id, 'workspace', app.workspace_id, 'app', app.name, 'name', f.name, 'deployment', f.deployment_id,
+        'digest', coalesce(f.spec->'image'->>'ref', d.digest), -- of the two the image takes longer to come
         'removed', f.removed_at is not null or app.deleted_at is not null,
         'spec', json_build_object('gpu', f.spec->'gpu', 'cpu', f.spec->'cpu', 'memory', f.spec->'memory',
-          'disk', f.spec->'disk', 'labels', f.spec->'labels',
+          'disk', f.spec->'disk', 'labels', f.spec->'labels', 'image', f.spec->'image',
           'nodes', f.spec->'nodes', 'preemptible', f.spec->'preemptible', 'preemptNotice', f.spec->'preemptNotice',
           'timeout', f.spec->'timeout', 'startTimeout', f.spec->'startTimeout', 'concurrency', f.spec->'concurrency',
           'scale', f.spec->'scale'),
@@ -195,8 +196,10 @@ export async function readSnapshot(
           from gpu group by node_id
         ) fitted on fitted.node_id = node.id
         left join (
-          select node_id, json_agg(distinct digest) as digests
-          from started join deployment d on d.id = started.deployment_id
+          select node_id, json_agg(distinct coalesce(f.spec->'image'->>'ref', digest)) as digests
+          from started
+          join deployment d on d.id = started.deployment_id
+          join function f on f.id = started.function_id
           group by node_id
         ) cache on cache.node_id = node.id
         where node.state in ('up', 'draining') or id in (select node_id from live)

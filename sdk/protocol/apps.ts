@@ -1,6 +1,8 @@
 /** Apps, deployments and the function specs in them. */
 import { z } from "zod";
+import { isDestination } from "../destination.ts";
 import { gpuProblem } from "../gpu.ts";
+import { isImageReference } from "../image_reference.ts";
 import { LIMITS } from "./limits.ts";
 import { FailureKind } from "./calls.ts";
 import { Digest, DurationText, Json, Labels, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
@@ -48,6 +50,22 @@ export const Retries = z.strictObject({
   on: z.array(FailureKind).default(["user_error", "timeout", "out_of_memory", "start_failed"]),
 });
 export type Retries = z.infer<typeof Retries>;
+
+/** An image in a registry. */
+export const ImageRef = z.strictObject({
+  ref: z.string().max(512).refine(isImageReference, "must be [HOST[:PORT]/]NAME[:TAG] or NAME@sha256:DIGEST"),
+  /** Secret that holds the registry's credentials, where the node has none. */
+  secret: Name.optional(),
+});
+export type ImageRef = z.infer<typeof ImageRef>;
+
+export const Egress = z.union([
+  z.enum(["open", "deny"]),
+  z.array(z.string().max(260).refine(isDestination, 'must be HOST:PORT, such as "pypi.org:443"')).min(1).max(
+    100,
+  ),
+], { error: 'must be "open", "deny", or a list of HOST:PORT' });
+export type Egress = z.infer<typeof Egress>;
 
 /** One thing of a function (or class) that can be called. */
 export const MethodSpec = z.object({
@@ -117,6 +135,10 @@ export const FunctionSpec = z.object({
   secrets: z.array(SecretRef).max(LIMITS.secretsPerFunction).default([]),
   /** `python`: pinned requirements, one a line, for a virtual environment keyed by their digest. */
   requirements: z.array(z.string().max(512)).max(1_000).default([]),
+  /** The container image it runs in; absent: that of the node for its body, or none. */
+  image: ImageRef.optional(),
+  /** Whom it may talk to over the network: anybody, nobody, or these hosts. */
+  egress: Egress.default("open"),
   /** `python`: modules that containers share, imported once in a process that they are forked from. */
   preload: z.array(
     z.string().max(128).regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, "must be the name of a module"),

@@ -10,6 +10,25 @@ const S3 = {
   ],
 } as const;
 
+const ENGINES = {
+  what: "Tests of container engines",
+  packages: [
+    ...["docker.io", "containerd", "runc", "tini", "iptables", "iproute2", "nftables"],
+    ...["podman", "conmon", "netavark", "aardvark-dns", "catatonit", "docker-registry"],
+  ],
+  probe: [
+    "sh",
+    "-c",
+    "PATH=$PATH:/usr/sbin; for t in dockerd podman docker-registry nft ip; do command -v $t || exit 1; done",
+  ],
+} as const;
+/** What engines do to a machine, done where it leaves nothing: some machines don't let even root. */
+const CONFINE = [
+  "unshare",
+  ...["--mount", "--pid", "--fork", "--net", "sh", "-c"],
+  "PATH=$PATH:/usr/sbin; ip link add probe type bridge && nft add table ip probe",
+];
+
 /** Debian packages, and the command that works only with them. */
 const NEEDS = [
   {
@@ -17,12 +36,17 @@ const NEEDS = [
     packages: ["python3", "python3-venv"],
     probe: ["python3", "-c", "import ensurepip, venv"],
   },
+  ENGINES,
   S3,
 ] as const;
 
 /** For `describe(…, { skip: withoutPython }, …)`. */
 export const withoutPython = !works(NEEDS[0].probe);
 export const withoutS3 = !works(S3.probe);
+
+/** They make networks and containers, which takes root. Asked again once the machine is prepared. */
+export const enginesWork = (): boolean => Deno.uid() === 0 && works(ENGINES.probe) && works(CONFINE);
+export const withoutEngines = !enginesWork();
 
 /** Installs what is missing, where we may; says what will be skipped, where we may not. */
 export async function prepareMachine(say: (line: string) => void): Promise<void> {
@@ -32,7 +56,7 @@ export async function prepareMachine(say: (line: string) => void): Promise<void>
   if (Deno.uid() === 0 && works(["apt-get", "--version"])) {
     say(`Installing ${packages.join(", ")}`);
     await apt("update");
-    await apt("install", "--yes", "--no-install-recommends", ...packages);
+    await withoutDaemons(() => apt("install", "--yes", "--no-install-recommends", ...packages));
     return;
   }
   for (const { what, packages } of missing) {
@@ -48,8 +72,23 @@ function works([command, ...args]: readonly string[]): boolean {
   }
 }
 
+/** Packages of daemons start them when they are installed, unless this file says no. Tests start their own. */
+async function withoutDaemons(install: () => Promise<void>): Promise<void> {
+  const policy = "/usr/sbin/policy-rc.d";
+  const own = !await Deno.lstat(policy).then(() => true, () => false);
+  if (own) await Deno.writeTextFile(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    await install();
+  } finally {
+    if (own) await Deno.remove(policy);
+  }
+}
+
+/** Whoever else installs something now is waited for. */
+const APT = ["--quiet", "-o", "DPkg::Lock::Timeout=300"];
+
 async function apt(...args: string[]): Promise<void> {
   const env = { DEBIAN_FRONTEND: "noninteractive" };
-  const { success, stderr } = await new Deno.Command("apt-get", { args: ["--quiet", ...args], env }).output();
+  const { success, stderr } = await new Deno.Command("apt-get", { args: [...APT, ...args], env }).output();
   if (!success) throw new Error(`Cannot run apt-get ${args[0]}: ${new TextDecoder().decode(stderr)}`);
 }

@@ -4,15 +4,16 @@ import { apiAddress, RunnerApi } from "../../runner/api.ts";
 import { BundleCache } from "../../runner/cache.ts";
 import { Installs } from "../../runner/engines/installs.ts";
 import { ProcessEngine } from "../../runner/engines/process.ts";
+import type { Engine, Spawn } from "../../runner/engine.ts";
 import { realSpawn } from "../../runner/engines/spawn.ts";
 import { GpuHealth } from "../../runner/gpu_health.ts";
 import { Slots } from "../../runner/slots.ts";
 import { type Log, realClock, realFetch, realRandom, silentLog } from "../../sdk/ports.ts";
-import { type Assignment, FunctionSpec } from "../../sdk/protocol.ts";
+import { type Assignment, FunctionSpec, type Gpu } from "../../sdk/protocol.ts";
 import type { z } from "zod";
 import { FakeApi } from "./fake_api.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+export const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
 export interface RunnerOptions {
   readonly poolSize?: number;
@@ -21,6 +22,18 @@ export interface RunnerOptions {
   readonly log?: Log;
   /** More of the environment of tools. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Another engine than that of processes, in this folder. */
+  readonly engine?: (dir: string, deps: EngineDeps) => Promise<Engine>;
+}
+
+/** What engines of all kinds are made of. */
+export interface EngineDeps {
+  readonly spawn: Spawn;
+  readonly slots: Slots;
+  readonly cache: BundleCache;
+  readonly clock: typeof realClock;
+  readonly log: Log;
+  readonly gpus: readonly Gpu[];
 }
 
 export class TestRunner implements AsyncDisposable {
@@ -34,7 +47,8 @@ export class TestRunner implements AsyncDisposable {
   ) {}
 
   static async start(
-    { poolSize = 0, graceMs = 300, drainMs = 300, log = silentLog, env: more = {} }: RunnerOptions = {},
+    { poolSize = 0, graceMs = 300, drainMs = 300, log = silentLog, env: more = {}, engine: make }:
+      RunnerOptions = {},
   ): Promise<TestRunner> {
     const dir = await Deno.makeTempDir({ prefix: "berth-runner-" });
     for (const folder of ["bundles", "venvs"]) await Deno.mkdir(`${dir}/${folder}`);
@@ -43,14 +57,17 @@ export class TestRunner implements AsyncDisposable {
     const api = FakeApi.start();
     const env = { ...Deno.env.toObject(), ...more };
     const deno = Deno.execPath();
-    const engine = new ProcessEngine({
+    const deps: EngineDeps = {
       spawn: realSpawn,
       slots,
       cache: new BundleCache(`${dir}/bundles`),
-      installs: new Installs({ spawn: realSpawn, venvs: `${dir}/venvs`, deno, env }),
       clock: realClock,
       log,
       gpus: [{ index: 0, model: "L4", vramMiB: 24_576, simulated: true }],
+    };
+    const engine = await make?.(dir, deps) ?? new ProcessEngine({
+      ...deps,
+      installs: new Installs({ spawn: realSpawn, venvs: `${dir}/venvs`, deno, env }),
       paths: {
         guest: `${ROOT}/runner/guests/guest.ts`,
         sdk: `${ROOT}/sdk`,

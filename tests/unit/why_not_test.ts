@@ -2,6 +2,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { whyNot } from "../../scheduler/why_not.ts";
 import { parseGpu } from "../../sdk/gpu.ts";
+import { LABEL_OCI } from "../../sdk/labels.ts";
 import { gpus, need, node } from "../setup/snapshots.ts";
 
 const asks = (...gpu: string[]) => need({ gpu: parseGpu(gpu) });
@@ -27,6 +28,12 @@ describe("whyNot()", () => {
       node({ gpus: gpus("L4", 900) }),
     ]],
     ["the only node is cordoned", need(), [node({ cordoned: true })]],
+    ["needs an image; no node has a container engine", need({ labels: { [LABEL_OCI]: "yes" } }), [node()]],
+    [
+      "needs a node with zone=eu and a container engine; no node has that",
+      need({ labels: { zone: "eu", [LABEL_OCI]: "yes" } }),
+      [node({ labels: { [LABEL_OCI]: "yes" } })],
+    ],
     ["needs a node with zone=eu; no node has that", need({ labels: { zone: "eu" } }), [node()]],
     ["needs 2048 MiB disk; largest free node has 512", need({ diskMiB: 2_048 }), [
       node({ diskMiBFree: 512 }),

@@ -1,0 +1,206 @@
+/**
+ * A container engine, by the REST API that Docker made and Podman shares. Reference: Docker Engine 20.10; second: Podman 4.3.
+ * Where they differ is said at the verb.
+ */
+import { z } from "zod";
+import type { Fetch } from "../../../sdk/ports.ts";
+import { attach, type Attached } from "./attach.ts";
+import { type Credential, registryAuth } from "./credentials.ts";
+import { EngineHttp, EngineRefused, type EngineVersion, type Query } from "./http.ts";
+import { readTold, type Told } from "./json_lines.ts";
+import { formatReference, type Reference, repositoryOf } from "../../../sdk/image_reference.ts";
+import type { CreateContainer } from "./sandbox.ts";
+
+const Labels = z.record(z.string(), z.string()).nullish().transform((labels) => labels ?? {});
+
+const ContainerRow = z.object({ Id: z.string(), Labels });
+export type ContainerRow = z.infer<typeof ContainerRow>;
+
+const ContainerState = z.object({
+  State: z.object({
+    /** 0 when it does not run. */
+    Pid: z.number(),
+    /** Some process of it, not only the first. */
+    OOMKilled: z.boolean(),
+  }),
+});
+export type ContainerState = z.infer<typeof ContainerState>;
+
+const Image = z.object({
+  Id: z.string(),
+  /** `NAME@sha256:…`, once it was pulled or pushed. */
+  RepoDigests: z.array(z.string()).nullish().transform((digests) => digests ?? []),
+  Size: z.number(),
+});
+export type Image = z.infer<typeof Image>;
+
+const Network = z.object({ Id: z.string(), Name: z.string(), Labels });
+const Created = z.object({ Id: z.string() });
+const Waited = z.object({ StatusCode: z.number() });
+
+export interface Transfer {
+  readonly credential?: Credential | undefined;
+  readonly tell?: ((told: Told) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class OciClient {
+  readonly #http: EngineHttp;
+
+  constructor(deps: { readonly socket: string; readonly fetch: Fetch }) {
+    this.#http = new EngineHttp(deps);
+  }
+
+  version(): Promise<EngineVersion> {
+    return this.#http.version();
+  }
+
+  close(): void {
+    this.#http.close();
+  }
+
+  // ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async pull(reference: Reference, { credential, tell = ignore, signal }: Transfer = {}): Promise<void> {
+    const response = await this.#http.ask("/images/create", {
+      method: "POST",
+      query: { fromImage: repositoryOf(reference), tag: reference.tag },
+      headers: { "x-registry-auth": registryAuth(reference.registry, credential) },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    await readTold(response, tell);
+  }
+
+  /** Pushes a tag that this engine has; tells its digest last. */
+  async push(reference: Reference, { credential, tell = ignore, signal }: Transfer = {}): Promise<void> {
+    const response = await this.#http.ask(`/images/${repositoryOf(reference)}/push`, {
+      method: "POST",
+      query: { tag: reference.tag },
+      headers: { "x-registry-auth": registryAuth(reference.registry, credential) },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    await readTold(response, tell);
+  }
+
+  async tag(image: string, { tag, ...repository }: Reference): Promise<void> {
+    await this.#http.act(`/images/${image}/tag`, {
+      query: { repo: repositoryOf({ ...repository, tag }), tag },
+    });
+  }
+
+  /** Builds from a tar with a Dockerfile. `query` is the engine's: `t`, `dockerfile`, `buildargs`, `labels`, … */
+  async build(
+    context: Uint8Array | ReadableStream<Uint8Array>,
+    query: Query,
+    { tell = ignore, signal, registries }: Omit<Transfer, "credential"> & {
+      /** `X-Registry-Config`: credentials for the base images, by host. */
+      readonly registries?: string;
+    } = {},
+  ): Promise<void> {
+    const response = await this.#http.ask("/build", {
+      method: "POST",
+      query,
+      body: context,
+      headers: {
+        "content-type": "application/x-tar",
+        ...(registries === undefined ? {} : { "x-registry-config": registries }),
+      },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    await readTold(response, tell);
+  }
+
+  /** Null when the engine does not have it. */
+  async image(reference: Reference): Promise<Image | null> {
+    return await absent(this.#http.json(Image, `/images/${formatReference(reference)}/json`));
+  }
+
+  /** False when a container uses it. */
+  async removeImage(name: string): Promise<boolean> {
+    const response = await this.#http.ask(`/images/${name}`, { method: "DELETE", also: [404, 409, 500] });
+    await response.body?.cancel();
+    return response.ok;
+  }
+
+  // ── containers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async create(name: string, container: CreateContainer): Promise<string> {
+    const { Id } = await this.#http.json(Created, "/containers/create", {
+      method: "POST",
+      query: { name },
+      body: container,
+    });
+    return Id;
+  }
+
+  async start(id: string): Promise<void> {
+    await this.#http.act(`/containers/${id}/start`);
+  }
+
+  /** stdout and stderr from now on. Attach before the start, and nothing is missed. */
+  async attach(id: string): Promise<Attached> {
+    const path = `${await this.#http.prefix()}/containers/${id}/attach?stream=1&stdout=1&stderr=1`;
+    return await attach(this.#http.socket, path);
+  }
+
+  /** Resolves with its exit code when it has ended; at once when it does not run. */
+  async wait(id: string): Promise<number> {
+    const { StatusCode } = await this.#http.json(Waited, `/containers/${id}/wait`, {
+      method: "POST",
+      query: { condition: "not-running" },
+    });
+    return StatusCode;
+  }
+
+  /** Null when there is none. */
+  async inspect(id: string): Promise<ContainerState | null> {
+    return await absent(this.#http.json(ContainerState, `/containers/${id}/json`));
+  }
+
+  /** Also those that have ended. @param label `NAME=VALUE`; all of them when absent */
+  containers(label?: string): Promise<ContainerRow[]> {
+    const filters = JSON.stringify(label === undefined ? {} : { label: [label] });
+    return this.#http.json(z.array(ContainerRow), "/containers/json", { query: { all: true, filters } });
+  }
+
+  /** No error when it has ended already. */
+  async kill(id: string): Promise<void> {
+    await this.#http.act(`/containers/${id}/kill`, { query: { signal: "KILL" }, also: [404, 409, 500] });
+  }
+
+  /** Kills it if need be, and removes all that is left of it. */
+  async remove(id: string): Promise<void> {
+    await this.#http.act(`/containers/${id}`, {
+      method: "DELETE",
+      query: { force: true, v: true },
+      also: [404],
+    });
+  }
+
+  // ── networks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async createNetwork(network: { readonly Name: string } & Record<string, unknown>): Promise<void> {
+    await this.#http.act("/networks/create", { body: network });
+  }
+
+  networks(label: string): Promise<z.infer<typeof Network>[]> {
+    return this.#http.json(z.array(Network), "/networks", {
+      query: { filters: JSON.stringify({ label: [label] }) },
+    });
+  }
+
+  async removeNetwork(name: string): Promise<void> {
+    await this.#http.act(`/networks/${name}`, { method: "DELETE", also: [404] });
+  }
+}
+
+const ignore = (): void => {};
+
+async function absent<T>(asking: Promise<T>): Promise<T | null> {
+  try {
+    return await asking;
+  } catch (error) {
+    if (error instanceof EngineRefused && error.status === 404) return null;
+    throw error;
+  }
+}

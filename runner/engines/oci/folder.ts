@@ -1,0 +1,81 @@
+/**
+ * The folder of one container. It sees two parts of it: `run`, with the sockets, which it may write to, and `app`, its code, which
+ * it may not. What else lies here is the runner's own, out of its reach.
+ */
+import type { SlotPaths } from "../deno_args.ts";
+
+/** Where things are inside every container. */
+export const INSIDE = {
+  slot: "/berth/slot",
+  app: "/berth/slot/app",
+  /** The part of Berth that runs there. */
+  host: "/berth/host",
+  ca: "/berth/ca.pem",
+  /** Of secrets that come as files, where their function names no other folder. */
+  secrets: "/berth/secrets",
+} as const;
+
+/** The slot as its guest sees it. */
+export const SLOT_INSIDE: SlotPaths = {
+  dir: INSIDE.slot,
+  control: `${INSIDE.slot}/control.sock`,
+  http: `${INSIDE.slot}/http.sock`,
+};
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Who code runs as: nobody, where the runner may decide that; else the runner's own user, whose files it can use. */
+export const ownerOfGuests = (): Owner =>
+  Deno.uid() === 0 ? { uid: 65_534, gid: 65_534 } : { uid: Deno.uid()!, gid: Deno.gid()! };
+
+export class Folder {
+  readonly dir: string;
+  readonly run: string;
+  /** Its code, when that is copied. */
+  readonly app: string;
+  /** Where the runner listens for its guest. */
+  readonly control: string;
+  /** What its secrets are mounted from. */
+  readonly secrets: string;
+  /** For bodies on their way. */
+  readonly spool: string;
+  /** Where its endpoints are, once they were {@link publish}ed. */
+  readonly http: string;
+
+  constructor({ dir, http }: SlotPaths) {
+    this.dir = dir;
+    this.run = `${dir}/run`;
+    this.app = `${dir}/app`;
+    this.control = `${this.run}/control.sock`;
+    this.secrets = `${dir}/secrets`;
+    this.spool = `${dir}/spool`;
+    this.http = http;
+  }
+
+  async furnish({ uid, gid }: Owner): Promise<void> {
+    await Deno.mkdir(`${this.run}/app`, { recursive: true, mode: 0o700 }); // where `app` is mounted
+    await Deno.chown(this.run, uid, gid);
+    await Deno.mkdir(this.spool, { mode: 0o700 });
+  }
+
+  /** Listens for the guest; other users of the machine cannot come in, since the slot is closed to them. */
+  async listen(): Promise<Deno.Listener> {
+    const listener = Deno.listen({ transport: "unix", path: this.control });
+    await Deno.chmod(this.control, 0o666);
+    return listener;
+  }
+
+  /**
+   * Takes the socket of its endpoints out of its hands. The gateway connects to what lies there, and what lies where code can write
+   * may be a link to any other socket of this machine.
+   */
+  publish(): void {
+    Deno.renameSync(`${this.run}/http.sock`, this.http);
+    if (Deno.lstatSync(this.http).isSocket) return;
+    Deno.removeSync(this.http);
+    throw new Deno.errors.InvalidData("http.sock is no socket");
+  }
+}

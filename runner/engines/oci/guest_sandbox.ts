@@ -1,0 +1,115 @@
+/** What the container of a function is to be: its image, the command of its guest, what it sees. Pure. */
+import type { Assignment } from "../../../sdk/protocol.ts";
+import { denoArgs, type DenoLimits, type GuestPaths, limitsOf } from "../deno_args.ts";
+import { gangEnv } from "../environment.ts";
+import type { Network } from "./egress.ts";
+import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
+import type { Mount, Rlimits, Sandbox } from "./sandbox.ts";
+
+type Env = Readonly<Record<string, string>>;
+
+/** Of the node: the same for all its containers. */
+export interface Premises {
+  /** Folders of Berth on this machine: `runner/guests` and `sdk`. */
+  readonly guests: string;
+  readonly sdk: string;
+  readonly owner: Owner;
+  readonly rlimits: Rlimits;
+  readonly labels: Env;
+  readonly runtime: string | undefined;
+  /** More certificates to trust, a file of this machine. */
+  readonly ca: string | undefined;
+}
+
+/** Of one container. */
+export interface Place {
+  readonly image: string;
+  /** Folders of this machine. */
+  readonly run: string;
+  readonly app: string;
+  readonly network: Pick<Network, "mode" | "hosts" | "dns">;
+  readonly gpus: readonly string[];
+  readonly gpuEnv: Env;
+  /** Values of secrets that come as variables, and the folders of the others. */
+  readonly secrets: { readonly env: Env; readonly mounts: readonly Mount[] };
+}
+
+const PATHS: GuestPaths = {
+  guest: `${INSIDE.host}/runner/guests/guest.ts`,
+  sdk: `${INSIDE.host}/sdk`,
+  importMap: `${INSIDE.host}/runner/guests/import_map.json`,
+};
+const PYTHON_GUEST = `${INSIDE.host}/runner/guests/guest.py`;
+/** All that a container can write to, and it counts as its memory. */
+const SCRATCH = "/tmp";
+
+export function guestSandbox(
+  { spec, external, gang }: Assignment,
+  premises: Premises,
+  place: Place,
+): Sandbox {
+  const { env, mounts } = place.secrets;
+  const command = spec.body === "ts"
+    ? denoCommand({
+      ...limitsOf(spec, external.length > 0, { variables: Object.keys(env), folder: null }),
+      read: mounts.map(({ target }) => target),
+    })
+    : ["python3", PYTHON_GUEST];
+  return {
+    ...common(premises, place),
+    command,
+    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...env, ...FIXED },
+    workdir: spec.body === "ts" ? INSIDE.slot : INSIDE.app,
+    cpu: spec.cpu,
+    memoryMiB: spec.memory,
+  };
+}
+
+const denoCommand = (limits: DenoLimits): string[] => ["deno", ...denoArgs(PATHS, SLOT_INSIDE, limits)];
+
+const common = (
+  { owner, rlimits, labels, runtime, ...premises }: Premises,
+  { image, network, gpus, ...place }: Place,
+) => ({
+  image,
+  network: network.mode,
+  hosts: network.hosts,
+  dns: network.dns,
+  gpus,
+  runtime,
+  rlimits,
+  labels,
+  user: `${owner.uid}:${owner.gid}`,
+  mounts: mountsOf(premises, place),
+});
+
+function mountsOf(
+  { guests, sdk, ca }: Pick<Premises, "guests" | "sdk" | "ca">,
+  place: Pick<Place, "run" | "app" | "secrets">,
+): Mount[] {
+  const readOnly = (source: string, target: string): Mount => ({ source, target, readOnly: true });
+  return [
+    { source: place.run, target: INSIDE.slot, readOnly: false },
+    readOnly(place.app, INSIDE.app),
+    readOnly(guests, `${INSIDE.host}/runner/guests`),
+    readOnly(sdk, PATHS.sdk),
+    ...ca === undefined ? [] : [readOnly(ca, INSIDE.ca)],
+    ...place.secrets.mounts,
+  ];
+}
+
+const guestEnv = ({ ca }: Premises): Env => ({
+  HOME: SCRATCH,
+  NO_COLOR: "1",
+  PYTHONUNBUFFERED: "1",
+  DENO_NO_UPDATE_CHECK: "1",
+  ...ca === undefined ? {} : {
+    SSL_CERT_FILE: INSIDE.ca,
+    DENO_CERT: INSIDE.ca,
+    REQUESTS_CA_BUNDLE: INSIDE.ca,
+    NODE_EXTRA_CA_CERTS: INSIDE.ca,
+  },
+});
+
+/** What no function decides. */
+const FIXED: Env = { DENO_DIR: `${SCRATCH}/.deno`, BERTH_SLOT: INSIDE.slot };

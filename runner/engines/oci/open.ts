@@ -1,0 +1,87 @@
+/** The oci engine put together: the engine found, what an earlier runner left there removed. */
+import { type Clock, type Log, realFetch } from "../../../sdk/ports.ts";
+import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
+import type { BundleCache } from "../../cache.ts";
+import type { Spawn } from "../../engine.ts";
+import type { Slots } from "../../slots.ts";
+import { OciClient } from "./client.ts";
+import { type Credentials, parseDockerConfig } from "./credentials.ts";
+import { closeNetwork } from "./egress.ts";
+import { OciEngine } from "./engine.ts";
+import { ownerOfGuests } from "./folder.ts";
+import { Images } from "./images.ts";
+import { parseLimits } from "./sandbox.ts";
+
+export interface OciOptions {
+  /** Unix socket of the engine. */
+  readonly socket: string;
+  /** The runner's folder: names its containers, and keeps the list of its images. */
+  readonly data: string;
+  readonly guests: string;
+  readonly sdk: string;
+  readonly defaults: Readonly<Partial<Record<FunctionSpec["body"], string>>>;
+  readonly runtime?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly imagesMiB: number;
+  /** A file as `docker login` writes it. */
+  readonly registryAuth?: string | undefined;
+}
+
+export interface OciDeps {
+  readonly slots: Slots;
+  readonly cache: BundleCache;
+  readonly spawn: Spawn;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly gpus: readonly Gpu[];
+}
+
+const LABEL = "berth.runner";
+
+/** @throws EngineAway when there is no engine */
+export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise<OciEngine> {
+  const client = new OciClient({ socket: options.socket, fetch: realFetch });
+  const { clock, log } = deps;
+  const { name, version } = await client.version();
+  log("oci.engine", { name, version, socket: options.socket });
+  const removed = await sweepEngineOf({ client, spawn: deps.spawn }, options.data);
+  if (removed > 0) log("oci.swept", { removed });
+  const images = await Images.open({
+    client,
+    credentials: await credentialsOf(options.registryAuth),
+    file: `${options.data}/images.json`,
+    budgetMiB: options.imagesMiB,
+    clock,
+    log,
+  });
+  return new OciEngine({
+    ...deps,
+    client,
+    images,
+    defaults: options.defaults,
+    premises: {
+      guests: options.guests,
+      sdk: options.sdk,
+      owner: ownerOfGuests(),
+      rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
+      labels: { [LABEL]: options.data },
+      runtime: options.runtime,
+      ca: options.ca,
+    },
+  });
+}
+
+/** Removes what a killed runner of this data folder left in the engine: containers, and then their networks. */
+export async function sweepEngineOf(
+  deps: { client: OciClient; spawn: Spawn },
+  data: string,
+): Promise<number> {
+  const { client } = deps;
+  const containers = await client.containers(`${LABEL}=${data}`);
+  await Promise.all(containers.map(({ Id }) => client.remove(Id)));
+  for (const { Name } of await client.networks(`${LABEL}=${data}`)) await closeNetwork(deps, Name);
+  return containers.length;
+}
+
+const credentialsOf = async (file: string | undefined): Promise<Credentials> =>
+  file === undefined ? new Map() : parseDockerConfig(await Deno.readTextFile(file));

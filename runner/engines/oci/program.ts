@@ -1,0 +1,199 @@
+/** One container: created, started, watched to its end, removed. */
+import type { Clock, Log } from "../../../sdk/ports.ts";
+import { nameProcess, safely, startedAt } from "../../../sdk/proc.ts";
+import { backoffMs } from "../../api.ts";
+import type { Channel, GuestExit, Spawn, Usage } from "../../engine.ts";
+import { StartError } from "../../engine.ts";
+import type { Attached } from "./attach.ts";
+import { type Meters, metersOf } from "./cgroup.ts";
+import type { OciClient } from "./client.ts";
+import { exitOf, GONE } from "./exit.ts";
+import type { Folder } from "./folder.ts";
+import { verifyGpus } from "./gpus.ts";
+import { EngineRefused } from "./http.ts";
+import { ranOutOfMemory } from "./kernel.ts";
+import { createBody, type Sandbox } from "./sandbox.ts";
+
+export interface ProgramDeps {
+  readonly client: OciClient;
+  readonly spawn: Spawn;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The engine is given up. */
+  readonly closing: AbortSignal;
+}
+
+/** An engine that stays away this long after a kill is believed to have heard of it. */
+const KILL_MS = 10_000;
+const STDERR_MAX = 4_000;
+const SIGKILL = 137;
+
+export class Program {
+  readonly id: string;
+  readonly folder: Folder;
+  readonly attached: Attached;
+  readonly exited: Promise<GuestExit>;
+  channel!: Channel;
+  readonly #deps: ProgramDeps;
+  readonly #memoryMiB: number;
+  /** Its first process, as this machine counts. */
+  readonly #pid: number;
+  readonly #startedAt: number | null;
+  readonly #meters: Meters;
+  #removed: Promise<void> | null = null;
+  #killedAt = Infinity;
+  #isOver = false;
+
+  private constructor(
+    deps: ProgramDeps,
+    own: { id: string; pid: number; folder: Folder; attached: Attached; memoryMiB: number },
+  ) {
+    this.#deps = deps;
+    this.id = own.id;
+    this.folder = own.folder;
+    this.attached = own.attached;
+    this.#memoryMiB = own.memoryMiB;
+    this.#pid = own.pid;
+    this.#startedAt = startedAt(own.pid);
+    this.#meters = metersOf(own.pid);
+    this.exited = this.#watch().finally(() => this.#isOver = true);
+  }
+
+  /** Starts one and waits for its guest to connect. Nothing else can connect after it: the socket takes one. */
+  static async launch(
+    deps: ProgramDeps,
+    { name, sandbox, folder, signal }: {
+      name: string;
+      sandbox: Sandbox;
+      folder: Folder;
+      signal: AbortSignal;
+    },
+  ): Promise<Program> {
+    const listener = await folder.listen();
+    try {
+      const program = await Program.#start(deps, name, sandbox, folder);
+      await program.#connected(listener, signal);
+      return program;
+    } finally {
+      listener.close();
+    }
+  }
+
+  static async #start(deps: ProgramDeps, name: string, sandbox: Sandbox, folder: Folder): Promise<Program> {
+    const { client } = deps;
+    const id = await client.create(name, createBody(sandbox));
+    try {
+      const attached = await client.attach(id); // before the start, so that nothing is missed
+      await client.start(id);
+      const pid = (await client.inspect(id))?.State.Pid ?? 0;
+      nameProcess(`${folder.dir}/pid`, pid);
+      await verifyGpus(pid, sandbox.gpus.length);
+      return new Program(deps, { id, pid, folder, attached, memoryMiB: sandbox.memoryMiB });
+    } catch (error) {
+      await client.remove(id).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #connected(listener: Deno.Listener, signal: AbortSignal): Promise<void> {
+    const stop = () => this.kill();
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    try {
+      const channel = await Promise.race([listener.accept(), this.exited.then(() => null)]);
+      if (channel === null) throw await this.#notConnected(signal);
+      this.channel = channel;
+    } catch (error) {
+      await this.remove();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  async #notConnected(signal: AbortSignal): Promise<StartError> {
+    if (signal.aborted) return new StartError("It was stopped while it started");
+    const { code, signal: by, known } = await this.exited;
+    const said = (await new Response(this.attached.stderr).text()).trim().slice(-STDERR_MAX);
+    return new StartError(
+      `The container ended before it connected (${known?.message ?? by ?? `exit code ${code}`}): ${said}`,
+    );
+  }
+
+  usage(): Usage | null {
+    return this.#isOver ? null : this.#meters?.() ?? null;
+  }
+
+  /** Kills all of it: the kernel ends a container whose first process ends. The engine is asked too, where we may not. */
+  kill(): void {
+    if (this.#isOver) return;
+    const { client, clock } = this.#deps;
+    this.#killedAt = Math.min(this.#killedAt, clock.now());
+    const killed = this.#runs() && safely(() => (Deno.kill(this.#pid, "SIGKILL"), true));
+    if (!killed) client.kill(this.id).catch(() => {}); // an engine that is away is no reason to wait
+  }
+
+  /** Removes all that is left of it; when the engine is away, as soon as it is back. */
+  remove(): Promise<void> {
+    return this.#removed ??= this.#remove();
+  }
+
+  async #remove(): Promise<void> {
+    this.attached.close();
+    if (!await this.#tryRemove()) this.#removeLater();
+  }
+
+  async #removeLater(): Promise<void> {
+    const { clock, closing } = this.#deps;
+    for (let failures = 0; !closing.aborted; failures++) {
+      await clock.sleep(backoffMs(failures), closing);
+      if (closing.aborted || await this.#tryRemove()) return;
+    }
+  }
+
+  /** False when it should be tried again. */
+  async #tryRemove(): Promise<boolean> {
+    try {
+      await this.#deps.client.remove(this.id);
+      return true;
+    } catch (error) {
+      this.#deps.log("oci.remove_failed", { container: this.id, error: String(error) });
+      return error instanceof EngineRefused;
+    }
+  }
+
+  #runs(): boolean {
+    return this.#startedAt !== null && startedAt(this.#pid) === this.#startedAt;
+  }
+
+  #isGone(): boolean {
+    return !this.#runs() || this.#deps.clock.now() > this.#killedAt + KILL_MS;
+  }
+
+  /** An engine that is away does not end a container: it may come back and know it still. */
+  async #watch(): Promise<GuestExit> {
+    const { client, clock } = this.#deps;
+    for (let failures = 0;; failures++) {
+      try {
+        const code = await client.wait(this.id);
+        return await this.#explain(code, failures > 0);
+      } catch (error) {
+        if (error instanceof EngineRefused && error.status === 404) return GONE;
+        if (failures > 0 && this.#isGone()) return exitOf(this.#ended(SIGKILL, false, true));
+        await clock.sleep(backoffMs(failures));
+      }
+    }
+  }
+
+  async #explain(code: number, bereft: boolean): Promise<GuestExit> {
+    const { client, spawn } = this.#deps;
+    const state = await client.inspect(this.id);
+    if (state === null) return GONE;
+    const outOfMemory = state.State.OOMKilled || code === SIGKILL && await ranOutOfMemory(spawn, this.id);
+    return exitOf(this.#ended(code, outOfMemory, bereft));
+  }
+
+  #ended(code: number, outOfMemory: boolean, bereft: boolean) {
+    return { code, outOfMemory, bereft, memoryMiB: this.#memoryMiB };
+  }
+}

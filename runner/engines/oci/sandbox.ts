@@ -1,0 +1,123 @@
+/** What a container is to be, and how an engine is told so. The limits are the same for all; nothing is granted by default. Pure. */
+
+export interface Mount {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** Hard limits of this machine, which no container can be given more than. */
+export interface Rlimits {
+  readonly nofile: number;
+  readonly nproc: number;
+}
+
+export interface Sandbox {
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** `UID:GID`. */
+  readonly user: string;
+  readonly workdir: string;
+  readonly mounts: readonly Mount[];
+  /** Cores it is sure of. */
+  readonly cpu: number;
+  readonly memoryMiB: number;
+  /** `none`, `bridge`, or the name of a network. */
+  readonly network: string;
+  /** Names it knows beside those of its name servers, as `NAME:ADDRESS`. */
+  readonly hosts: readonly string[];
+  /** Its name servers; those of the machine when empty. */
+  readonly dns: readonly string[];
+  /** Other than the engine's own: `runsc`. */
+  readonly runtime?: string | undefined;
+  readonly rlimits: Rlimits;
+  /** As nvidia-smi names them; none when empty. */
+  readonly gpus: readonly string[];
+}
+
+const MIB = 1024 ** 2;
+/** Enough for thread pools, too few for a fork bomb to be felt. */
+const PIDS = 512;
+/** A container is sure of its `cpu`; when the machine is idle it may have this many cores at least, so that starts are short. */
+const CORES_MIN = 1;
+const SHARES_PER_CORE = 1024;
+const SHARES_MIN = 2;
+
+/** Body of `POST /containers/create`. */
+export function createBody(sandbox: Sandbox) {
+  const { image, command: [program, ...args], env, labels, user, workdir } = sandbox;
+  return {
+    Image: image,
+    Entrypoint: [program!],
+    Cmd: args,
+    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    Labels: labels,
+    User: user,
+    WorkingDir: workdir,
+    AttachStdout: true,
+    AttachStderr: true,
+    HostConfig: hostConfig(sandbox),
+  };
+}
+export type CreateContainer = ReturnType<typeof createBody>;
+
+function hostConfig({ mounts, network, hosts, dns, runtime, gpus, ...limits }: Sandbox) {
+  return {
+    ...confinement(),
+    ...resources(limits),
+    Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
+    NetworkMode: network,
+    ...(hosts.length === 0 ? {} : { ExtraHosts: hosts }),
+    ...(dns.length === 0 ? {} : { Dns: dns }),
+    // What it prints is read from the attached stream; a copy on disk would grow without end.
+    LogConfig: { Type: "none" },
+    ...(runtime === undefined ? {} : { Runtime: runtime }),
+    ...(gpus.length === 0 ? {} : {
+      DeviceRequests: [{ Driver: "nvidia", DeviceIDs: gpus, Capabilities: [["gpu", "compute", "utility"]] }],
+    }),
+  };
+}
+
+const confinement = () => ({
+  // A first process that collects the dead and can be killed by its own signals, which a guest as pid 1 could not.
+  Init: true,
+  ReadonlyRootfs: true,
+  CapDrop: ["ALL"],
+  SecurityOpt: ["no-new-privileges"],
+  IpcMode: "private",
+});
+
+function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB" | "rlimits">) {
+  const memory = memoryMiB * MIB;
+  return {
+    Memory: memory,
+    MemorySwap: memory, // the sum of both: no swap
+    CpuShares: Math.max(SHARES_MIN, Math.round(cpu * SHARES_PER_CORE)),
+    NanoCpus: Math.round(Math.max(cpu, CORES_MIN) * 1e9),
+    PidsLimit: PIDS,
+    // What lies in these counts as memory of the container. /tmp is smaller than that, so that a full one is an error, not the end.
+    ShmSize: memory,
+    Tmpfs: { "/tmp": `rw,nosuid,nodev,size=${Math.floor(memoryMiB / 2)}m,mode=1777` },
+    // Podman takes these instead of its own, and fails when one of its own is missing.
+    Ulimits: [
+      { Name: "nofile", Soft: rlimits.nofile, Hard: rlimits.nofile },
+      { Name: "nproc", Soft: rlimits.nproc, Hard: rlimits.nproc },
+      { Name: "core", Soft: 0, Hard: 0 },
+    ],
+  };
+}
+
+const NOFILE_MAX = 65_536;
+/** Podman lowers its own limit to this, and may not give more than it has. */
+const NPROC_MAX = 32_768;
+
+/** Reads `/proc/self/limits`. Processes count per user, and all containers share one: their own number is bounded by `PidsLimit`. */
+export function parseLimits(text: string): Rlimits {
+  const hard = (name: string, most: number) => {
+    const value = new RegExp(`^Max ${name} +\\S+ +(\\d+)`, "m").exec(text)?.[1];
+    return value === undefined ? most : Math.min(most, Number(value));
+  };
+  return { nofile: hard("open files", NOFILE_MAX), nproc: hard("processes", NPROC_MAX) };
+}

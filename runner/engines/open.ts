@@ -1,0 +1,109 @@
+/** The engines of a runner, put together from real things. */
+import { type Log, realClock, realFetch, realRandom } from "../../sdk/ports.ts";
+import type { Gpu } from "../../sdk/protocol.ts";
+import { LABEL_OCI } from "../../sdk/labels.ts";
+import { BundleCache } from "../cache.ts";
+import type { RunnerConfig } from "../config.ts";
+import type { Engine } from "../engine.ts";
+import { Slots, slotsFolder } from "../slots.ts";
+import { Engines } from "./choice.ts";
+import { toolEnv } from "./environment.ts";
+import { Installs } from "./installs.ts";
+import { OciClient } from "./oci/client.ts";
+import { EngineAway } from "./oci/http.ts";
+import { type OciDeps, openOciEngine, sweepEngineOf } from "./oci/open.ts";
+import { ProcessEngine } from "./process.ts";
+import { realSpawn } from "./spawn.ts";
+
+type Env = Readonly<Record<string, string>>;
+
+interface Surroundings {
+  readonly data: string;
+  readonly env: Env;
+  readonly gpus: readonly Gpu[];
+  readonly log: Log;
+}
+
+/** Where engines listen, when nobody says. */
+const SOCKETS = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+
+const here = (path: string): string => new URL(path, import.meta.url).pathname;
+const GUESTS = here("../guests");
+const SDK = here("../../sdk");
+
+/** What runs containers here, and what the node is marked with for it. */
+export async function openEngines(
+  config: RunnerConfig,
+  { data, env, gpus, log }: Surroundings,
+): Promise<{ engine: Engine; labels: Env }> {
+  const slots = new Slots(await slotsFolder(data, config.tmp), realRandom);
+  const bundles = `${data}/bundles`;
+  await Deno.mkdir(bundles, { recursive: true });
+  const deps = { spawn: realSpawn, slots, cache: new BundleCache(bundles), clock: realClock, log, gpus };
+  const oci = config.engine === "process" ? null : await openOci(config, data, deps);
+  const killed = await slots.sweep();
+  if (killed > 0) log("runner.swept", { killed });
+  const process = config.engine === "oci" ? null : await openProcess(config, data, env, deps);
+  return {
+    engine: oci === null ? process! : new Engines({ oci, process }),
+    labels: oci === null ? {} : { [LABEL_OCI]: "yes" },
+  };
+}
+
+/** Null when there is no engine, and need not be one. */
+async function openOci(config: RunnerConfig, data: string, deps: OciDeps): Promise<Engine | null> {
+  const socket = config.ociSocket ?? await firstSocket();
+  try {
+    if (socket === undefined) throw new EngineAway(`there is no socket at ${SOCKETS.join(" or ")}`);
+    return await openOciEngine({
+      socket,
+      data,
+      guests: GUESTS,
+      sdk: SDK,
+      defaults: {
+        ...(config.denoImage === undefined ? {} : { ts: config.denoImage }),
+        ...(config.pythonImage === undefined ? {} : { python: config.pythonImage }),
+      },
+      runtime: config.ociRuntime,
+      ca: config.caBundle,
+      imagesMiB: config.imagesDisk,
+      registryAuth: config.registryAuth,
+    }, deps);
+  } catch (error) {
+    if (!(error instanceof EngineAway)) throw error;
+    if (config.engine === "auto" && config.ociSocket === undefined) return null;
+    throw new TypeError(`Cannot start the runner: ${error.message}`, { cause: error });
+  }
+}
+
+async function firstSocket(): Promise<string | undefined> {
+  for (const path of SOCKETS) if (await Deno.stat(path).then(() => true, () => false)) return path;
+  return undefined;
+}
+
+async function openProcess(config: RunnerConfig, data: string, env: Env, deps: OciDeps): Promise<Engine> {
+  const venvs = `${data}/venvs`;
+  await Deno.mkdir(venvs, { recursive: true });
+  const deno = Deno.execPath();
+  return new ProcessEngine({
+    ...deps,
+    installs: new Installs({ spawn: realSpawn, venvs, deno, env: toolEnv(env) }),
+    paths: { guest: `${GUESTS}/guest.ts`, sdk: SDK, importMap: `${GUESTS}/import_map.json` },
+    pythonGuest: `${GUESTS}/guest.py`,
+    deno,
+    denoDir: config.denoDir,
+    env,
+    poolSize: config.poolSize,
+  });
+}
+
+/** Removes the containers that a killed runner left behind, where there is an engine. */
+export async function sweepEngine(config: RunnerConfig, data: string): Promise<void> {
+  const socket = config.engine === "process" ? undefined : config.ociSocket ?? await firstSocket();
+  if (socket === undefined) return;
+  const client = new OciClient({ socket, fetch: realFetch });
+  await sweepEngineOf({ client, spawn: realSpawn }, data).catch((error) => {
+    if (!(error instanceof EngineAway)) throw error;
+  });
+  client.close();
+}

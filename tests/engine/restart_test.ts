@@ -1,0 +1,62 @@
+import { after, it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { imageOf } from "../setup/components/registry.ts";
+import type { TestEngine } from "../setup/components/engine.ts";
+import { startDocker } from "../setup/components/docker.ts";
+import { startPodman } from "../setup/components/podman.ts";
+import { exitOf, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
+import { parseReference } from "../../sdk/image_reference.ts";
+import { sweepEngineOf } from "../../runner/engines/oci/open.ts";
+import { realSpawn } from "../../runner/engines/spawn.ts";
+import { untilTrue } from "../setup/until.ts";
+
+const source = "def fn(n):\n  return n + 1\n";
+const MINUTE_MS = 60_000;
+
+/** Engines of their own: what is shared must not be killed. */
+const own: TestEngine[] = [];
+after(() => Promise.all(own.map((engine) => engine.stop())));
+
+async function ownEngine({ at, registry }: World): Promise<TestEngine> {
+  const engine = await (at.name === "docker" ? startDocker() : startPodman([registry.host]));
+  own.push(engine);
+  await engine.client.pull(parseReference(imageOf(registry.host, "python")));
+  return engine;
+}
+
+onEveryEngine("an engine that is killed under its containers", (world) => {
+  it("leaves a function that goes on, or fails cleanly when the engine ends it; and nothing stays", async () => {
+    const here = await world();
+    const engine = await ownEngine(here);
+    await using runner = await ociRunner({ ...here, at: engine });
+    runner.api.want(await runner.assign(source, { body: "python" }));
+    assert.equal(await value(runner, 1), 2);
+    await engine.kill();
+    assert.equal(await value(runner, 2), 3); // it needs the engine only to end
+    await engine.start();
+    if (engine.name === "docker") { // which ends what it finds
+      assert.equal((await exitOf(runner, "ctr_1")).kind, "node_lost");
+    } else {
+      assert.equal(await value(runner, 3), 4);
+      runner.api.want();
+    }
+    const none = async () => (await engine.client.containers()).length === 0;
+    await untilTrue("no container is left", none, MINUTE_MS);
+    runner.api.want(await runner.assign(source, { body: "python" }));
+    assert.equal(await value(runner, 4), 5);
+  });
+
+  it("is swept of what a killed runner left", async () => {
+    const here = await world();
+    await using runner = await ociRunner(here);
+    runner.api.want(await runner.assign(source, { body: "python", egress: ["127.0.0.1:1"] }));
+    assert.equal(await value(runner, 1), 2);
+    const { client } = own.find(({ name }) => name === here.at.name)!;
+    assert.equal(await sweepEngineOf({ client, spawn: realSpawn }, runner.dir), 0); // another engine has none of it
+    const shared = (await import("../setup/components/engines.ts")).clientOf(here.at);
+    assert.equal(await sweepEngineOf({ client: shared, spawn: realSpawn }, runner.dir), 1);
+    assert.deepEqual(await shared.networks(`berth.runner=${runner.dir}`), []);
+    assert.equal((await exitOf(runner, "ctr_1")).kind, "node_lost");
+    shared.close();
+  });
+});

@@ -1,0 +1,76 @@
+/** What tests of the oci engine share: each on every engine, with a runner in this process. */
+import { describe } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { OciEngine } from "../../runner/engines/oci/engine.ts";
+import { type OciOptions, openOciEngine } from "../../runner/engines/oci/open.ts";
+import type { Exit, Failure, Gpu, Json } from "../../sdk/protocol.ts";
+import { type EngineAt, type TestEngines, testEngines } from "./components/engines.ts";
+import { imageOf } from "./components/registry.ts";
+import { withoutEngines } from "./machine.ts";
+import { ROOT, type RunnerOptions, TestRunner } from "./runner.ts";
+import { until } from "./until.ts";
+
+export type World = TestEngines & { readonly at: EngineAt };
+
+/** Describes the same for Docker and for Podman; `world` gives the engine when a test runs. */
+export function onEveryEngine(what: string, tests: (world: () => Promise<World>) => void): void {
+  for (const [i, name] of (["docker", "podman"] as const).entries()) {
+    describe(`${what} (${name})`, { skip: withoutEngines }, () =>
+      tests(async () => {
+        const engines = await testEngines();
+        return { ...engines, at: engines.engines[i]! };
+      }));
+  }
+}
+
+export interface OciRunnerOptions extends RunnerOptions {
+  readonly oci?: Partial<OciOptions>;
+  /** GPUs it believes to have. @default a simulated one */
+  readonly gpus?: readonly Gpu[];
+}
+
+/** A runner whose functions run in containers of this engine. */
+export function ociRunner(
+  { at, registry }: World,
+  { oci, gpus, ...options }: OciRunnerOptions = {},
+): Promise<TestRunner> {
+  return TestRunner.start({
+    ...options,
+    engine: (dir, deps): Promise<OciEngine> =>
+      openOciEngine({
+        socket: at.socket,
+        data: dir,
+        guests: `${ROOT}/runner/guests`,
+        sdk: `${ROOT}/sdk`,
+        defaults: { ts: imageOf(registry.host, "deno"), python: imageOf(registry.host, "python") },
+        imagesMiB: 100_000,
+        ...oci,
+      }, { ...deps, gpus: gpus ?? deps.gpus }),
+  });
+}
+
+/** The only end of a call, or why its container ended before it had one. */
+export async function end(runner: TestRunner, batch: number, index = 0) {
+  return await until(`call ${batch}:${index} has ended`, () => {
+    const failed = [...runner.api.observed.values()].at(-1);
+    if (failed?.exit?.kind === "start_failed") throw new Error(failed.exit.message);
+    return runner.api.endOf(batch, index) ?? null;
+  });
+}
+
+/** Calls a function and gives what it returned. */
+export async function value(runner: TestRunner, input: Json): Promise<Json> {
+  const { outcome, value } = await end(runner, runner.api.call("fn", [input]));
+  assert.equal(outcome, 0, JSON.stringify(value));
+  return value as Json;
+}
+
+export async function failure(runner: TestRunner, input: Json): Promise<Failure> {
+  const { outcome, value } = await end(runner, runner.api.call("fn", [input]));
+  assert.equal(outcome, 1, JSON.stringify(value));
+  return value as Failure;
+}
+
+/** Why a container has ended, once it has. */
+export const exitOf = (runner: TestRunner, id: string): Promise<Exit> =>
+  until(`container ${id} has exited`, () => runner.api.observed.get(id)?.exit ?? null);
