@@ -23,7 +23,7 @@ const logged = (runner: TestRunner, batch: number) =>
 describe("a runner with preloaded Python", { skip: withoutPython }, () => {
   // Some machines have a shell script in the place of python3, which adds variables to a fresh start.
   const WHERE = `import os, re, sys
-BY_A_SHELL = re.compile("PWD$|OLDPWD$|SHLVL$|_$|PYENV_")
+BY_A_SHELL = re.compile("PWD$|OLDPWD$|SHLVL$|_$|_?PYENV_")
 def fn(what):
     print("out", flush=True)
     print("err", file=sys.stderr, flush=True)
