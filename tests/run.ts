@@ -6,7 +6,7 @@
  */
 import { startCeph } from "./setup/components/ceph.ts";
 import { ENGINES_VARIABLE, startTestEngines } from "./setup/components/engines.ts";
-import { enginesWork, prepareMachine, withoutS3 } from "./setup/machine.ts";
+import { enginesWork, prepareMachine, s3Works } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
 import { type Counts, countTests } from "./setup/report.ts";
 
@@ -88,7 +88,7 @@ async function main(asked: readonly string[]): Promise<number> {
   await prepareMachine(console.log);
   const server = await startTestServer();
   Deno.env.set("BERTH_TEST_POSTGRES", server.url);
-  const s3 = withoutS3 || !ON_S3.some((name) => asked.length === 0 || asked.includes(name))
+  const s3 = !s3Works() || !ON_S3.some((name) => asked.length === 0 || asked.includes(name))
     ? null
     : await startCeph();
   if (s3 !== null) Deno.env.set("BERTH_TEST_S3", JSON.stringify(s3));

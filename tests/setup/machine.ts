@@ -42,7 +42,10 @@ const NEEDS = [
 
 /** For `describe(…, { skip: withoutPython }, …)`. */
 export const withoutPython = !works(NEEDS[0].probe);
-export const withoutS3 = !works(S3.probe);
+
+/** Asked again once the machine is prepared. */
+export const s3Works = (): boolean => works(S3.probe);
+export const withoutS3 = !s3Works();
 
 /** They make networks and containers, which takes root. Asked again once the machine is prepared. */
 export const enginesWork = (): boolean => Deno.uid() === 0 && works(ENGINES.probe) && works(CONFINE);
