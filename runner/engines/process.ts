@@ -100,6 +100,11 @@ export class ProcessEngine implements Engine {
     this.#pool.fill();
   }
 
+  /** Prestarted guests that have connected and wait for code. */
+  get prestarted(): number {
+    return this.#pool.size;
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#pool.close(), this.#forks.close()]);
   }

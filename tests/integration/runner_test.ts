@@ -37,15 +37,13 @@ describe("a runner with TypeScript guests", () => {
 
   it("starts from the pool when a function declares nothing, and alone when it does", async () => {
     await using runner = await TestRunner.start({ poolSize: 1 });
-    const [prestarted] = await until(
-      "the pool is filled",
-      () => runner.guests().length === 1 ? runner.guests() : null,
-    );
+    await untilTrue("the pool is filled", () => runner.prestarted() === 1);
+    const [prestarted] = runner.guests();
     const source = tsFunction("() => Deno.pid");
     runner.api.want(await runner.assign(source));
     const pooled = await end(runner, runner.api.call("fn", [0]));
     assert.equal(pooled.value, prestarted);
-    await untilTrue("the pool is filled again", () => runner.guests().length === 2);
+    await untilTrue("the pool is filled again", () => runner.prestarted() === 1);
     const waiting = runner.guests().find((pid) => pid !== prestarted);
     runner.api.want(await runner.assign(source, { permissions: { env: ["X"] }, env: { X: "1" } }));
     const fresh = await end(runner, runner.api.call("fn", [0]));

@@ -44,6 +44,8 @@ export class TestRunner implements AsyncDisposable {
     readonly agent: Agent,
     readonly dir: string,
     readonly ran: Promise<void>,
+    /** How many prestarted guests wait for code. */
+    readonly prestarted: () => number,
   ) {}
 
   static async start(
@@ -65,7 +67,7 @@ export class TestRunner implements AsyncDisposable {
       log,
       gpus: [{ index: 0, model: "L4", vramMiB: 24_576, simulated: true }],
     };
-    const engine = await make?.(dir, deps) ?? new ProcessEngine({
+    const processes = new ProcessEngine({
       ...deps,
       installs: new Installs({ spawn: realSpawn, venvs: `${dir}/venvs`, deno, env }),
       paths: {
@@ -79,6 +81,7 @@ export class TestRunner implements AsyncDisposable {
       env,
       poolSize,
     });
+    const engine = await make?.(dir, deps) ?? processes;
     const agent = new Agent({
       api: new RunnerApi({ address: apiAddress(api.origin), fetch: realFetch, clock: realClock }),
       engine,
@@ -112,7 +115,7 @@ export class TestRunner implements AsyncDisposable {
       graceMs,
       drainMs,
     });
-    return new TestRunner(api, agent, dir, agent.run());
+    return new TestRunner(api, agent, dir, agent.run(), () => processes.prestarted);
   }
 
   /** An assignment of a function whose module has this source. */
