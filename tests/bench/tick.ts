@@ -128,9 +128,10 @@ async function fill(sql: Pool, now: Date, containers: number): Promise<void> {
 
 /** Takes all containers away. */
 async function empty(sql: Pool, now: Date): Promise<void> {
-  await sql`truncate container`;
+  await sql`truncate container cascade`;
   await sql`delete from waiting`;
   await sql`update gpu set milli_free = 1000 where milli_free < 1000`;
   await sql`
     update node set cpu_milli_free = cpu_milli, memory_mib_free = memory_mib, lease_until = ${now}::timestamptz + interval '1 hour'`;
+  await sql`vacuum (analyze) node, gpu, waiting`; // as autovacuum does between ticks; here they come one on the other
 }
