@@ -1,4 +1,4 @@
-/** A place on the network: `pypi.org:443`, `10.0.0.7:5432`, `[2001:db8::1]:443`. Pure. */
+/** A place on the network: `models.example:443`, `10.0.0.7:5432`, `[2001:db8::1]:443`. Pure. */
 
 export interface Destination {
   /** A name, or an address without brackets. */

@@ -61,9 +61,10 @@ export type ImageRef = z.infer<typeof ImageRef>;
 
 export const Egress = z.union([
   z.enum(["open", "deny"]),
-  z.array(z.string().max(260).refine(isDestination, 'must be HOST:PORT, such as "pypi.org:443"')).min(1).max(
-    100,
-  ),
+  z.array(z.string().max(260).refine(isDestination, 'must be HOST:PORT, such as "models.example:443"')).min(1)
+    .max(
+      100,
+    ),
 ], { error: 'must be "open", "deny", or a list of HOST:PORT' });
 export type Egress = z.infer<typeof Egress>;
 

@@ -211,14 +211,14 @@ describe("staleImages()", () => {
 
 describe("parseDestination()", () => {
   it("reads names and addresses with a port, and nothing else", () => {
-    assert.deepEqual(parseDestination("pypi.org:443"), { host: "pypi.org", port: 443 });
+    assert.deepEqual(parseDestination("models.example:443"), { host: "models.example", port: 443 });
     assert.deepEqual(parseDestination("[2001:db8::1]:80"), { host: "2001:db8::1", port: 80 });
     for (
       const text of [
-        "pypi.org",
-        "pypi.org:0",
-        "pypi.org:65536",
-        "https://pypi.org:443",
+        "models.example",
+        "models.example:0",
+        "models.example:65536",
+        "https://models.example:443",
         "a b:1",
         "*.org:443",
         ":1",
