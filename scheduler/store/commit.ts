@@ -8,6 +8,7 @@ import { desiredMachine, nodeMachine, sources } from "../states.ts";
 import { enqueue, expireDue, failQueued, type Submission, wakeDue } from "./calls.ts";
 import { remember } from "./autoscale.ts";
 import type { Sql } from "./connect.ts";
+import { numbers } from "./leases.ts";
 import { containersLost, nodesLost } from "./containers.ts";
 import { askFor, release } from "./provisions.ts";
 import { NOTHING, type Touched, union } from "./touched.ts";
@@ -86,16 +87,23 @@ async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Tou
   const taken = takenBy(starts), shares = sharesOf(starts);
   const rows = await sql<{ nodeId: string }[]>`
     with wanted as (
-      select * from json_to_recordset(${JSON.stringify(starts.map(withSum))}::text::json) as w(
-        id text, "functionId" int, deployment text, node text, session text, gpus json, "gpuMilli" int, "cpuMilli" int, "memoryMiB" int,
-        "diskMiB" int, gang text, rank int, reason text)
+      select * from unnest(
+        ${starts.map((one) => one.id)}::text[], ${numbers(starts.map((one) => one.functionId))}::text::int[],
+        ${starts.map((one) => one.deployment)}::text[], ${starts.map((one) => one.node)}::text[],
+        ${starts.map((one) => one.session)}::text[], ${starts.map((one) => JSON.stringify(one.gpus))}::text[],
+        ${numbers(starts.map((one) => sum(one.gpus.map(({ milli }) => milli))))}::text::int[],
+        ${numbers(starts.map((one) => one.cpuMilli))}::text::int[], ${
+    numbers(starts.map((one) => one.memoryMiB))
+  }::text::int[],
+        ${numbers(starts.map((one) => one.diskMiB))}::text::int[], ${starts.map((one) => one.gang)}::text[],
+        ${numbers(starts.map((one) => one.rank))}::text::int[], ${starts.map((one) => one.reason)}::text[]
+      ) as w(id, function_id, deployment, node, session, gpus, gpu_milli, cpu_milli, memory_mib, disk_mib, gang, rank, reason)
     ),
     started as (
       insert into container (id, function_id, deployment_id, node_id, session, desired, observed, gpus, gpu_milli, cpu_milli,
         memory_mib, disk_mib, gang_id, rank, reason, created_at, busy_at)
-      select w.id, w."functionId", w.deployment, w.node, w.session, 'run', 'pending', w.gpus,
-        w."gpuMilli", w."cpuMilli", w."memoryMiB",
-        w."diskMiB", w.gang, w.rank, w.reason, ${now}, ${now}
+      select w.id, w.function_id, w.deployment, w.node, w.session, 'run', 'pending', w.gpus::json, w.gpu_milli, w.cpu_milli,
+        w.memory_mib, w.disk_mib, w.gang, w.rank, w.reason, ${now}, ${now}
       from wanted w join node on node.id = w.node and node.session = w.session and node.state = 'up'
       returning node_id
     ),
@@ -104,23 +112,27 @@ async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Tou
     ),
     gpus_taken as (
       update gpu set milli_free = milli_free - t.milli
-      from json_to_recordset(${JSON.stringify(shares)}::text::json) as t(node text, index int, milli int)
+      from unnest(
+        ${shares.map((one) => one.node)}::text[], ${numbers(shares.map((one) => one.index))}::text::int[],
+        ${numbers(shares.map((one) => one.milli))}::text::int[]) as t(node, index, milli)
         join begun on begun.node_id = t.node
       where gpu.node_id = t.node and gpu.index = t.index
     )
-    update node set cpu_milli_free = cpu_milli_free - t."cpuMilli", memory_mib_free = memory_mib_free - t."memoryMiB",
-      disk_mib_free = disk_mib_free - t."diskMiB", revision = revision + 1
-    from json_to_recordset(${JSON.stringify(taken)}::text::json) as t(
-        node text, "cpuMilli" int, "memoryMiB" int, "diskMiB" int)
+    update node set cpu_milli_free = cpu_milli_free - t.cpu_milli, memory_mib_free = memory_mib_free - t.memory_mib,
+      disk_mib_free = disk_mib_free - t.disk_mib, revision = revision + 1
+    from unnest(
+      ${taken.map((one) => one.node)}::text[], ${numbers(taken.map((one) => one.cpuMilli))}::text::int[],
+      ${numbers(taken.map((one) => one.memoryMiB))}::text::int[], ${
+    numbers(taken.map((one) => one.diskMiB))
+  }::text::int[]
+    ) as t(node, cpu_milli, memory_mib, disk_mib)
       join begun on begun.node_id = t.node
     where node.id = t.node
     returning begun.node_id`;
   return { ...NOTHING, nodeIds: rows.map((row) => row.nodeId), containers: starts.length };
 }
 
-// Sums are taken here: in the statement they cost more than the rest of it.
-
-const withSum = (start: Start) => ({ ...start, gpuMilli: sum(start.gpus.map(({ milli }) => milli)) });
+// Sums are taken here, and columns are sent: sums in the statement, or rows as JSON, cost more than the rest of it.
 
 /** What each node gives. */
 const takenBy = (starts: readonly Start[]) =>

@@ -95,11 +95,11 @@ export interface GangRow extends Omit<Gang, "createdAt" | "brokenAt"> {
   brokenAt: Instant | null;
 }
 
-/** GPUs of a node, column by column. */
-type GpuColumns = { readonly [K in keyof NodeGpu]: readonly NodeGpu[K][] };
+/** Rows, column by column; null instead of a column without any. */
+type Columns<Row> = { readonly [K in keyof Row]: readonly Row[K][] | null };
 
 export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt" | "gpus"> {
-  gpus: GpuColumns | null;
+  gpus: Columns<NodeGpu> | null;
   leaseUntil: Instant;
   emptiedAt: Instant;
 }
@@ -125,7 +125,7 @@ export interface SnapshotRow {
   functions: FunctionRow[];
   containers: ContainerRow[];
   gangs: GangRow[];
-  nodes: NodeRow[];
+  nodes: Columns<NodeRow>;
   workspaces: WorkspaceRow[];
   pools: PoolRow[];
   provisions: ProvisionRow[];
@@ -142,7 +142,7 @@ export function toSnapshot(row: SnapshotRow, hearingSince: number): Snapshot {
     functions: row.functions.map(toFn),
     containers: row.containers.map(toContainer),
     gangs: row.gangs.map(toGang),
-    nodes: row.nodes.map(toNode),
+    nodes: rowsOf(row.nodes).map(toNode),
     workspaces: row.workspaces.map((one) => ({ ...one, usedAt: at(one.usedAt) })),
     pools: row.pools.map((pool) => ({ ...pool, failures: toFailures(pool.failures) })),
     provisions: row.provisions.map(toProvision),
@@ -260,19 +260,19 @@ const toGang = (row: GangRow): Gang => ({
 
 const toNode = (row: NodeRow): Node => ({
   ...row,
-  gpus: row.gpus === null ? [] : toGpus(row.gpus),
+  gpus: row.gpus === null ? [] : rowsOf(row.gpus),
   leaseUntil: Date.parse(row.leaseUntil),
   emptiedAt: Date.parse(row.emptiedAt),
 });
 
-const toGpus = ({ index, model, vramMiB, milliFree, healthy }: GpuColumns): Node["gpus"] =>
-  index.map((at, i) => ({
-    index: at,
-    model: model[i]!,
-    vramMiB: vramMiB[i]!,
-    milliFree: milliFree[i]!,
-    healthy: healthy[i]!,
-  }));
+function rowsOf<Row>(columns: Columns<Row>): Row[] {
+  const entries = Object.entries(columns) as [keyof Row, Row[keyof Row][] | null][];
+  return (entries[0]![1] ?? []).map((_, i) => {
+    const row = {} as Row;
+    for (const [name, column] of entries) row[name] = column![i]!;
+    return row;
+  });
+}
 
 const toProvision = (row: ProvisionRow): Provision => ({
   ...row,

@@ -179,31 +179,37 @@ export async function readSnapshot(
         'preemptedAt', (select max(held.preempted_at) from held where held.container_id = live.id),
         'leasedAt', (select at from worked where worked.container_id = live.id)
       ) order by live.id), '[]') from live) as containers,
-      (select coalesce(json_agg(json_build_object(
-        'id', id, 'session', session, 'pool', node.pool, 'state', node.state, 'cordoned', cordoned, 'provision', provision_id,
-        'emptiedAt', coalesce(emptied_at, joined_at), 'leaseUntil', lease_until, 'cpuMilli', cpu_milli,
-        'cpuMilliFree', cpu_milli_free, 'memoryMiB', memory_mib, 'memoryMiBFree', memory_mib_free,
-        'diskMiB', disk_mib, 'diskMiBFree', disk_mib_free, 'labels', labels, 'costPerHour', pool.cost_per_hour,
-        'cached', coalesce(cache.digests, '[]'), 'gpus', fitted.gpus
-      ) order by id), '[]')
-        from node
-        join pool on pool.name = node.pool
-        left join (
-          select node_id, json_build_object( -- column by column: in a cluster of thousands, objects took three times as long
-            'index', json_agg(index order by index), 'model', json_agg(model order by index),
-            'vramMiB', json_agg(vram_mib order by index), 'milliFree', json_agg(milli_free order by index),
-            'healthy', json_agg(healthy and taken_out is null order by index)) as gpus
-          from gpu group by node_id
-        ) fitted on fitted.node_id = node.id
-        left join (
-          select node_id, json_agg(distinct coalesce(f.spec->'image'->>'ref', digest)) as digests
-          from started
-          join deployment d on d.id = started.deployment_id
-          join function f on f.id = started.function_id
-          group by node_id
-        ) cache on cache.node_id = node.id
-        where node.state in ('up', 'draining') or id in (select node_id from live)
-          or (node.state = 'lost' and provision_id in (select id from provision where ended_at is null)) -- provision_live
+      (select json_build_object( -- column by column: in a cluster of thousands, objects took three times as long
+        'id', json_agg(id), 'session', json_agg(session), 'pool', json_agg(pool), 'state', json_agg(state),
+        'cordoned', json_agg(cordoned), 'provision', json_agg(provision_id), 'emptiedAt', json_agg(emptied_at),
+        'leaseUntil', json_agg(lease_until), 'cpuMilli', json_agg(cpu_milli), 'cpuMilliFree', json_agg(cpu_milli_free),
+        'memoryMiB', json_agg(memory_mib), 'memoryMiBFree', json_agg(memory_mib_free), 'diskMiB', json_agg(disk_mib),
+        'diskMiBFree', json_agg(disk_mib_free), 'labels', json_agg(labels), 'costPerHour', json_agg(cost_per_hour),
+        'cached', json_agg(cached), 'gpus', json_agg(gpus))
+        from (
+          select node.id, node.session, node.pool, node.state, cordoned, provision_id, coalesce(emptied_at, joined_at) as emptied_at,
+            lease_until, cpu_milli, cpu_milli_free, memory_mib, memory_mib_free, disk_mib, disk_mib_free, labels, pool.cost_per_hour,
+            coalesce(cache.digests, '[]') as cached, fitted.gpus
+          from node
+          join pool on pool.name = node.pool
+          left join (
+            select node_id, json_build_object(
+              'index', json_agg(index order by index), 'model', json_agg(model order by index),
+              'vramMiB', json_agg(vram_mib order by index), 'milliFree', json_agg(milli_free order by index),
+              'healthy', json_agg(healthy and taken_out is null order by index)) as gpus
+            from gpu group by node_id
+          ) fitted on fitted.node_id = node.id
+          left join (
+            select node_id, json_agg(distinct coalesce(f.spec->'image'->>'ref', digest)) as digests
+            from started
+            join deployment d on d.id = started.deployment_id
+            join function f on f.id = started.function_id
+            group by node_id
+          ) cache on cache.node_id = node.id
+          where node.state in ('up', 'draining') or id in (select node_id from live)
+            or (node.state = 'lost' and provision_id in (select id from provision where ended_at is null)) -- provision_live
+          order by node.id
+        ) seen
       ) as nodes,
       (select coalesce(json_agg(json_build_object(
         'id', id, 'functionId', function_id, 'size', size, 'port', port, 'createdAt', created_at,
