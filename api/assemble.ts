@@ -57,6 +57,8 @@ export interface AssemblyPorts {
   readonly wakes: Wakes;
   /** Opens and seals secrets; without one there are none. */
   readonly keyring?: Keyring | null;
+  /** Identity of this machine; see `sdk/host.ts`. */
+  readonly host: string;
   /** Connects to the endpoints of a container. */
   readonly dial: Dial;
   readonly publicUrl?: string | undefined;
@@ -133,7 +135,7 @@ function keepingOf(
   return createKeeping({ sql: pools.api, clock, log, wakes, providers, keeper, newToken });
 }
 
-function gatewayOf({ pools, dial, clock, random, log, wakes }: AssemblyPorts, auth: Auth): Gateway {
+function gatewayOf({ pools, host, dial, clock, random, log, wakes }: AssemblyPorts, auth: Auth): Gateway {
   const { api: sql } = pools;
   const gateway = newId("gw", { clock, random });
   return createGateway({
@@ -142,7 +144,7 @@ function gatewayOf({ pools, dial, clock, random, log, wakes }: AssemblyPorts, au
     log,
     wakes,
     upstream: new HttpUpstream({ clock, dial }),
-    loadRoutes: async () => routeTableOf(await loadRoutes(sql)),
+    loadRoutes: async () => routeTableOf(await loadRoutes(sql), host),
     reportDemand: (rows, now) => reportDemand(sql, new Date(now), { gateway, rows }),
     waitingReason: (functionId) => waitingReason(sql, functionId),
     authenticate: (request) => auth.caller(request.headers.get("authorization") ?? undefined),

@@ -60,6 +60,7 @@ async function begin(
     memoryMiB: Math.floor(request.memory),
     diskMiB: request.disk,
     address: request.address ?? "127.0.0.1",
+    relay: request.relay ?? null,
   });
   return lost;
 }

@@ -4,6 +4,7 @@ import { connect, type Pool } from "../scheduler/store/connect.ts";
 import { forgetDemand } from "../scheduler/store/demand.ts";
 import { ensureWorkspace, insertJoinToken, insertKey, revokeKeys } from "../scheduler/store/keys.ts";
 import { LocalWakes, SharedWakes, type Wakes } from "../scheduler/wakes.ts";
+import { hostIdentity } from "../sdk/host.ts";
 import { type Clock, type Log, newId, type Random, realClock, realLog, realRandom } from "../sdk/ports.ts";
 import type { Scope } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
@@ -13,7 +14,7 @@ import type { Blobs } from "./blobs/blobs.ts";
 import { FileBlobs } from "./blobs/files.ts";
 import type { S3Place } from "./blobs/s3_settings.ts";
 import { optionsOf, printable, readConfig, secretKeysOf } from "./config.ts";
-import { dialLocal } from "./gateway/connection.ts";
+import { dialContainer } from "./gateway/dial.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
 import { readKeyFile } from "./secrets/key_file.ts";
@@ -90,7 +91,8 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     random,
     log,
     wakes: await wakesOf(options, pools, newId("api", { clock, random })),
-    dial: dialLocal,
+    host: await hostIdentity(),
+    dial: dialContainer,
     publicUrl: options.publicUrl,
     ownUrl: () => place.url,
     keyring: options.keyring ?? null,

@@ -23,6 +23,8 @@ export interface Machine {
   readonly labels: Readonly<Record<string, string>>;
   /** Where other nodes reach it. */
   readonly address: string;
+  /** Its port for gateways on other machines, if it has one. */
+  readonly relay?: NonNullable<JoinNode["relay"]>;
 }
 
 export interface AgentDeps {
@@ -97,6 +99,11 @@ export class Agent {
       if (this.#deps.orphaned()) this.#stopping.abort();
       await clock.sleep(REJOIN_MS, this.#stopping.signal);
     }
+  }
+
+  /** Where a container of this node listens; null when there is none that does. */
+  addressOf(container: string): string | null {
+    return this.#session?.addressOf(container) ?? null;
   }
 
   /** Leaves in order. */

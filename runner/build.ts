@@ -1,5 +1,6 @@
 /** A runner put together from real things: this machine, its processes, the network. */
 import { statfs } from "node:fs/promises";
+import { hostIdentity } from "../sdk/host.ts";
 import { type Log, realClock, realFetch, realRandom } from "../sdk/ports.ts";
 import { nameProcess, startedAt } from "../sdk/proc.ts";
 import { Agent, type Machine } from "./agent.ts";
@@ -10,6 +11,7 @@ import { realSpawn } from "./engines/spawn.ts";
 import { probeGpus } from "./gpu.ts";
 import { GpuHealth } from "./gpu_health.ts";
 import { loadIdentity, saveIdentity } from "./identity.ts";
+import { Relay } from "./relay.ts";
 import { killNamed, Slots, slotsFolder } from "./slots.ts";
 
 export type Env = Readonly<Record<string, string>>;
@@ -32,10 +34,11 @@ export async function buildRunner(
   const gpus = config.simulateGpus ?? await probeGpus(realSpawn, env.CUDA_VISIBLE_DEVICES);
   const { engine, labels } = await openEngines(config, { data, env, gpus, log });
   const machine = await machineOf({ ...config, labels: { ...config.labels, ...labels } }, gpus);
-  const agent = new Agent({
+  const relay = isNear(config.api) ? null : openRelay(config.relayPort, log, (id) => agent.addressOf(id));
+  const agent: Agent = new Agent({
     api: new RunnerApi({ address: apiAddress(config.api), fetch: realFetch, clock: realClock }),
     engine,
-    machine,
+    machine: relay === null ? machine : { ...machine, relay: { port: relay.port, key: relay.key } },
     clock: realClock,
     random: realRandom,
     log,
@@ -59,7 +62,23 @@ export async function buildRunner(
     graceMs: config.graceMs,
     drainMs: config.drainMs,
   });
-  return { agent, machine, close: () => Deno.remove(`${data}/runner.pid`) };
+  const close = async () => {
+    relay?.close();
+    await Deno.remove(`${data}/runner.pid`);
+  };
+  return { agent, machine, close };
+}
+
+/** Its api is on this machine, and reaches containers without us. */
+const isNear = (api: string): boolean =>
+  api.startsWith("unix:") || ["localhost", "127.0.0.1", "[::1]"].includes(new URL(api).hostname);
+
+function openRelay(port: number, log: Log, find: (container: string) => string | null): Relay {
+  try {
+    return new Relay({ port, clock: realClock, random: realRandom, log, find });
+  } catch (error) {
+    throw new TypeError(`Cannot start the runner: option --relay-port: ${(error as Error).message}`);
+  }
 }
 
 /** Ends what a killed runner has left behind. */
@@ -87,13 +106,6 @@ async function machineOf(config: RunnerConfig, gpus: Machine["gpus"]): Promise<M
 async function freeDiskMiB(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(folder);
   return Math.floor(bavail * bsize / 1024 ** 2);
-}
-
-/** The same for all processes that see the same files, and so the same unix sockets. */
-async function hostIdentity(): Promise<string> {
-  const boot = await Deno.readTextFile("/proc/sys/kernel/random/boot_id").catch(() => Deno.hostname());
-  const mounts = await Deno.readLink("/proc/self/ns/mnt").catch(() => "");
-  return `${boot.trim()} ${mounts}`.trim();
 }
 
 /** There is one runner for a data folder: the newest. One that its parent left behind gives way. */

@@ -67,6 +67,8 @@ export const RunnerConfig = z.object({
   labels: LabelsText.default({}),
   /** Name or address at which other nodes reach this machine. @default its name */
   address: z.string().min(1).max(253).optional(),
+  /** Port for gateways on other machines, which reach containers by way of it; 0 for any free one. */
+  relayPort: z.coerce.number().int().min(0).max(65_535).default(0),
   /** The process to outlive no longer than the api, when it is gone. */
   parentPid: z.coerce.number().int().min(2).optional(),
   /** From the notice to the kill. Long enough to save a checkpoint. */
@@ -113,6 +115,7 @@ const OPTIONS = {
   disk: { type: "string" },
   labels: { type: "string" },
   address: { type: "string" },
+  "relay-port": { type: "string" },
   "parent-pid": { type: "string" },
   "grace-ms": { type: "string" },
   "drain-ms": { type: "string" },

@@ -116,6 +116,11 @@ export class Session {
     this.abandon();
   }
 
+  /** Where a container listens; null when there is none that does. */
+  addressOf(container: string): string | null {
+    return this.#containers.get(container)?.observed.address ?? null;
+  }
+
   /** Other GPUs fail than before: that is told at once. */
   healthChanged(): void {
     this.#news();

@@ -9,26 +9,6 @@ export interface Socket {
 
 export type Dial = (address: string) => Promise<Socket>;
 
-/** Where a container listens: the path of a unix socket, or `HOST:PORT`. */
-export type Address =
-  | { readonly transport: "unix"; readonly path: string }
-  | { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
-
-export function parseAddress(text: string): Address {
-  if (text.startsWith("/")) return { transport: "unix", path: text };
-  const colon = text.lastIndexOf(":");
-  return { transport: "tcp", hostname: text.slice(0, colon), port: Number(text.slice(colon + 1)) };
-}
-
-/** On this machine. */
-export const dialLocal: Dial = async (text) => {
-  const address = parseAddress(text);
-  if (address.transport === "unix") return await Deno.connect(address);
-  const connection = await Deno.connect(address);
-  connection.setNoDelay();
-  return connection;
-};
-
 const BUFFER_BYTES = 16 * 1024;
 const BUFFER_BYTES_MAX = 256 * 1024;
 

@@ -1,10 +1,11 @@
 /** Which endpoint is served by which containers: an in-memory table, so that a request needs no database. Pure. */
-import type { RouteRow } from "../../scheduler/store/routes.ts";
+import type { RouteRow, ServingContainer } from "../../scheduler/store/routes.ts";
+import { formatRelayAddress } from "../../sdk/container_address.ts";
 
 /** A container that takes requests: ready, wanted, and of the deployment that has the traffic. */
 export interface RouteContainer {
   readonly id: string;
-  /** Unix socket of its endpoints, or `HOST:PORT`. */
+  /** Where its endpoints are reached from here. */
   readonly address: string;
 }
 
@@ -37,23 +38,27 @@ export interface RouteTable {
   find(workspace: string, app: string, endpoint: string): EndpointRoute | undefined;
 }
 
-/** Of the store's rows, one per endpoint. */
-export function routeTableOf(rows: readonly RouteRow[]): RouteTable {
-  const functions = new Map(rows.map((row) => [row.functionId, functionOf(row)]));
+/** Of the store's rows, one per endpoint; `host` is the identity of this machine. */
+export function routeTableOf(rows: readonly RouteRow[], host: string): RouteTable {
+  const functions = new Map(rows.map((row) => [row.functionId, functionOf(row, host)]));
   return routeTable(rows.map(({ workspace, app, endpoint, auth, functionId }) => (
     { workspace, app, endpoint, auth, function: functions.get(functionId)! }
   )));
 }
 
-const functionOf = (row: RouteRow): FunctionRoute => ({
+const functionOf = (row: RouteRow, host: string): FunctionRoute => ({
   id: row.functionId,
   name: row.functionName,
   concurrency: row.concurrency,
   startTimeoutMs: row.startTimeoutMs,
   timeoutMs: row.timeoutMs,
   mounted: row.body === "server",
-  containers: row.containers,
+  containers: row.containers.map((one) => ({ id: one.id, address: addressFrom(host, one) })),
 });
+
+/** The runner's port is the longer way, and the only one from another machine. */
+const addressFrom = (here: string, { id, address, host, relay }: ServingContainer): string =>
+  host === here || relay === null ? address : formatRelayAddress({ ...relay, container: id });
 
 export function routeTable(endpoints: readonly EndpointRoute[]): RouteTable {
   const byName = new Map(

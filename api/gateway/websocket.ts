@@ -1,6 +1,6 @@
 /** WebSockets: one from the client, one to the container, and messages passed between them as they are. */
 import { PlatformError } from "../../sdk/errors.ts";
-import { parseAddress } from "./connection.ts";
+import { passageTo } from "./passage.ts";
 import { UpstreamError } from "./upstream_error.ts";
 
 /** Whether a request asks for a WebSocket in the way that the server can grant. */
@@ -9,7 +9,7 @@ export const isWebSocket = ({ method, headers }: Request): boolean =>
   headers.has("sec-websocket-key");
 
 export interface BridgeOptions {
-  /** Of the container: a unix socket or `HOST:PORT`. */
+  /** Of the container. */
   readonly address: string;
   readonly url: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -27,7 +27,8 @@ export async function bridge(
   request: Request,
   { address, url, headers, closed, ended }: BridgeOptions,
 ): Promise<Response> {
-  const client = Deno.createHttpClient({ proxy: proxyTo(address) });
+  const passage = await passageTo(address);
+  const client = Deno.createHttpClient({ proxy: passage.proxy });
   const inner = new WebSocket(url, {
     client,
     protocols: listed(request.headers.get("sec-websocket-protocol")),
@@ -40,6 +41,7 @@ export async function bridge(
   inner.addEventListener("close", () => {
     closed.removeEventListener("abort", end);
     client.close();
+    passage.close();
   });
   const early = kept(inner);
   request.signal.addEventListener("abort", end);
@@ -57,13 +59,6 @@ export async function bridge(
       cause,
     });
   }
-}
-
-/** What makes a URL's host lead to the container. */
-function proxyTo(text: string): Deno.Proxy {
-  const address = parseAddress(text);
-  if (address.transport === "unix") return address;
-  return { ...address };
 }
 
 const listed = (header: string | null): string[] => header?.split(",").map((name) => name.trim()) ?? [];

@@ -63,6 +63,8 @@ export interface JoiningNode {
   readonly labels: Readonly<Record<string, string>>;
   /** Where other nodes reach it. */
   readonly address: string;
+  /** Its port for gateways on other machines, if it has one. */
+  readonly relay: { readonly port: number; readonly key: string } | null;
   /** The provision that brought it, if any. */
   readonly provision: string | null;
 }
@@ -97,16 +99,20 @@ export async function join(sql: Sql, now: Date, node: JoiningNode): Promise<void
   const until = new Date(now.getTime() + NODE_LEASE_MS);
   await sql`
     insert into node (id, name, pool, credential_hash, session, host, state, cpu_milli, memory_mib, cpu_milli_free,
-      memory_mib_free, disk_mib, disk_mib_free, labels, address, provision_id, joined_at, emptied_at, seen_at, lease_until)
+      memory_mib_free, disk_mib, disk_mib_free, labels, address, relay_port, relay_key, provision_id, joined_at, emptied_at, seen_at, lease_until)
     values (${node.id}, ${node.name}, ${node.pool}, ${node.credentialHash}, ${node.session}, ${node.host}, 'up',
       ${node.cpuMilli}, ${node.memoryMiB}, ${node.cpuMilli}, ${node.memoryMiB}, ${node.diskMiB}, ${node.diskMiB},
-      ${sql.json(node.labels)}, ${node.address}, ${node.provision}, ${now}, ${now}, ${now}, ${until})
+      ${sql.json(node.labels)}, ${node.address},
+      ${node.relay?.port ?? null}, ${
+    node.relay?.key ?? null
+  }, ${node.provision}, ${now}, ${now}, ${now}, ${until})
     on conflict (id) do update set
       name = excluded.name, credential_hash = excluded.credential_hash, session = excluded.session, host = excluded.host,
       state = case when node.state = 'draining' then 'draining' else 'up' end,
       cpu_milli = excluded.cpu_milli, memory_mib = excluded.memory_mib, cpu_milli_free = excluded.cpu_milli_free,
       memory_mib_free = excluded.memory_mib_free, disk_mib = excluded.disk_mib, disk_mib_free = excluded.disk_mib_free,
-      labels = excluded.labels, address = excluded.address, emptied_at = excluded.emptied_at,
+      labels = excluded.labels, address = excluded.address, relay_port = excluded.relay_port,
+      relay_key = excluded.relay_key, emptied_at = excluded.emptied_at,
       revision = node.revision + 1, joined_at = excluded.joined_at, seen_at = excluded.seen_at,
       lease_until = excluded.lease_until`;
   await replaceGpus(sql, node);

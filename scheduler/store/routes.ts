@@ -16,7 +16,17 @@ export interface RouteRow {
   readonly startTimeoutMs: number;
   readonly timeoutMs: number;
   /** Those that take requests. */
-  readonly containers: readonly { readonly id: string; readonly address: string }[];
+  readonly containers: readonly ServingContainer[];
+}
+
+export interface ServingContainer {
+  readonly id: string;
+  /** On its machine. */
+  readonly address: string;
+  /** Identity of that machine. */
+  readonly host: string;
+  /** The port of its runner, for whoever is on another machine; null where there is none. */
+  readonly relay: { readonly hostname: string; readonly port: number; readonly key: string } | null;
 }
 
 type Raw = Omit<RouteRow, "startTimeoutMs" | "timeoutMs"> & {
@@ -39,8 +49,11 @@ export async function loadRoutes(sql: Sql): Promise<RouteRow[]> {
     join function f on f.app_id = a.id and f.removed_at is null
     cross join json_array_elements(f.spec->'methods') as m (method)
     left join lateral (
-      select json_agg(json_build_object('id', c.id, 'address', c.address) order by c.id) as containers
+      select json_agg(json_build_object('id', c.id, 'address', c.address, 'host', n.host, 'relay',
+        case when n.relay_port is not null then json_build_object('hostname', n.address, 'port', n.relay_port, 'key', n.relay_key) end
+      ) order by c.id) as containers
       from container c                                   -- by index container_live
+      join node n on n.id = c.node_id
       where c.function_id = f.id
         and c.exited_at is null
         and c.observed = 'ready'

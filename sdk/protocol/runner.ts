@@ -36,6 +36,8 @@ export const JoinNode = z.object({
   labels: Labels.default({}),
   /** Name or address at which other nodes reach this one. */
   address: z.string().max(253).optional(),
+  /** The port there by which other machines reach its containers, and the word that opens it. */
+  relay: z.object({ port: z.number().int().min(1).max(65_535), key: z.string().min(32).max(128) }).optional(),
 });
 export type JoinNode = z.infer<typeof JoinNode>;
 export const JoinedNode = z.object({ id: z.string(), credential: z.string(), pool: Name.optional() });

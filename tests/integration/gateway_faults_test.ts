@@ -1,6 +1,7 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { type Dial, dialLocal, type Socket } from "../../api/gateway/connection.ts";
+import type { Dial, Socket } from "../../api/gateway/connection.ts";
+import { dialContainer } from "../../api/gateway/dial.ts";
 import { GatewayWorld, readRequest, write } from "../setup/gateway_world.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -201,7 +202,7 @@ class FailingIo {
 
   readonly dial: Dial = async (path) => {
     this.#count();
-    const socket: Socket = await dialLocal(path);
+    const socket: Socket = await dialContainer(path);
     const counted = <A, R>(act: (arg: A) => Promise<R>) => async (arg: A): Promise<R> => {
       this.#count();
       return await act(arg);

@@ -72,12 +72,20 @@ describe("loadRoutes()", () => {
       concurrency: 8,
       startTimeoutMs: 90_000,
       timeoutMs: 10_000,
-      containers: [{ id: "ctr_1", address: "/ctr_1.sock" }],
+      containers: [{ id: "ctr_1", address: "/ctr_1.sock", host: "here", relay: null }],
     };
     assert.deepEqual(await loadRoutes(world.sql), [
       { ...route, endpoint: "classify", auth: "key" },
       { ...route, endpoint: "health", auth: "public" },
     ]);
+  });
+
+  it("loadRoutes() tells how a container is reached from other machines, where its runner has a port", async () => {
+    await using world = await setup();
+    await insertContainer(world.sql, world.functionId, "ctr_1");
+    await world.sql`update node set address = 'box', relay_port = 7979, relay_key = 'k'`;
+    const [route] = await loadRoutes(world.sql);
+    assert.deepEqual(route?.containers[0]?.relay, { hostname: "box", port: 7_979, key: "k" });
   });
 
   it("loadRoutes() gives only containers that are ready, wanted and of the current deployment", async () => {

@@ -1,6 +1,7 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { type Dial, dialLocal } from "../../api/gateway/connection.ts";
+import type { Dial } from "../../api/gateway/connection.ts";
+import { dialContainer } from "../../api/gateway/dial.ts";
 import { LIMITS } from "../../sdk/protocol.ts";
 import { GatewayWorld, type WorldOptions } from "../setup/gateway_world.ts";
 import { untilTrue } from "../setup/until.ts";
@@ -87,7 +88,7 @@ describe("Gateway passes requests on", () => {
 
   it("Gateway passes responses without a body, and uses the connection again after them", async () => {
     let connections = 0;
-    const dial: Dial = (path) => (connections++, dialLocal(path));
+    const dial: Dial = (path) => (connections++, dialContainer(path));
     await using made = await world((request) => {
       const status = Number(new URL(request.url).searchParams.get("status") ?? 200);
       return new Response(status === 200 ? "body" : null, { status, headers: { etag: '"x"' } });

@@ -1,7 +1,7 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { HttpUpstream } from "../../api/gateway/upstream.ts";
-import { dialLocal } from "../../api/gateway/connection.ts";
+import { dialContainer } from "../../api/gateway/dial.ts";
 import { realClock } from "../../sdk/ports.ts";
 import type { FunctionSpec } from "../../sdk/protocol.ts";
 import { withoutPython } from "../setup/machine.ts";
@@ -43,7 +43,7 @@ const exit = (runner: TestRunner, id: string) =>
 
 /** GET of a path as the gateway asks. */
 async function get(at: string, path = "/"): Promise<{ status: number; text: string }> {
-  const upstream = new HttpUpstream({ clock: realClock, dial: dialLocal });
+  const upstream = new HttpUpstream({ clock: realClock, dial: dialContainer });
   const head = `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
   const signal = new AbortController().signal;
   const { status, body } = await upstream.send(at, { method: "GET", head, body: null }, {

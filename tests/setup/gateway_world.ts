@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { answerError } from "../../api/errors.ts";
 import type { Caller } from "../../api/auth.ts";
-import { type Dial, dialLocal } from "../../api/gateway/connection.ts";
+import type { Dial } from "../../api/gateway/connection.ts";
+import { dialContainer } from "../../api/gateway/dial.ts";
 import { createGateway, type Gateway } from "../../api/gateway/gateway.ts";
 import {
   type EndpointRoute,
@@ -59,7 +60,7 @@ export class GatewayWorld {
       random: realRandom,
       log: silentLog,
       wakes: this.wakes,
-      upstream: new HttpUpstream({ clock: realClock, dial: options.dial ?? dialLocal }),
+      upstream: new HttpUpstream({ clock: realClock, dial: options.dial ?? dialContainer }),
       loadRoutes: () => Promise.resolve(routeTable(this.routes)),
       reportDemand: (rows) => Promise.resolve(void this.reported.push(...rows)),
       waitingReason: options.waitingReason ??

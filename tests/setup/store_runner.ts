@@ -52,6 +52,7 @@ export class StoreRunner {
         diskMiB: 100_000,
         labels: {},
         address: "here",
+        relay: null,
         provision: null,
         gpus,
       });

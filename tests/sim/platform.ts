@@ -48,6 +48,7 @@ export async function startApi(
     random,
     log,
     wakes,
+    host: process.name,
     dial: dial(process),
     ownUrl: () => ORIGIN,
     providers: { local: provider(process) },

@@ -2,6 +2,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { HoldError } from "../../api/gateway/hold.ts";
 import { type FunctionRoute, routeTable, routeTableOf } from "../../api/gateway/routes.ts";
+import { parseAddress } from "../../sdk/container_address.ts";
 import { Slots } from "../../api/gateway/slots.ts";
 import { ManualClock, settle } from "../setup/manual_clock.ts";
 
@@ -129,17 +130,39 @@ describe("RouteTable", () => {
       concurrency: 8,
       startTimeoutMs: 60_000,
       timeoutMs: 300_000,
-      containers: [{ id: "c1", address: "/1" }],
+      containers: [{ id: "c1", address: "/1", host: "here", relay: null }],
     };
-    const table = routeTableOf([{ ...row, endpoint: "classify" }, {
-      ...row,
-      endpoint: "health",
-      auth: "public",
-    }]);
+    const rows = [{ ...row, endpoint: "classify" }, { ...row, endpoint: "health", auth: "public" as const }];
+    const table = routeTableOf(rows, "here");
     assert.equal(table.find("default", "digits", "health")?.auth, "public");
     assert.equal(table.find("other", "digits", "health"), undefined);
     assert.equal(table.find("default", "digits", "nothing"), undefined);
     assert.equal(table.functions.get(7), table.find("default", "digits", "classify")?.function);
     assert.equal(routeTable([]).find("default", "digits", "classify"), undefined);
+  });
+
+  it("RouteTable leads to containers of other machines by way of their runners, where they have a port", () => {
+    const relay = { hostname: "10.0.0.7", port: 7_979, key: "k" };
+    const containers = [
+      { id: "near", address: "/near.sock", host: "here", relay },
+      { id: "far", address: "/far.sock", host: "there", relay },
+      { id: "bare", address: "127.0.0.1:80", host: "there", relay: null },
+    ];
+    const table = routeTableOf([{
+      workspace: "default",
+      app: "digits",
+      endpoint: "classify",
+      auth: "key",
+      functionId: 7,
+      functionName: "Digits",
+      body: "ts",
+      concurrency: 8,
+      startTimeoutMs: 60_000,
+      timeoutMs: 300_000,
+      containers,
+    }], "here");
+    const addresses = table.functions.get(7)!.containers.map(({ address }) => address);
+    assert.deepEqual(addresses, ["/near.sock", "relay://k@10.0.0.7:7979/far", "127.0.0.1:80"]);
+    assert.deepEqual(parseAddress(addresses[1]!), { transport: "relay", container: "far", ...relay });
   });
 });

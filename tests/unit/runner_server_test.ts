@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { parseAddress } from "../../api/gateway/connection.ts";
+import { parseAddress } from "../../sdk/container_address.ts";
 import type { Channel } from "../../runner/engine.ts";
 import { filledIn } from "../../runner/engines/process_server.ts";
 import { ailment, statusOf } from "../../runner/health.ts";

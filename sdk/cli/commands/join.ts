@@ -30,6 +30,7 @@ interface Flags {
   readonly memory?: number;
   readonly disk?: number;
   readonly address?: string;
+  readonly relayPort?: number;
   readonly poolSize?: number;
 }
 
@@ -54,6 +55,11 @@ export const join: Declare = (program, cli) => {
     .option("--memory <size>", "memory to offer, such as 64GiB", mibOf)
     .option("--disk <size>", "scratch space to offer; what is free when absent", mibOf)
     .option("--address <host>", "where other nodes reach this machine; its name when absent")
+    .option(
+      "--relay-port <port>",
+      "where the platform reaches what endpoints run here; any free one when absent",
+      numberOf,
+    )
     .option("--pool-size <n>", "guests kept started ahead, for quick cold starts", numberOf)
     .action(cli.action<Flags>(async (job, flags, url = "") => {
       checkUrl(url);
@@ -74,7 +80,9 @@ function checkUrl(url: string): void {
   throw usageError(`Cannot join "${url}": expected the URL of a platform, such as http://10.0.0.1:7878`);
 }
 
-const runnerArgs = ({ name, simulateGpus, labels, cpu, memory, disk, address, poolSize }: Flags): string[] =>
+const runnerArgs = (
+  { name, simulateGpus, labels, cpu, memory, disk, address, relayPort, poolSize }: Flags,
+): string[] =>
   Object.entries({
     "--name": name,
     "--simulate-gpus": simulateGpus,
@@ -83,5 +91,6 @@ const runnerArgs = ({ name, simulateGpus, labels, cpu, memory, disk, address, po
     "--memory": memory,
     "--disk": disk,
     "--address": address,
+    "--relay-port": relayPort,
     "--pool-size": poolSize,
   }).flatMap(([flag, value]) => value === undefined ? [] : [flag, String(value)]);
