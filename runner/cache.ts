@@ -108,7 +108,7 @@ async function survey(folder: string): Promise<Unpacked> {
 
 /** Copies a bundle. A copy, not links: what runs there may write to it. */
 export async function copyBundle({ folder, entries, bytes }: Unpacked, to: string): Promise<void> {
-  Deno.mkdirSync(to);
+  Deno.mkdirSync(to, { recursive: true });
   for (const { path, isFolder } of entries) {
     if (isFolder) Deno.mkdirSync(`${to}/${path}`);
     else if (bytes <= COPY_AT_ONCE_BYTES) Deno.copyFileSync(`${folder}/${path}`, `${to}/${path}`);

@@ -93,6 +93,8 @@ export const RunnerConfig = z.object({
   pythonImage: ImageName.optional(),
   /** MiB of images to keep that were pulled for functions. */
   imagesDisk: z.coerce.number().int().min(0).default(64 * 1024),
+  /** MiB that containers may use which wait for code: some 60 for TypeScript, 25 for Python, so that two of each fit. */
+  poolMemory: z.coerce.number().int().min(0).default(256),
   /** Credentials of registries, a file as `docker login` writes it. */
   registryAuth: z.string().optional(),
   /** More certificates that containers should trust, a file in PEM. */
@@ -127,6 +129,7 @@ const OPTIONS = {
   "deno-image": { type: "string" },
   "python-image": { type: "string" },
   "images-disk": { type: "string" },
+  "pool-memory": { type: "string" },
   "registry-auth": { type: "string" },
   "ca-bundle": { type: "string" },
 } as const;
@@ -138,6 +141,7 @@ const ALSO_VARIABLES = [
   "deno-image",
   "python-image",
   "images-disk",
+  "pool-memory",
   "registry-auth",
   "ca-bundle",
 ] as const;

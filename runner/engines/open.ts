@@ -67,6 +67,7 @@ async function openOci(config: RunnerConfig, data: string, deps: OciDeps): Promi
       runtime: config.ociRuntime,
       ca: config.caBundle,
       imagesMiB: config.imagesDisk,
+      poolMiB: config.poolMemory,
       registryAuth: config.registryAuth,
     }, deps);
   } catch (error) {
@@ -102,7 +103,7 @@ export async function sweepEngine(config: RunnerConfig, data: string): Promise<v
   const socket = config.engine === "process" ? undefined : config.ociSocket ?? await firstSocket();
   if (socket === undefined) return;
   const client = new OciClient({ socket, fetch: realFetch });
-  await sweepEngineOf({ client, spawn: realSpawn }, data).catch((error) => {
+  await sweepEngineOf({ client, spawn: realSpawn, clock: realClock }, data).catch((error) => {
     if (!(error instanceof EngineAway)) throw error;
   });
   client.close();

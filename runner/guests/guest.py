@@ -44,6 +44,7 @@ class Guest:
         self._channel.send({"t": "hello", "protocol": 1, "pid": os.getpid()})
         threading.Thread(target=self._read, daemon=True).start()
         self._wanted.wait()
+        os.environ.update(variables(self._load))
         try:
             code = load(self._load)
         except BaseException as error:
@@ -132,6 +133,11 @@ class Guest:
             work.recall()
         elif kind == "drain":
             work.drain()
+
+
+def variables(load):
+    """Secrets that do not come as files."""
+    return {key: it["value"] for key, it in load.get("secrets", {}).items() if "file" not in it}
 
 
 def main():

@@ -96,6 +96,7 @@ async function load(frame: LoadFrame): Promise<void> {
     revoke([{ name: "net", host: `unix:${controlPath}` }, { name: "net", host: `unix:${httpPath}` }]);
     revoke([{ name: "write", path: controlPath }, { name: "write", path: httpPath }]);
     revoke([{ name: "env", variable: "BERTH_SLOT" }]);
+    for (const [key, { value, file }] of secrets) if (file === undefined) Deno.env.set(key, value);
     const declaration = await importEntry(frame);
     revoke([{ name: "read", path: slot }, { name: "read", path: sdkPath }]);
     loaded = await build(frame, declaration, contextOf(new AbortController().signal));

@@ -7,6 +7,7 @@ import { startPodman } from "../setup/components/podman.ts";
 import { exitOf, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
 import { parseReference } from "../../sdk/image_reference.ts";
 import { sweepEngineOf } from "../../runner/engines/oci/open.ts";
+import { realClock } from "../../sdk/ports.ts";
 import { realSpawn } from "../../runner/engines/spawn.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -52,9 +53,9 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
     runner.api.want(await runner.assign(source, { body: "python", egress: ["127.0.0.1:1"] }));
     assert.equal(await value(runner, 1), 2);
     const { client } = own.find(({ name }) => name === here.at.name)!;
-    assert.equal(await sweepEngineOf({ client, spawn: realSpawn }, runner.dir), 0); // another engine has none of it
+    assert.equal(await sweepEngineOf({ client, spawn: realSpawn, clock: realClock }, runner.dir), 0); // another engine has none of it
     const shared = (await import("../setup/components/engines.ts")).clientOf(here.at);
-    assert.equal(await sweepEngineOf({ client: shared, spawn: realSpawn }, runner.dir), 1);
+    assert.equal(await sweepEngineOf({ client: shared, spawn: realSpawn, clock: realClock }, runner.dir), 1);
     assert.deepEqual(await shared.networks(`berth.runner=${runner.dir}`), []);
     assert.equal((await exitOf(runner, "ctr_1")).kind, "node_lost");
     shared.close();

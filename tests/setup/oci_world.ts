@@ -44,6 +44,7 @@ export function ociRunner(
         sdk: `${ROOT}/sdk`,
         defaults: { ts: imageOf(registry.host, "deno"), python: imageOf(registry.host, "python") },
         imagesMiB: 100_000,
+        poolMiB: 0,
         ...oci,
       }, { ...deps, gpus: gpus ?? deps.gpus }),
   });

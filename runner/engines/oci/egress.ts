@@ -56,13 +56,13 @@ export async function openNetwork(
   };
 }
 
-/** Removes a network and its rules, as far as they are there. */
+/** Removes a network and its rules, as far as they are there: the network last, since by its label a later runner finds both. */
 export async function closeNetwork(
   { client, spawn }: Omit<EgressDeps, "labels">,
   name: string,
 ): Promise<void> {
-  await client.removeNetwork(name);
   await spawn.output({ command: "nft", args: [withoutRules(name)] }).catch(() => {});
+  await client.removeNetwork(name);
 }
 
 async function placesOf(text: string): Promise<(Opening & { host: string })[]> {

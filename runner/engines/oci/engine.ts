@@ -2,35 +2,20 @@
  * The oci engine: guests run in containers of Docker or Podman, each with its own limits and nothing that it was not given. For
  * everyone who does not know all that runs on the node.
  */
-import type { Assignment, FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
-import type { Clock, Log } from "../../../sdk/ports.ts";
+import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import type { BundleCache } from "../../cache.ts";
-import { type Engine, type Guest, type Spawn, type StartContext, StartError } from "../../engine.ts";
-import { secretEnv } from "../../secrets.ts";
-import type { Slots } from "../../slots.ts";
-import type { OciClient } from "./client.ts";
-import { openNetwork } from "./egress.ts";
-import { Folder, INSIDE } from "./folder.ts";
-import { gpuEnvInside, requestedGpus } from "./gpus.ts";
-import { guestSandbox, type Premises } from "./guest_sandbox.ts";
+import { type Engine, type Guest, type StartContext, StartError } from "../../engine.ts";
+import { INSIDE } from "./folder.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
-import type { Images } from "./images.ts";
-import { Program } from "./program.ts";
-import { mountSecrets, secretFolder } from "./secrets.ts";
-import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
+import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
+import { Prestarted } from "./prestarted.ts";
+import { mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
+import { secretFolder } from "./secrets.ts";
 
-export interface OciEngineDeps {
-  readonly client: OciClient;
-  readonly images: Images;
-  readonly slots: Slots;
+export interface OciEngineDeps extends Omit<LauncherDeps, "closing"> {
   readonly cache: BundleCache;
-  readonly spawn: Spawn;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly gpus: readonly Gpu[];
-  readonly premises: Premises;
-  /** Images of functions that name none, by their body. */
-  readonly defaults: Readonly<Partial<Record<FunctionSpec["body"], string>>>;
+  /** MiB for containers that were started before anybody wants them. */
+  readonly poolMiB: number;
 }
 
 /** What a container prints takes a way through its engine; after this long without anything it has come. */
@@ -40,10 +25,21 @@ const EXIT_SEEN_MS = 15_000;
 
 export class OciEngine implements Engine {
   readonly #deps: OciEngineDeps;
+  readonly #launcher: Launcher;
+  readonly #prestarted: Prestarted;
   readonly #closed = new AbortController();
 
   constructor(deps: OciEngineDeps) {
     this.#deps = deps;
+    const launcher = this.#launcher = new Launcher({ ...deps, closing: this.#closed.signal });
+    this.#prestarted = new Prestarted({
+      budgetMiB: deps.poolMiB,
+      plain: (["ts", "python"] as const).filter((body) => deps.defaults[body] !== undefined).map(plainRecipe),
+      clock: deps.clock,
+      log: deps.log,
+      keyOf: (recipe) => launcher.keyOf(recipe),
+      launch: (recipe, signal) => launcher.launch(recipe, { signal, say: () => {} }),
+    });
   }
 
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
@@ -58,94 +54,50 @@ export class OciEngine implements Engine {
     }
   }
 
-  settled(): void {}
+  settled(): void {
+    this.#prestarted.fill();
+  }
 
-  close(): Promise<void> {
+  /** Containers that wait for code. */
+  get prestarted(): number {
+    return this.#prestarted.size;
+  }
+
+  async close(): Promise<void> {
+    await this.#prestarted.close();
     this.#closed.abort();
     this.#deps.client.close();
-    return Promise.resolve();
   }
 
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
-    const { cache, images } = this.#deps;
     refuseUnhonoured(assignment);
-    const reference = this.#imageOf(assignment.spec);
     const { preload } = assignment.spec;
     if (preload.length > 0) {
       context.say(`Starting without preload of ${preload.join(",")}: it is a container`);
     }
-    const [bundle, release] = await Promise.all([
-      cache.get(assignment.bundle, () => context.bundle(assignment.bundle)),
-      images.hold(reference, context),
-    ]);
+    const { cache } = this.#deps;
+    const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    const [launched, bundle] = await Promise.allSettled([this.#launch(assignment, context), arriving]);
+    if (launched.status === "rejected") throw launched.reason;
     try {
-      return await this.#launch(assignment, {
-        reference,
-        app: bundle.folder,
-        context,
-        release,
-      });
+      if (bundle.status === "rejected") throw bundle.reason;
+      await launched.value.furnish(bundle.value, context.secrets);
+      return this.#guest(launched.value, assignment.spec);
     } catch (error) {
-      release();
+      await launched.value.release();
       throw error;
     }
   }
 
-  #imageOf({ image, body }: FunctionSpec): Reference {
-    const text = image?.ref ?? this.#deps.defaults[body];
-    if (text === undefined) {
-      throw new StartError(
-        `Cannot start the container: it names no image, and the node has none for ${body}`,
-      );
-    }
-    return parseReference(text);
+  async #launch(assignment: Assignment, context: StartContext): Promise<Launched> {
+    const recipe: Recipe = { assignment, secrets: context.secrets };
+    if (!mayWait(recipe, this.#deps.gpus)) return await this.#launcher.launch(recipe, context);
+    const launched = this.#prestarted.take(recipe) ?? await this.#launcher.launch(recipe, context);
+    this.#prestarted.remember(withoutValues(recipe));
+    return launched;
   }
 
-  async #launch(assignment: Assignment, { reference, app, context, release }: Launch): Promise<Guest> {
-    const { client, slots, premises, spawn } = this.#deps;
-    const slot = await slots.create();
-    const name = slotName(slot.dir);
-    const undo: (() => unknown)[] = [() => slots.remove(slot)];
-    try {
-      const folder = new Folder(slot);
-      await folder.furnish(premises.owner);
-      const network = await openNetwork(
-        { client, spawn, labels: premises.labels },
-        assignment.spec.egress,
-        `be${name}`,
-      );
-      undo.unshift(() => network.close());
-      const sandbox = guestSandbox(assignment, premises, {
-        image: formatReference(reference),
-        run: folder.run,
-        app,
-        network,
-        gpus: requestedGpus(assignment.gpus, this.#deps.gpus),
-        gpuEnv: gpuEnvInside(assignment.gpus, this.#deps.gpus),
-        secrets: {
-          env: secretEnv(context.secrets),
-          mounts: await mountSecrets(context.secrets, folder.secrets, premises.owner),
-        },
-      });
-      const deps = { ...this.#deps, closing: this.#closed.signal };
-      const program = await Program.launch(deps, {
-        name: `berth-${assignment.id}-${name}`,
-        sandbox,
-        folder,
-        signal: context.signal,
-      });
-      return this.#guest(program, assignment.spec, async () => {
-        await program.remove();
-        await all(undo);
-        release();
-      });
-    } catch (error) {
-      await all(undo);
-      throw error;
-    }
-  }
-
-  #guest(program: Program, spec: FunctionSpec, release: () => Promise<void>): Guest {
+  #guest({ program, release }: Launched, spec: FunctionSpec): Guest {
     const { clock } = this.#deps;
     const { channel, folder, attached, exited } = program;
     return {
@@ -165,22 +117,6 @@ export class OciEngine implements Engine {
       release,
     };
   }
-}
-
-interface Launch {
-  readonly reference: Reference;
-  /** Folder of the code. */
-  readonly app: string;
-  readonly context: StartContext;
-  release(): void;
-}
-
-/** A start may be repeated: what is made for it is named after its slot. */
-const slotName = (dir: string): string => dir.slice(dir.lastIndexOf("/") + 1);
-
-/** Each of them, whatever becomes of the others: an engine that is away now is swept later. */
-async function all(steps: readonly (() => unknown)[]): Promise<void> {
-  for (const step of steps) await Promise.resolve(step()).catch(() => {});
 }
 
 /** What only an image can bring, or only the node. */

@@ -34,7 +34,7 @@ export const ownerOfGuests = (): Owner =>
 export class Folder {
   readonly dir: string;
   readonly run: string;
-  /** Its code, when that is copied. */
+  /** Its code. */
   readonly app: string;
   /** Where the runner listens for its guest. */
   readonly control: string;
@@ -58,6 +58,7 @@ export class Folder {
   async furnish({ uid, gid }: Owner): Promise<void> {
     await Deno.mkdir(`${this.run}/app`, { recursive: true, mode: 0o700 }); // where `app` is mounted
     await Deno.chown(this.run, uid, gid);
+    await Deno.mkdir(this.app, { mode: 0o755 });
     await Deno.mkdir(this.spool, { mode: 0o700 });
   }
 

@@ -30,8 +30,8 @@ export interface Place {
   readonly network: Pick<Network, "mode" | "hosts" | "dns">;
   readonly gpus: readonly string[];
   readonly gpuEnv: Env;
-  /** Values of secrets that come as variables, and the folders of the others. */
-  readonly secrets: { readonly env: Env; readonly mounts: readonly Mount[] };
+  /** Names of the variables that secrets come as, and the folders of the others. */
+  readonly secrets: { readonly variables: readonly string[]; readonly mounts: readonly Mount[] };
 }
 
 const PATHS: GuestPaths = {
@@ -48,17 +48,17 @@ export function guestSandbox(
   premises: Premises,
   place: Place,
 ): Sandbox {
-  const { env, mounts } = place.secrets;
+  const { variables, mounts } = place.secrets;
   const command = spec.body === "ts"
     ? denoCommand({
-      ...limitsOf(spec, external.length > 0, { variables: Object.keys(env), folder: null }),
+      ...limitsOf(spec, external.length > 0, { variables, folder: null }),
       read: mounts.map(({ target }) => target),
     })
     : ["python3", PYTHON_GUEST];
   return {
     ...common(premises, place),
     command,
-    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...env, ...FIXED },
+    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...FIXED },
     workdir: spec.body === "ts" ? INSIDE.slot : INSIDE.app,
     cpu: spec.cpu,
     memoryMiB: spec.memory,

@@ -10,6 +10,7 @@ import { closeNetwork } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import { ownerOfGuests } from "./folder.ts";
 import { Images } from "./images.ts";
+import { patiently } from "./removal.ts";
 import { parseLimits } from "./sandbox.ts";
 
 export interface OciOptions {
@@ -23,6 +24,8 @@ export interface OciOptions {
   readonly runtime?: string | undefined;
   readonly ca?: string | undefined;
   readonly imagesMiB: number;
+  /** MiB for containers that were started before anybody wants them. */
+  readonly poolMiB: number;
   /** A file as `docker login` writes it. */
   readonly registryAuth?: string | undefined;
 }
@@ -36,6 +39,12 @@ export interface OciDeps {
   readonly gpus: readonly Gpu[];
 }
 
+export interface SweepDeps {
+  readonly client: OciClient;
+  readonly spawn: Spawn;
+  readonly clock: Clock;
+}
+
 const LABEL = "berth.runner";
 
 /** @throws EngineAway when there is no engine */
@@ -44,7 +53,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   const { clock, log } = deps;
   const { name, version } = await client.version();
   log("oci.engine", { name, version, socket: options.socket });
-  const removed = await sweepEngineOf({ client, spawn: deps.spawn }, options.data);
+  const removed = await sweepEngineOf({ ...deps, client }, options.data);
   if (removed > 0) log("oci.swept", { removed });
   const images = await Images.open({
     client,
@@ -59,6 +68,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     client,
     images,
     defaults: options.defaults,
+    poolMiB: options.poolMiB,
     premises: {
       guests: options.guests,
       sdk: options.sdk,
@@ -72,14 +82,13 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
 }
 
 /** Removes what a killed runner of this data folder left in the engine: containers, and then their networks. */
-export async function sweepEngineOf(
-  deps: { client: OciClient; spawn: Spawn },
-  data: string,
-): Promise<number> {
+export async function sweepEngineOf(deps: SweepDeps, data: string): Promise<number> {
   const { client } = deps;
   const containers = await client.containers(`${LABEL}=${data}`);
-  await Promise.all(containers.map(({ Id }) => client.remove(Id)));
-  for (const { Name } of await client.networks(`${LABEL}=${data}`)) await closeNetwork(deps, Name);
+  await Promise.all(containers.map(({ Id }) => patiently(deps.clock, () => client.remove(Id))));
+  for (const { Name } of await client.networks(`${LABEL}=${data}`)) {
+    await patiently(deps.clock, () => closeNetwork(deps, Name));
+  }
   return containers.length;
 }
 

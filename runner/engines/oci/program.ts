@@ -1,5 +1,5 @@
-/** One container: created, started, watched to its end, removed. */
-import type { Clock, Log } from "../../../sdk/ports.ts";
+/** One container: created, started, watched to its end. */
+import type { Clock } from "../../../sdk/ports.ts";
 import { nameProcess, safely, startedAt } from "../../../sdk/proc.ts";
 import { backoffMs } from "../../api.ts";
 import type { Channel, GuestExit, Spawn, Usage } from "../../engine.ts";
@@ -18,9 +18,6 @@ export interface ProgramDeps {
   readonly client: OciClient;
   readonly spawn: Spawn;
   readonly clock: Clock;
-  readonly log: Log;
-  /** The engine is given up. */
-  readonly closing: AbortSignal;
 }
 
 /** An engine that stays away this long after a kill is believed to have heard of it. */
@@ -40,7 +37,6 @@ export class Program {
   readonly #pid: number;
   readonly #startedAt: number | null;
   readonly #meters: Meters;
-  #removed: Promise<void> | null = null;
   #killedAt = Infinity;
   #isOver = false;
 
@@ -59,7 +55,7 @@ export class Program {
     this.exited = this.#watch().finally(() => this.#isOver = true);
   }
 
-  /** Starts one and waits for its guest to connect. Nothing else can connect after it: the socket takes one. */
+  /** Starts one and waits for its guest to connect. Nothing else can connect after it: the socket takes one. What a failure leaves is the caller's. */
   static async launch(
     deps: ProgramDeps,
     { name, sandbox, folder, signal }: {
@@ -82,15 +78,15 @@ export class Program {
   static async #start(deps: ProgramDeps, name: string, sandbox: Sandbox, folder: Folder): Promise<Program> {
     const { client } = deps;
     const id = await client.create(name, createBody(sandbox));
+    const attached = await client.attach(id); // before the start, so that nothing is missed
     try {
-      const attached = await client.attach(id); // before the start, so that nothing is missed
       await client.start(id);
       const pid = (await client.inspect(id))?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
       await verifyGpus(pid, sandbox.gpus.length);
       return new Program(deps, { id, pid, folder, attached, memoryMiB: sandbox.memoryMiB });
     } catch (error) {
-      await client.remove(id).catch(() => {});
+      attached.close();
       throw error;
     }
   }
@@ -104,7 +100,7 @@ export class Program {
       if (channel === null) throw await this.#notConnected(signal);
       this.channel = channel;
     } catch (error) {
-      await this.remove();
+      this.attached.close();
       throw error;
     } finally {
       signal.removeEventListener("abort", stop);
@@ -129,45 +125,17 @@ export class Program {
     if (this.#isOver) return;
     const { client, clock } = this.#deps;
     this.#killedAt = Math.min(this.#killedAt, clock.now());
-    const killed = this.#runs() && safely(() => (Deno.kill(this.#pid, "SIGKILL"), true));
+    const killed = this.runs && safely(() => (Deno.kill(this.#pid, "SIGKILL"), true));
     if (!killed) client.kill(this.id).catch(() => {}); // an engine that is away is no reason to wait
   }
 
-  /** Removes all that is left of it; when the engine is away, as soon as it is back. */
-  remove(): Promise<void> {
-    return this.#removed ??= this.#remove();
-  }
-
-  async #remove(): Promise<void> {
-    this.attached.close();
-    if (!await this.#tryRemove()) this.#removeLater();
-  }
-
-  async #removeLater(): Promise<void> {
-    const { clock, closing } = this.#deps;
-    for (let failures = 0; !closing.aborted; failures++) {
-      await clock.sleep(backoffMs(failures), closing);
-      if (closing.aborted || await this.#tryRemove()) return;
-    }
-  }
-
-  /** False when it should be tried again. */
-  async #tryRemove(): Promise<boolean> {
-    try {
-      await this.#deps.client.remove(this.id);
-      return true;
-    } catch (error) {
-      this.#deps.log("oci.remove_failed", { container: this.id, error: String(error) });
-      return error instanceof EngineRefused;
-    }
-  }
-
-  #runs(): boolean {
+  /** Whether its first process runs. */
+  get runs(): boolean {
     return this.#startedAt !== null && startedAt(this.#pid) === this.#startedAt;
   }
 
   #isGone(): boolean {
-    return !this.#runs() || this.#deps.clock.now() > this.#killedAt + KILL_MS;
+    return !this.runs || this.#deps.clock.now() > this.#killedAt + KILL_MS;
   }
 
   /** An engine that is away does not end a container: it may come back and know it still. */

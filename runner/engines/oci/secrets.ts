@@ -18,19 +18,32 @@ export function byFolder(secrets: readonly DeliveredSecret[]): Map<string, Deliv
   return folders;
 }
 
-/** Writes them below `dir`, for the user of the container alone. */
-export async function mountSecrets(
+/** Where the folders of secrets are mounted from, below `dir`. */
+export const secretMounts = (secrets: readonly DeliveredSecret[], dir: string): Mount[] =>
+  [...byFolder(secrets).keys()].map((target, at) => ({ source: `${dir}/${at}`, target, readOnly: true }));
+
+/** Makes those folders, for the user of the container alone. */
+export async function laySecrets(
   secrets: readonly DeliveredSecret[],
   dir: string,
   { uid, gid }: Owner,
-): Promise<Mount[]> {
-  const mounts: Mount[] = [];
-  for (const [target, secret] of byFolder(secrets)) {
-    const source = `${dir}/${mounts.length}`;
-    await writeSecretFiles([secret], () => source);
-    const files = Object.keys(secret.values).map((key) => `${source}/${key}`);
-    await Promise.all([source, ...files].map((path) => Deno.chown(path, uid, gid)));
-    mounts.push({ source, target, readOnly: true });
+): Promise<void> {
+  for (const { source } of secretMounts(secrets, dir)) {
+    await Deno.mkdir(source, { recursive: true, mode: 0o700 });
+    await Deno.chown(source, uid, gid);
   }
-  return mounts;
+}
+
+/** Writes what they hold. */
+export async function fillSecrets(
+  secrets: readonly DeliveredSecret[],
+  dir: string,
+  { uid, gid }: Owner,
+): Promise<void> {
+  for (const [at, secret] of [...byFolder(secrets).values()].entries()) {
+    const folder = `${dir}/${at}`;
+    await writeSecretFiles([secret], () => folder);
+    const files = Object.keys(secret.values).map((key) => `${folder}/${key}`);
+    await Promise.all(files.map((path) => Deno.chown(path, uid, gid)));
+  }
 }

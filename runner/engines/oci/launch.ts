@@ -1,0 +1,162 @@
+/** Containers made by their recipes, each in a folder and a network of its own, and taken apart again. */
+import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
+import type { Clock, Log } from "../../../sdk/ports.ts";
+import { copyBundle, type Unpacked } from "../../cache.ts";
+import { type Spawn, StartError } from "../../engine.ts";
+import { secretEnv } from "../../secrets.ts";
+import type { Slots } from "../../slots.ts";
+import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
+import type { OciClient } from "./client.ts";
+import { type Network, openNetwork } from "./egress.ts";
+import { Folder } from "./folder.ts";
+import { gpuEnvInside, requestedGpus } from "./gpus.ts";
+import { guestSandbox, type Premises } from "./guest_sandbox.ts";
+import type { Images, Wanting } from "./images.ts";
+import { Program } from "./program.ts";
+import type { Recipe } from "./recipe.ts";
+import { persistently } from "./removal.ts";
+import { createBody, type Sandbox } from "./sandbox.ts";
+import { fillSecrets, laySecrets, secretMounts } from "./secrets.ts";
+
+export interface LauncherDeps {
+  readonly client: OciClient;
+  readonly images: Images;
+  readonly slots: Slots;
+  readonly spawn: Spawn;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly gpus: readonly Gpu[];
+  readonly premises: Premises;
+  /** Images of functions that name none, by their body. */
+  readonly defaults: Readonly<Partial<Record<FunctionSpec["body"], string>>>;
+  /** The engine is given up. */
+  readonly closing: AbortSignal;
+}
+
+/** A container whose guest has connected. */
+export interface Launched {
+  readonly program: Program;
+  /** Gives it its code, and what its secrets hold. */
+  furnish(bundle: Unpacked, secrets: Recipe["secrets"]): Promise<void>;
+  /** Kills it, and removes all that is left of it. */
+  release(): Promise<void>;
+}
+
+type Place = Pick<Network, "mode" | "hosts" | "dns">;
+
+/** Where nothing is: for recipes that are only compared. */
+const NOWHERE = new Folder({ dir: "", control: "", http: "" });
+const NO_PLACE: Place = { mode: "", hosts: [], dns: [] };
+
+export class Launcher {
+  readonly #deps: LauncherDeps;
+
+  constructor(deps: LauncherDeps) {
+    this.#deps = deps;
+  }
+
+  /** Equal for recipes that make the same container. */
+  keyOf(recipe: Recipe): string {
+    return JSON.stringify([
+      recipe.assignment.spec.egress,
+      createBody(this.#sandbox(recipe, NOWHERE, NO_PLACE)),
+    ]);
+  }
+
+  async launch(recipe: Recipe, wanting: Wanting): Promise<Launched> {
+    const { images, slots } = this.#deps;
+    const releaseImage = await images.hold(this.#imageOf(recipe), wanting);
+    const slot = await slots.create();
+    const steps = [releaseImage, () => slots.remove(slot)];
+    try {
+      return await this.#launch(recipe, new Folder(slot), wanting.signal, steps);
+    } catch (error) {
+      await all(steps);
+      throw error;
+    }
+  }
+
+  async #launch(
+    recipe: Recipe,
+    folder: Folder,
+    signal: AbortSignal,
+    steps: readonly Step[],
+  ): Promise<Launched> {
+    const { premises, client } = this.#deps;
+    const name = slotName(folder.dir);
+    const container = `berth-${recipe.assignment.id}-${name}`;
+    await folder.furnish(premises.owner);
+    await laySecrets(recipe.secrets, folder.secrets, premises.owner);
+    const network = await openNetwork(this.#network(), recipe.assignment.spec.egress, `be${name}`);
+    const dismantle = () =>
+      persistently(this.#deps, container, async () => {
+        await client.remove(container);
+        await network.close();
+      });
+    try {
+      const sandbox = this.#sandbox(recipe, folder, network);
+      const program = await Program.launch(this.#deps, { name: container, sandbox, folder, signal });
+      return {
+        program,
+        furnish: (bundle, secrets) => this.#furnish(folder, bundle, secrets),
+        release: async () => {
+          program.kill();
+          program.attached.close();
+          await dismantle();
+          await all(steps);
+        },
+      };
+    } catch (error) {
+      await dismantle();
+      throw error;
+    }
+  }
+
+  async #furnish(folder: Folder, bundle: Unpacked, secrets: Recipe["secrets"]): Promise<void> {
+    await copyBundle(bundle, folder.app);
+    await fillSecrets(secrets, folder.secrets, this.#deps.premises.owner);
+  }
+
+  #network() {
+    const { client, spawn, premises: { labels } } = this.#deps;
+    return { client, spawn, labels };
+  }
+
+  #sandbox(recipe: Recipe, folder: Folder, network: Place): Sandbox {
+    const { premises, gpus: node } = this.#deps;
+    const { assignment, secrets } = recipe;
+    return guestSandbox(assignment, premises, {
+      image: formatReference(this.#imageOf(recipe)),
+      run: folder.run,
+      app: folder.app,
+      network,
+      gpus: requestedGpus(assignment.gpus, node),
+      gpuEnv: gpuEnvInside(assignment.gpus, node),
+      secrets: { variables: Object.keys(secretEnv(secrets)), mounts: secretMounts(secrets, folder.secrets) },
+    });
+  }
+
+  #imageOf({ assignment: { spec: { image, body } } }: Recipe): Reference {
+    const text = image?.ref ?? this.#deps.defaults[body];
+    if (text !== undefined) return parseReference(text);
+    throw new StartError(
+      `Cannot start the container: it names no image, and the node has none for ${body}`,
+    );
+  }
+}
+
+type Step = () => unknown;
+
+/** A start may be repeated: what is made for it is named after its slot. */
+const slotName = (dir: string): string => dir.slice(dir.lastIndexOf("/") + 1);
+
+/** Each of them, whatever becomes of the others. */
+async function all(steps: readonly Step[]): Promise<void> {
+  for (const step of steps) {
+    try {
+      await step();
+    } catch {
+      // What it is about is gone already.
+    }
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * What a container is made by: all of its function that counts from its start on. What comes later, by the same ways for every
+ * container: its code, what its secrets hold, and the `load` frame. Pure.
+ */
+import { Assignment, type DeliveredSecret, FunctionSpec, type Gpu } from "../../../sdk/protocol.ts";
+import { requestedGpus } from "./gpus.ts";
+
+export interface Recipe {
+  readonly assignment: Assignment;
+  /** Their names, keys and folders count, their values don't. */
+  readonly secrets: readonly DeliveredSecret[];
+}
+
+/** What may be kept for later. */
+export const withoutValues = ({ assignment, secrets }: Recipe): Recipe => ({
+  assignment,
+  secrets: secrets.map((secret) => ({
+    ...secret,
+    values: Object.fromEntries(Object.keys(secret.values).map((key) => [key, ""])),
+  })),
+});
+
+/**
+ * Whether a container like this may be started before anybody wants it. Not one that would hold something meanwhile which others may
+ * want (GPUs), that fits one container alone (ranks), that depends on the moment (addresses of names), or that runs the user's program
+ * from its start.
+ */
+export const mayWait = ({ assignment: { spec, gpus, gang } }: Recipe, node: readonly Gpu[]): boolean =>
+  spec.body !== "server" && gang === undefined && typeof spec.egress === "string" &&
+  requestedGpus(gpus, node).length === 0;
+
+/** That of a function which says nothing of itself but its body. */
+export function plainRecipe(body: "ts" | "python"): Recipe {
+  const spec = FunctionSpec.parse({
+    name: "waiting",
+    kind: "function",
+    body,
+    entry: "",
+    methods: [{ name: "waiting", kind: "call" }],
+  });
+  return { assignment: { ...NOBODY, spec }, secrets: [] };
+}
+
+const NOBODY = {
+  id: "waiting",
+  desired: "run",
+  app: "waiting",
+  deployment: "",
+  bundle: "",
+  external: [],
+  gpus: [],
+} satisfies Omit<Assignment, "spec">;
