@@ -23,7 +23,7 @@ export interface RunnerOptions {
   /** More of the environment of tools. */
   readonly env?: Readonly<Record<string, string>>;
   /** Another engine than that of processes, in this folder. */
-  readonly engine?: (dir: string, deps: EngineDeps) => Promise<Engine>;
+  readonly engine?: (dir: string, deps: EngineDeps) => Promise<Engine & { readonly prestarted: number }>;
 }
 
 /** What engines of all kinds are made of. */
@@ -115,7 +115,7 @@ export class TestRunner implements AsyncDisposable {
       graceMs,
       drainMs,
     });
-    return new TestRunner(api, agent, dir, agent.run(), () => processes.prestarted);
+    return new TestRunner(api, agent, dir, agent.run(), () => engine.prestarted);
   }
 
   /** An assignment of a function whose module has this source. */

@@ -26,7 +26,7 @@ const EXIT_SEEN_MS = 15_000;
 export class OciEngine implements Engine {
   readonly #deps: OciEngineDeps;
   readonly #launcher: Launcher;
-  readonly #prestarted: Prestarted;
+  readonly #prestarted: Prestarted<Launched>;
   readonly #closed = new AbortController();
 
   constructor(deps: OciEngineDeps) {

@@ -1,0 +1,130 @@
+import { it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import type { DeliveredSecret } from "../../sdk/protocol.ts";
+import { clientOf } from "../setup/components/engines.ts";
+import { imageOf } from "../setup/components/registry.ts";
+import { ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
+import { type TestRunner, tsFunction } from "../setup/runner.ts";
+import { untilTrue } from "../setup/until.ts";
+
+const MIB = 1024 ** 2;
+
+/** A runner where a container for `body` waits from the start on; none, when there is no body. */
+async function runnerWithPool({ registry, ...here }: World, body: "ts" | "python" | null) {
+  const defaults = body === null ? {} : { [body]: imageOf(registry.host, IMAGES[body]) };
+  const runner = await ociRunner({ registry, ...here }, { oci: { poolMiB: 100, defaults } });
+  if (body !== null) await aWaitingOne(runner);
+  return runner;
+}
+
+const IMAGES = { ts: "deno", python: "python" } as const;
+const aWaitingOne = (runner: TestRunner) => untilTrue("a container waits", () => runner.prestarted() > 0);
+
+/** Ids of a runner's containers, whatever they do. */
+async function containersOf({ at }: World, { dir }: TestRunner): Promise<string[]> {
+  const client = clientOf(at);
+  const found = await client.containers(`berth.runner=${dir}`);
+  client.close();
+  return found.map(({ Id }) => Id);
+}
+
+/** Says which container it is in (its host has the first part of its id as its name), and what of `names` is set there. */
+const WHO = `import os, socket
+def limits():
+  def read(*paths):
+    for path in paths:
+      if os.path.exists("/sys/fs/cgroup" + path): return int(open("/sys/fs/cgroup" + path).read())
+  tmp = os.statvfs("/tmp")
+  return [read("/memory/memory.limit_in_bytes", "/memory.max"), read("/pids/pids.max", "/pids.max"), tmp.f_blocks * tmp.f_frsize]
+def fn(names, ctx):
+  files = [open(ctx.secret_file(key)).read() for key in names[1]]
+  return [socket.gethostname(), limits(), [os.environ.get(name) for name in names[0]], files]
+`;
+
+type Who = [host: string, limits: number[], variables: (string | null)[], files: string[]];
+
+onEveryEngine("a container that was started before anybody wanted it", (world) => {
+  it("is what a function gets that wants just such a one, and is used once", async () => {
+    const here = await world();
+    await using runner = await runnerWithPool(here, "python");
+    const waiting = await containersOf(here, runner);
+    const isWaiting = (host: string) => waiting.some((id) => id.startsWith(host));
+    runner.api.want(await runner.assign(WHO, { body: "python" }));
+    const [host, limits] = await value(runner, [[], []]) as Who;
+    assert.ok(isWaiting(host), `${host} of ${waiting}`);
+    assert.deepEqual(limits, [512 * MIB, 512, 256 * MIB]);
+    runner.api.want(await runner.assign(WHO, { body: "python", memory: 96 }));
+    const [other, less] = await value(runner, [[], []]) as Who;
+    assert.ok(!isWaiting(other));
+    assert.deepEqual(less, [96 * MIB, 512, 48 * MIB]);
+  });
+
+  it("is made for what was used last, whose secrets it gets as they are now", async () => {
+    const here = await world();
+    await using runner = await runnerWithPool(here, null);
+    const deliver = (value: string): DeliveredSecret[] => [
+      { name: "hf", as: "env", values: { HF_TOKEN: value } },
+      { name: "db", as: "files", path: "/run/secrets", values: { PASSWORD: value } },
+    ];
+    const secrets = deliver("").map(({ values: _, ...ref }) => ref);
+    const image = { ref: imageOf(here.registry.host, "python") };
+    const spec = {
+      body: "python",
+      memory: 96,
+      env: { MODE: "fast" },
+      egress: "deny",
+      secrets,
+      image,
+    } as const;
+    const names = [["MODE", "HF_TOKEN"], ["PASSWORD"]];
+    runner.api.secrets = deliver("old");
+    const first = await runner.assign(WHO, { ...spec, secrets });
+    runner.api.want(first);
+    const [, , ...seen] = await value(runner, names) as Who;
+    assert.deepEqual(seen, [["fast", "old"], ["old"]]);
+    await aWaitingOne(runner);
+    const waiting = await containersOf(here, runner);
+    runner.api.secrets = deliver("new");
+    runner.api.want(await runner.assign(`# other code\n${WHO}`, { ...spec, secrets }));
+    const [host, limits, ...now] = await value(runner, names) as Who;
+    assert.ok(waiting.some((id) => id.startsWith(host)), `${host} of ${waiting}`);
+    assert.deepEqual([limits, ...now], [[96 * MIB, 512, 48 * MIB], ["fast", "new"], ["new"]]);
+  });
+
+  it("lets TypeScript do what it declares, and no more", async () => {
+    const here = await world();
+    await using runner = await runnerWithPool(here, null);
+    const source = tsFunction(`() => ["/etc/hostname", "/berth/slot/app/app.js"].map((path) => {
+      try { return Deno.readTextFileSync(path).trim(); } catch (error) { return error.name; }
+    }).concat(Deno.env.get("A"))`);
+    const image = { ref: imageOf(here.registry.host, "deno") };
+    const spec = { permissions: { read: ["/etc/hostname"] }, env: { A: "1" }, image };
+    runner.api.want(await runner.assign(source, spec));
+    const [first, ...can] = await value(runner, null) as string[];
+    assert.deepEqual(can, ["NotCapable", "1"]);
+    await aWaitingOne(runner);
+    const waiting = await containersOf(here, runner);
+    runner.api.want(await runner.assign(source, spec));
+    const [second, ...same] = await value(runner, null) as string[];
+    assert.deepEqual(same, can);
+    assert.ok(second !== first && waiting.some((id) => id.startsWith(second!)), `${second} of ${waiting}`);
+  });
+
+  it("is left alone when it has ended, and none stays when the runner leaves", async () => {
+    const here = await world();
+    const runner = await runnerWithPool(here, "python");
+    try {
+      const [waiting] = await containersOf(here, runner);
+      const client = clientOf(here.at);
+      await client.kill(waiting!);
+      client.close();
+      runner.api.want(await runner.assign(WHO, { body: "python" }));
+      const [host] = await value(runner, [[], []]) as Who;
+      assert.ok(!waiting!.startsWith(host));
+      await untilTrue("others wait", () => runner.prestarted() > 0);
+    } finally {
+      await runner[Symbol.asyncDispose]();
+    }
+    assert.deepEqual(await containersOf(here, runner), []);
+  });
+});
