@@ -30,6 +30,7 @@ const SOCKETS = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 const here = (path: string): string => new URL(path, import.meta.url).pathname;
 const GUESTS = here("../guests");
 const SDK = here("../../sdk");
+const ROOT = here("../..");
 
 /** What runs containers here, and what the node is marked with for it. */
 export async function openEngines(
@@ -58,8 +59,7 @@ async function openOci(config: RunnerConfig, data: string, deps: OciDeps): Promi
     return await openOciEngine({
       socket,
       data,
-      guests: GUESTS,
-      sdk: SDK,
+      root: ROOT,
       defaults: {
         ...(config.denoImage === undefined ? {} : { ts: config.denoImage }),
         ...(config.pythonImage === undefined ? {} : { python: config.pythonImage }),

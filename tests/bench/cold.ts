@@ -33,7 +33,8 @@ export async function cold(
   };
 }
 
-async function deployColdOnes({ platform }: World, n: number): Promise<void> {
+/** Endpoints `cold0`, `cold1`, … that nobody has asked yet. */
+export async function deployColdOnes({ platform }: World, n: number): Promise<void> {
   const file = join(platform.dir, "cold.ts");
   const endpoints = Array.from(
     { length: n },
@@ -46,7 +47,8 @@ async function deployColdOnes({ platform }: World, n: number): Promise<void> {
   await platform.berth("deploy", file);
 }
 
-async function firstByte({ fetch, platform: { url } }: World, endpoint: string): Promise<number> {
+/** Milliseconds until one of them has answered. */
+export async function firstByte({ fetch, platform: { url } }: World, endpoint: string): Promise<number> {
   let response: Response | undefined;
   const elapsed = await took(async () => response = await fetch(`${url}/e/cold/${endpoint}`));
   const text = await response!.text();

@@ -20,6 +20,18 @@ export interface World {
   database(name: string): Promise<string>;
   /** `n`, or a fiftieth of it in a quick run, whose figures mean nothing. */
   scaled(n: number): number;
+  /** What its functions run in; null where they are plain processes. */
+  readonly engine: BenchEngine | null;
+}
+
+/** A container engine of the bench's own. */
+export interface BenchEngine {
+  readonly name: "docker" | "podman";
+  readonly socket: string;
+  /** Image with Deno. */
+  readonly image: string;
+  /** MiB for containers that wait. */
+  readonly poolMiB: number;
 }
 
 export interface WorldOptions {
@@ -28,13 +40,14 @@ export interface WorldOptions {
   readonly quick: boolean;
   /** More arguments of `berth up`. */
   readonly args?: readonly string[];
+  readonly engine?: BenchEngine | null;
 }
 
 const APP = fileURLToPath(new URL("app.ts", import.meta.url));
 
 /** Runs `use` in a world of its own, and clears it away. */
 export async function withWorld<T>(options: WorldOptions, use: (world: World) => Promise<T>): Promise<T> {
-  const { clock, fetch, quick, args = [] } = options;
+  const { clock, fetch, quick, args = [], engine = null } = options;
   const dir = await Deno.makeTempDir({ prefix: "berth-bench-" });
   await using undo = new AsyncDisposableStack();
   undo.defer(() => Deno.remove(dir, { recursive: true }));
@@ -48,7 +61,7 @@ export async function withWorld<T>(options: WorldOptions, use: (world: World) =>
   };
 
   const url = await database("berth");
-  const platform = await startPlatform({ clock, args, env: { DATABASE_URL: url } });
+  const platform = await startPlatform({ clock, args, env: { DATABASE_URL: url, ...engineEnv(engine) } });
   undo.defer(async () => {
     await platform.stop();
     await Deno.remove(platform.dir, { recursive: true });
@@ -58,5 +71,13 @@ export async function withWorld<T>(options: WorldOptions, use: (world: World) =>
   await platform.berth("deploy", APP);
   const client = new Client({ url: platform.url, key: platform.key });
   const scaled = (n: number) => quick ? Math.ceil(n / 50) : n;
-  return await use({ clock, fetch, postgres, platform, client, sql, database, scaled });
+  return await use({ clock, fetch, postgres, platform, client, sql, database, scaled, engine });
 }
+
+const engineEnv = (engine: BenchEngine | null): Record<string, string> =>
+  engine === null ? {} : {
+    BERTH_ENGINE: "oci",
+    BERTH_OCI_SOCKET: engine.socket,
+    BERTH_DENO_IMAGE: engine.image,
+    BERTH_POOL_MEMORY: String(engine.poolMiB),
+  };

@@ -40,8 +40,7 @@ export function ociRunner(
       openOciEngine({
         socket: at.socket,
         data: dir,
-        guests: `${ROOT}/runner/guests`,
-        sdk: `${ROOT}/sdk`,
+        root: ROOT,
         defaults: { ts: imageOf(registry.host, "deno"), python: imageOf(registry.host, "python") },
         imagesMiB: 100_000,
         poolMiB: 0,

@@ -8,6 +8,7 @@ import { Engines } from "../../runner/engines/choice.ts";
 import { withEgress } from "../../runner/engines/deno_args.ts";
 import { parseCgroups } from "../../runner/engines/oci/cgroup.ts";
 import { exitOf } from "../../runner/engines/oci/exit.ts";
+import { translated } from "../../runner/engines/oci/host_files.ts";
 import { saysOutOfMemory } from "../../runner/engines/oci/kernel.ts";
 import { staleImages } from "../../runner/engines/oci/stale.ts";
 import { Demux } from "../../runner/engines/oci/demux.ts";
@@ -282,5 +283,25 @@ describe("byFolder()", () => {
       ["/run/secrets", { USER: "bob", PASSWORD: "p" }],
       ["/berth/secrets/plain", { CERT: "c" }],
     ]);
+  });
+});
+
+describe("translated()", () => {
+  it("gives JavaScript with its lines where they were, and what it imports", () => {
+    const text = `import type { A } from "./a.ts";
+import { type B, c } from "../c.ts";
+export * from "./d.ts";
+interface E {
+  f: number;
+}
+export const g = async (e: E) => (await import("./h.ts")).i(e!.f, c as B);
+`;
+    const { code, imports } = translated(text, "sdk/x/y.ts");
+    assert.deepEqual(imports, ["sdk/c.ts", "sdk/x/d.ts", "sdk/x/h.ts"]);
+    const lines = code.split("\n").map((line) => line.replaceAll(/ +/g, " ").trim());
+    assert.equal(lines[1], 'import { c } from "../c.js";');
+    assert.equal(lines[2], 'export * from "./d.js";');
+    assert.equal(lines[6], 'export const g = async (e ) => (await import("./h.js")).i(e .f, c );');
+    assert.deepEqual([lines[0], ...lines.slice(3, 6)], ["", "", "", ""]);
   });
 });

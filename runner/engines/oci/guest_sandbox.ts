@@ -10,7 +10,7 @@ type Env = Readonly<Record<string, string>>;
 
 /** Of the node: the same for all its containers. */
 export interface Premises {
-  /** Folders of Berth on this machine: `runner/guests` and `sdk`. */
+  /** Folders of this machine with what of Berth runs there: `runner/guests` and `sdk`, as JavaScript. */
   readonly guests: string;
   readonly sdk: string;
   readonly owner: Owner;
@@ -35,7 +35,7 @@ export interface Place {
 }
 
 const PATHS: GuestPaths = {
-  guest: `${INSIDE.host}/runner/guests/guest.ts`,
+  guest: `${INSIDE.host}/runner/guests/guest.js`,
   sdk: `${INSIDE.host}/sdk`,
   importMap: `${INSIDE.host}/runner/guests/import_map.json`,
 };

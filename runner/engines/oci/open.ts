@@ -9,6 +9,7 @@ import { type Credentials, parseDockerConfig } from "./credentials.ts";
 import { closeNetwork } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import { ownerOfGuests } from "./folder.ts";
+import { layHostFiles } from "./host_files.ts";
 import { Images } from "./images.ts";
 import { patiently } from "./removal.ts";
 import { parseLimits } from "./sandbox.ts";
@@ -18,8 +19,8 @@ export interface OciOptions {
   readonly socket: string;
   /** The runner's folder: names its containers, and keeps the list of its images. */
   readonly data: string;
-  readonly guests: string;
-  readonly sdk: string;
+  /** The folder above `runner` and `sdk`. */
+  readonly root: string;
   readonly defaults: Readonly<Partial<Record<FunctionSpec["body"], string>>>;
   readonly runtime?: string | undefined;
   readonly ca?: string | undefined;
@@ -55,6 +56,8 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   log("oci.engine", { name, version, socket: options.socket });
   const removed = await sweepEngineOf({ ...deps, client }, options.data);
   if (removed > 0) log("oci.swept", { removed });
+  const host = `${options.data}/host`;
+  await layHostFiles(options.root, host);
   const images = await Images.open({
     client,
     credentials: await credentialsOf(options.registryAuth),
@@ -70,8 +73,8 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     defaults: options.defaults,
     poolMiB: options.poolMiB,
     premises: {
-      guests: options.guests,
-      sdk: options.sdk,
+      guests: `${host}/runner/guests`,
+      sdk: `${host}/sdk`,
       owner: ownerOfGuests(),
       rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
       labels: { [LABEL]: options.data },
