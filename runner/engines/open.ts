@@ -40,7 +40,8 @@ export async function openEngines(
   const slots = new Slots(await slotsFolder(data, config.tmp), realRandom);
   const bundles = `${data}/bundles`;
   await Deno.mkdir(bundles, { recursive: true });
-  const deps = { spawn: realSpawn, slots, cache: new BundleCache(bundles), clock: realClock, log, gpus };
+  const cache = new BundleCache(bundles);
+  const deps = { spawn: realSpawn, slots, cache, clock: realClock, random: realRandom, log, gpus };
   const oci = config.engine === "process" ? null : await openOci(config, data, deps);
   const killed = await slots.sweep();
   if (killed > 0) log("runner.swept", { killed });

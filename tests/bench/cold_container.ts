@@ -3,8 +3,9 @@
  * the same container, from the request to create it until a program in it has written something.
  */
 import { OciClient } from "../../runner/engines/oci/client.ts";
-import { parseLimits, type Sandbox } from "../../runner/engines/oci/sandbox.ts";
-import { createBody } from "../../runner/engines/oci/sandbox.ts";
+import { Printed } from "../../runner/engines/oci/printed.ts";
+import { createBody, parseLimits, type Sandbox } from "../../runner/engines/oci/sandbox.ts";
+import { realRandom } from "../../sdk/ports.ts";
 import { FunctionSpec } from "../../sdk/protocol.ts";
 import { until } from "../setup/until.ts";
 import { deployColdOnes, firstByte } from "./cold.ts";
@@ -36,7 +37,7 @@ export async function coldContainer(world: World): Promise<Finding> {
       async () => (await client.containers()).length === i + 1 + waiting || null,
     );
     await world.clock.sleep(PAUSE_MS);
-    own.push(await ownStart(client, engine));
+    own.push(await ownStart(client, world));
     loads.push(Deno.loadavg()[0]!);
   }
   client.close();
@@ -66,12 +67,15 @@ function finding({ name, poolMiB }: BenchEngine, samples: number[], own: number[
 }
 
 /** The least that a container with the same limits takes. */
-async function ownStart(client: OciClient, engine: BenchEngine): Promise<number> {
+async function ownStart(client: OciClient, world: World): Promise<number> {
   const name = `berth-bench-${crypto.randomUUID().slice(0, 8)}`;
-  const body = createBody(await likeAFunction(engine));
+  const body = createBody(await likeAFunction(world.engine!));
   const elapsed = await took(async () => {
     const id = await client.create(name, body);
-    const { stdout, close } = await client.attach(id);
+    const { stdout, close } = await client.attach(
+      id,
+      new Printed({ clock: world.clock, random: realRandom }),
+    );
     await client.start(id);
     await stdout.getReader().read();
     close();

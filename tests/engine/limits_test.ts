@@ -1,6 +1,6 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { exitOf, failure, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
+import { end, exitOf, failure, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
 import { tsFunction } from "../setup/runner.ts";
 import { until } from "../setup/until.ts";
 
@@ -9,22 +9,29 @@ const python = (...lines: string[]) =>
   `import os, subprocess, sys, time\ndef fn(input, ctx):\n${lines.map((line) => `  ${line}\n`).join("")}`;
 
 onEveryEngine("a function in a container", (world) => {
-  it("runs TypeScript and Python with their logs", async () => {
+  it("runs TypeScript and Python, and each call has its lines before it ends", async () => {
     await using runner = await ociRunner(await world());
-    runner.api.want(await runner.assign(tsFunction('(n) => { console.log("hello", n); return n * 2; }')));
-    assert.equal(await value(runner, 21), 42);
-    await value(runner, 22); // brings lines that came after their call had ended
-    const text = () =>
-      [...runner.api.logs.values()].flat().map(([, , , , stream, line]) => `${stream}: ${line}`);
-    await until("its line is there", () => text().includes("stdout: hello 21") || null);
-    runner.api.want(
-      await runner.assign(python('print("ciao", input, file=sys.stderr)', "return input * 3"), {
-        body: "python",
-      }),
+    const linesOf = (batch: number) =>
+      (runner.api.logs.get(`${batch}:0`) ?? []).map(([, , , , stream, line]) => `${stream}: ${line}`);
+    const lines = (n: number) => Array.from({ length: 50 }, (_, i) => `stdout: ${n} ${i}`);
+    const check = async (n: number) => {
+      const batch = runner.api.call("fn", [n]);
+      assert.equal((await end(runner, batch)).value, n);
+      const printed = linesOf(batch);
+      assert.deepEqual(printed.filter((line) => line.startsWith("stdout")), lines(n));
+      assert.ok(printed.includes(`stderr: bye ${n}`), printed.join());
+    };
+    const ts =
+      `(n) => { for (let i = 0; i < 50; i++) console.log(n, i); console.error("bye", n); return n; }`;
+    runner.api.want(await runner.assign(tsFunction(ts)));
+    for (let n = 0; n < 5; n++) await check(n);
+    const source = python(
+      "for i in range(50): print(input, i)",
+      'print("bye", input, file=sys.stderr)',
+      "return input",
     );
-    assert.equal(await value(runner, 14), 42);
-    await value(runner, 15);
-    await until("its line is there", () => text().includes("stderr: ciao 14") || null);
+    runner.api.want(await runner.assign(source, { body: "python" }));
+    for (let n = 0; n < 5; n++) await check(n);
   });
 
   it("has no capability, no new privileges, a filter of system calls, and is nobody", async () => {

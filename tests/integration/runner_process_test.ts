@@ -1,67 +1,8 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { FakeApi } from "../setup/fake_api.ts";
 import { assignmentOf, tsFunction } from "../setup/runner.ts";
+import { MAIN, RunnerProcess } from "../setup/runner_process.ts";
 import { until, untilTrue } from "../setup/until.ts";
-
-const MAIN = new URL("../../runner/main.ts", import.meta.url).pathname;
-
-/** A runner as a process of its own, with its data folder. */
-class Process implements AsyncDisposable {
-  #child: Deno.ChildProcess;
-
-  private constructor(readonly api: FakeApi, readonly data: string, readonly args: readonly string[]) {
-    this.#child = this.#spawn();
-  }
-
-  static async start(...args: string[]): Promise<Process> {
-    return new Process(FakeApi.start(), await Deno.makeTempDir({ prefix: "berth-runner-" }), args);
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  get status(): Promise<Deno.CommandStatus> {
-    return this.#child.status;
-  }
-
-  /** Starts another one on the same data. */
-  async restart(): Promise<void> {
-    const before = this.api.joins.length;
-    this.#child = this.#spawn();
-    await untilTrue("the runner has joined", () => this.api.joins.length > before);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGTERM");
-    } catch {
-      // It has ended.
-    }
-    await this.#child.status;
-    await this.api[Symbol.asyncDispose]();
-    await Deno.remove(this.data, { recursive: true });
-  }
-
-  #spawn(): Deno.ChildProcess {
-    const args = [
-      "run",
-      "-A",
-      MAIN,
-      "--api",
-      this.api.origin,
-      "--data",
-      this.data,
-      "--pool-size",
-      "1",
-      ...this.args,
-    ];
-    const env = { BERTH_JOIN_TOKEN: "join_token" };
-    return new Deno.Command(Deno.execPath(), { args, env, stdin: "null", stdout: "null", stderr: "null" })
-      .spawn();
-  }
-}
 
 /** Guests of a data folder: their slots are in their environment. */
 function guestsOf(data: string): number[] {
@@ -75,11 +16,13 @@ function guestsOf(data: string): number[] {
   });
 }
 
-const joined = (runner: Process) => untilTrue("the runner has joined", () => runner.api.joins.length > 0);
+const POOL = ["--pool-size", "1"];
+const joined = (runner: RunnerProcess) =>
+  untilTrue("the runner has joined", () => runner.api.joins.length > 0);
 
 describe("runner/main.ts", () => {
   it("joins with its token once, later with the credential that nobody else can read", async () => {
-    await using runner = await Process.start("--simulate-gpus", "2xH100:80GiB");
+    await using runner = await RunnerProcess.start(...POOL, "--simulate-gpus", "2xH100:80GiB");
     await joined(runner);
     assert.equal(runner.api.joins[0]!.token, "join_token");
     assert.equal(runner.api.joins[0]!.gpus.length, 2);
@@ -96,7 +39,7 @@ describe("runner/main.ts", () => {
   });
 
   it("SIGTERM: ends its guests, exits with 0", async () => {
-    await using runner = await Process.start();
+    await using runner = await RunnerProcess.start(...POOL);
     await joined(runner);
     runner.api.want(await assignmentOf(runner.api, "ctr_1", tsFunction("() => 1")));
     await untilTrue("the container is ready", () => runner.api.observed.get("ctr_1")?.observed === "ready");
@@ -107,7 +50,7 @@ describe("runner/main.ts", () => {
   });
 
   it("kill -9: its guests leave by themselves, or the next runner ends them", async () => {
-    await using runner = await Process.start();
+    await using runner = await RunnerProcess.start(...POOL);
     await joined(runner);
     const source = tsFunction("() => { for (;;); }");
     runner.api.want(await assignmentOf(runner.api, "ctr_1", source));
@@ -126,7 +69,7 @@ describe("runner/main.ts", () => {
   });
 
   it("the newest runner of a data folder is the only one", async () => {
-    await using runner = await Process.start();
+    await using runner = await RunnerProcess.start(...POOL);
     await joined(runner);
     const first = runner.status;
     await runner.restart();

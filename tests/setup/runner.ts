@@ -32,6 +32,7 @@ export interface EngineDeps {
   readonly slots: Slots;
   readonly cache: BundleCache;
   readonly clock: typeof realClock;
+  readonly random: typeof realRandom;
   readonly log: Log;
   readonly gpus: readonly Gpu[];
 }
@@ -64,6 +65,7 @@ export class TestRunner implements AsyncDisposable {
       slots,
       cache: new BundleCache(`${dir}/bundles`),
       clock: realClock,
+      random: realRandom,
       log,
       gpus: [{ index: 0, model: "L4", vramMiB: 24_576, simulated: true }],
     };

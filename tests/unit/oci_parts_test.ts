@@ -12,6 +12,7 @@ import { translated } from "../../runner/engines/oci/host_files.ts";
 import { saysOutOfMemory } from "../../runner/engines/oci/kernel.ts";
 import { staleImages } from "../../runner/engines/oci/stale.ts";
 import { Demux } from "../../runner/engines/oci/demux.ts";
+import { MarkFilter, newMark } from "../../runner/engines/oci/marks.ts";
 import { PullProgress } from "../../runner/engines/oci/progress.ts";
 import { formatReference, parseReference } from "../../sdk/image_reference.ts";
 import { byFolder } from "../../runner/engines/oci/secrets.ts";
@@ -303,5 +304,34 @@ export const g = async (e: E) => (await import("./h.ts")).i(e!.f, c as B);
     assert.equal(lines[2], 'export * from "./d.js";');
     assert.equal(lines[6], 'export const g = async (e ) => (await import("./h.js")).i(e .f, c );');
     assert.deepEqual([lines[0], ...lines.slice(3, 6)], ["", "", "", ""]);
+  });
+});
+
+describe("MarkFilter", () => {
+  const mark = newMark({ bytes: (length) => new Uint8Array(length).map((_, i) => 2 * i) });
+  const bytes = (...parts: (string | Uint8Array)[]) =>
+    new Uint8Array(
+      parts.flatMap((part) => [...typeof part === "string" ? new TextEncoder().encode(part) : part]),
+    );
+
+  /** What is given back, with `|` where a mark was seen. */
+  function filtered(all: Uint8Array<ArrayBuffer>, size: number): string {
+    let text = "";
+    const latin = (piece: Uint8Array) => String.fromCharCode(...piece);
+    const filter = new MarkFilter(mark, () => text += "|");
+    for (let at = 0; at < all.length; at += size) {
+      for (const piece of filter.push(all.slice(at, at + size))) text += latin(piece);
+    }
+    return text + latin(filter.rest());
+  }
+
+  it("takes marks out however they were cut, and nothing else", () => {
+    const begun = mark.slice(0, 9);
+    const all = bytes("a", mark, "b\0c", mark, mark, begun, "d", begun, mark, "\0", begun);
+    const clear = (part: Uint8Array) => String.fromCharCode(...part);
+    const expected = `a|b\0c||${clear(begun)}d${clear(begun)}|\0${clear(begun)}`;
+    for (let size = 1; size <= all.length; size++) {
+      assert.equal(filtered(all, size), expected, `pieces of ${size}`);
+    }
   });
 });

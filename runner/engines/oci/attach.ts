@@ -1,5 +1,6 @@
 /** Attaching to a container: its stdout and stderr as they come. A connection of its own, since `fetch` cannot upgrade one. */
 import { Demux } from "./demux.ts";
+import { MarkFilter } from "./marks.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 
 export interface Attached {
@@ -11,8 +12,16 @@ export interface Attached {
 const READ_BYTES = 64 * 1024;
 const HEAD_BYTES_MAX = 16 * 1024;
 
+/** Marks to take out, and who wants to know that one has come. */
+export interface Marked {
+  readonly mark: Uint8Array<ArrayBuffer>;
+  seen(stream: "stdout" | "stderr"): void;
+  /** None comes any more. */
+  over(): void;
+}
+
 /** @param path of the API, with its version and query */
-export async function attach(socket: string, path: string): Promise<Attached> {
+export async function attach(socket: string, path: string, marked: Marked): Promise<Attached> {
   const connection = await Deno.connect({ transport: "unix", path: socket }).catch((cause) => {
     throw new EngineAway("Cannot reach the container engine", { cause });
   });
@@ -21,7 +30,7 @@ export async function attach(socket: string, path: string): Promise<Attached> {
       `POST ${path} HTTP/1.1\r\nHost: engine\r\nUpgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n`;
     await writeAll(connection, new TextEncoder().encode(request));
     const rest = await readHead(connection);
-    return stream(connection, rest);
+    return stream(connection, rest, marked);
   } catch (error) {
     connection.close();
     throw error;
@@ -51,13 +60,35 @@ async function readHead(connection: Deno.Conn): Promise<Uint8Array> {
   throw new EngineRefused(500, "The container engine answered with a head without end");
 }
 
-function stream(connection: Deno.Conn, first: Uint8Array): Attached {
+function stream(connection: Deno.Conn, first: Uint8Array, marked: Marked): Attached {
   const [stdout, stderr] = [pipe(), pipe()];
-  const sinks = { stdout: stdout.sink, stderr: stderr.sink };
-  pump(connection, first, async (name, bytes) => await sinks[name].write(bytes)).finally(() => {
+  const sinks = {
+    stdout: sinkOf(stdout.sink, "stdout", marked),
+    stderr: sinkOf(stderr.sink, "stderr", marked),
+  };
+  pump(connection, first, (name, bytes) => sinks[name].write(bytes)).finally(() => {
+    marked.over();
     for (const sink of Object.values(sinks)) sink.close().catch(() => {});
   });
   return { stdout: stdout.readable, stderr: stderr.readable, close: () => closeQuietly(connection) };
+}
+
+function sinkOf(
+  writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>,
+  name: "stdout" | "stderr",
+  marked: Marked,
+) {
+  const filter = new MarkFilter(marked.mark, () => marked.seen(name));
+  return {
+    async write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+      for (const piece of filter.push(bytes)) await writer.write(piece);
+    },
+    async close(): Promise<void> {
+      const rest = filter.rest();
+      if (rest.length > 0) await writer.write(rest);
+      await writer.close();
+    },
+  };
 }
 
 function pipe() {

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Fetch } from "../../../sdk/ports.ts";
-import { attach, type Attached } from "./attach.ts";
+import { attach, type Attached, type Marked } from "./attach.ts";
 import { type Credential, registryAuth } from "./credentials.ts";
 import { EngineHttp, EngineRefused, type EngineVersion, type Query } from "./http.ts";
 import { readTold, type Told } from "./json_lines.ts";
@@ -138,9 +138,9 @@ export class OciClient {
   }
 
   /** stdout and stderr from now on. Attach before the start, and nothing is missed. */
-  async attach(id: string): Promise<Attached> {
+  async attach(id: string, marked: Marked): Promise<Attached> {
     const path = `${await this.#http.prefix()}/containers/${id}/attach?stream=1&stdout=1&stderr=1`;
-    return await attach(this.#http.socket, path);
+    return await attach(this.#http.socket, path, marked);
   }
 
   /** Resolves with its exit code when it has ended; at once when it does not run. */

@@ -18,8 +18,6 @@ export interface OciEngineDeps extends Omit<LauncherDeps, "closing"> {
   readonly poolMiB: number;
 }
 
-/** What a container prints takes a way through its engine; after this long without anything it has come. */
-const SETTLE_MS = 15;
 /** Podman looks for exits every 250 ms, and on a busy machine an engine takes seconds to tell of one. */
 const EXIT_SEEN_MS = 15_000;
 
@@ -98,7 +96,6 @@ export class OciEngine implements Engine {
   }
 
   #guest({ program, release }: Launched, spec: FunctionSpec): Guest {
-    const { clock } = this.#deps;
     const { channel, folder, attached, exited } = program;
     return {
       channel,
@@ -111,7 +108,7 @@ export class OciEngine implements Engine {
       spool: folder.spool,
       secretFolder,
       publish: () => folder.publish(),
-      settle: () => clock.sleep(SETTLE_MS),
+      settle: () => program.printed.settle(),
       usage: () => program.usage(),
       kill: () => program.kill(),
       release,

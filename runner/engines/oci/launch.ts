@@ -1,6 +1,6 @@
 /** Containers made by their recipes, each in a folder and a network of its own, and taken apart again. */
 import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
-import type { Clock, Log } from "../../../sdk/ports.ts";
+import type { Clock, Log, Random } from "../../../sdk/ports.ts";
 import { copyBundle, type Unpacked } from "../../cache.ts";
 import { type Spawn, StartError } from "../../engine.ts";
 import { secretEnv } from "../../secrets.ts";
@@ -24,6 +24,7 @@ export interface LauncherDeps {
   readonly slots: Slots;
   readonly spawn: Spawn;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly gpus: readonly Gpu[];
   readonly premises: Premises;

@@ -1,5 +1,5 @@
 /** The oci engine put together: the engine found, what an earlier runner left there removed. */
-import { type Clock, type Log, realFetch } from "../../../sdk/ports.ts";
+import { type Clock, type Log, type Random, realFetch } from "../../../sdk/ports.ts";
 import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
 import type { BundleCache } from "../../cache.ts";
 import type { Spawn } from "../../engine.ts";
@@ -36,6 +36,7 @@ export interface OciDeps {
   readonly cache: BundleCache;
   readonly spawn: Spawn;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly gpus: readonly Gpu[];
 }

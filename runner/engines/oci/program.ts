@@ -1,5 +1,5 @@
 /** One container: created, started, watched to its end. */
-import type { Clock } from "../../../sdk/ports.ts";
+import type { Clock, Random } from "../../../sdk/ports.ts";
 import { nameProcess, safely, startedAt } from "../../../sdk/proc.ts";
 import { backoffMs } from "../../api.ts";
 import type { Channel, GuestExit, Spawn, Usage } from "../../engine.ts";
@@ -12,12 +12,14 @@ import type { Folder } from "./folder.ts";
 import { verifyGpus } from "./gpus.ts";
 import { EngineRefused } from "./http.ts";
 import { ranOutOfMemory } from "./kernel.ts";
+import { Printed } from "./printed.ts";
 import { createBody, type Sandbox } from "./sandbox.ts";
 
 export interface ProgramDeps {
   readonly client: OciClient;
   readonly spawn: Spawn;
   readonly clock: Clock;
+  readonly random: Random;
 }
 
 /** An engine that stays away this long after a kill is believed to have heard of it. */
@@ -29,6 +31,7 @@ export class Program {
   readonly id: string;
   readonly folder: Folder;
   readonly attached: Attached;
+  readonly printed: Printed;
   readonly exited: Promise<GuestExit>;
   channel!: Channel;
   readonly #deps: ProgramDeps;
@@ -42,12 +45,13 @@ export class Program {
 
   private constructor(
     deps: ProgramDeps,
-    own: { id: string; pid: number; folder: Folder; attached: Attached; memoryMiB: number },
+    own: Pick<Program, "id" | "folder" | "attached" | "printed"> & { pid: number; memoryMiB: number },
   ) {
     this.#deps = deps;
     this.id = own.id;
     this.folder = own.folder;
     this.attached = own.attached;
+    this.printed = own.printed;
     this.#memoryMiB = own.memoryMiB;
     this.#pid = own.pid;
     this.#startedAt = startedAt(own.pid);
@@ -78,13 +82,15 @@ export class Program {
   static async #start(deps: ProgramDeps, name: string, sandbox: Sandbox, folder: Folder): Promise<Program> {
     const { client } = deps;
     const id = await client.create(name, createBody(sandbox));
-    const attached = await client.attach(id); // before the start, so that nothing is missed
+    const printed = new Printed(deps);
+    const attached = await client.attach(id, printed); // before the start, so that nothing is missed
     try {
       await client.start(id);
       const pid = (await client.inspect(id))?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
+      printed.begin(pid);
       await verifyGpus(pid, sandbox.gpus.length);
-      return new Program(deps, { id, pid, folder, attached, memoryMiB: sandbox.memoryMiB });
+      return new Program(deps, { id, pid, folder, attached, printed, memoryMiB: sandbox.memoryMiB });
     } catch (error) {
       attached.close();
       throw error;
