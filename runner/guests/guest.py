@@ -13,6 +13,7 @@ with concurrency on threads; async handlers share one event loop on the main thr
 by `berth.enter` runs before `ready`, what it marks by `berth.exit` at the end.
 """
 import faulthandler
+import importlib
 import os
 import sys
 import threading
@@ -140,6 +141,16 @@ def variables(load):
     return {key: it["value"] for key, it in load.get("secrets", {}).items() if "file" not in it}
 
 
+def import_ahead(modules):
+    """Imports what the code will need while it is awaited. What is wrong with a module the code finds out itself."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:
+            print(f"Cannot preload {module}: {type(error).__name__}: {error}", file=sys.stderr)
+    sys.argv[1:] = []
+
+
 def main():
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # Nothing that is printed fails a call
     try:
@@ -154,4 +165,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--preload"]:
         from berth_guest.forks import ForkServer, become
         become(ForkServer(sys.argv[2].split(",")).serve())
+    elif sys.argv[1:2] == ["--import"]:
+        import_ahead(sys.argv[2].split(","))
     main()

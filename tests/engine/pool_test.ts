@@ -29,7 +29,8 @@ async function containersOf({ at }: World, { dir }: TestRunner): Promise<string[
 }
 
 /** Says which container it is in (its host has the first part of its id as its name), and what of `names` is set there. */
-const WHO = `import os, socket
+const WHO = `import os, socket, sys
+loaded = "wave" in sys.modules
 def limits():
   def read(*paths):
     for path in paths:
@@ -38,10 +39,10 @@ def limits():
   return [read("/memory/memory.limit_in_bytes", "/memory.max"), read("/pids/pids.max", "/pids.max"), tmp.f_blocks * tmp.f_frsize]
 def fn(names, ctx):
   files = [open(ctx.secret_file(key)).read() for key in names[1]]
-  return [socket.gethostname(), limits(), [os.environ.get(name) for name in names[0]], files]
+  return [socket.gethostname(), limits(), [os.environ.get(name) for name in names[0]], files, loaded]
 `;
 
-type Who = [host: string, limits: number[], variables: (string | null)[], files: string[]];
+type Who = [host: string, limits: number[], variables: (string | null)[], files: string[], loaded: boolean];
 
 onEveryEngine("a container that was started before anybody wanted it", (world) => {
   it("is what a function gets that wants just such a one, and is used once", async () => {
@@ -59,7 +60,7 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
     assert.deepEqual(less, [96 * MIB, 512, 48 * MIB]);
   });
 
-  it("is made for what was used last, whose secrets it gets as they are now", async () => {
+  it("is made for what was used last, with its modules imported; secrets it gets as they are now", async () => {
     const here = await world();
     await using runner = await runnerWithPool(here, null);
     const deliver = (value: string): DeliveredSecret[] => [
@@ -78,17 +79,19 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
     } as const;
     const names = [["MODE", "HF_TOKEN"], ["PASSWORD"]];
     runner.api.secrets = deliver("old");
-    const first = await runner.assign(WHO, { ...spec, secrets });
-    runner.api.want(first);
+    const preload = ["no_such_module", "wave"];
+    runner.api.want(await runner.assign(WHO, { ...spec, secrets, preload }));
     const [, , ...seen] = await value(runner, names) as Who;
-    assert.deepEqual(seen, [["fast", "old"], ["old"]]);
+    assert.deepEqual(seen, [["fast", "old"], ["old"], true]);
+    const lines = [...runner.api.logs.values()].flat().map(([, , , , , line]) => line);
+    assert.ok(lines.some((line) => line.startsWith("Cannot preload no_such_module: ")), lines.join());
     await aWaitingOne(runner);
     const waiting = await containersOf(here, runner);
     runner.api.secrets = deliver("new");
-    runner.api.want(await runner.assign(`# other code\n${WHO}`, { ...spec, secrets }));
+    runner.api.want(await runner.assign(`# other code\n${WHO}`, { ...spec, secrets, preload }));
     const [host, limits, ...now] = await value(runner, names) as Who;
     assert.ok(waiting.some((id) => id.startsWith(host)), `${host} of ${waiting}`);
-    assert.deepEqual([limits, ...now], [[96 * MIB, 512, 48 * MIB], ["fast", "new"], ["new"]]);
+    assert.deepEqual([limits, ...now], [[96 * MIB, 512, 48 * MIB], ["fast", "new"], ["new"], true]);
   });
 
   it("lets TypeScript do what it declares, and no more", async () => {

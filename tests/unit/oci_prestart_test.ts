@@ -17,8 +17,12 @@ describe("wantedWaiting()", () => {
     assert.deepEqual([...wantedWaiting(recent, 139)], [["a", 2], ["b", 1]]);
     assert.deepEqual([...wantedWaiting(recent, 70)], [["a", 1], ["b", 1]]);
     assert.deepEqual([...wantedWaiting(recent, 69)], [["a", 1]]);
-    assert.deepEqual([...wantedWaiting(recent, 49)], []);
+    assert.deepEqual([...wantedWaiting(recent, 19)], []);
     assert.deepEqual([...wantedWaiting([], 100)], []);
+  });
+
+  it("wants none of what never fits, which keeps nothing else out", () => {
+    assert.deepEqual([...wantedWaiting([kept("torch", 400), kept("a", 50)], 50)], [["a", 1]]);
   });
 });
 

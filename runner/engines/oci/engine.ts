@@ -69,10 +69,6 @@ export class OciEngine implements Engine {
 
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
     refuseUnhonoured(assignment);
-    const { preload } = assignment.spec;
-    if (preload.length > 0) {
-      context.say(`Starting without preload of ${preload.join(",")}: it is a container`);
-    }
     const { cache } = this.#deps;
     const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
     const [launched, bundle] = await Promise.allSettled([this.#launch(assignment, context), arriving]);

@@ -54,7 +54,7 @@ export function guestSandbox(
       ...limitsOf(spec, external.length > 0, { variables, folder: null }),
       read: mounts.map(({ target }) => target),
     })
-    : ["python3", PYTHON_GUEST];
+    : ["python3", PYTHON_GUEST, ...spec.preload.length === 0 ? [] : ["--import", spec.preload.join(",")]];
   return {
     ...common(premises, place),
     command,

@@ -12,9 +12,10 @@ const EACH = 2;
 /** How many of each recipe: one of each comes before the second of any. */
 export function wantedWaiting(recent: readonly Kept[], budgetMiB: number): Map<string, number> {
   const wanted = new Map<string, number>();
+  const fitting = recent.filter(({ memoryMiB }) => memoryMiB <= budgetMiB);
   let left = budgetMiB;
   for (let round = 1; round <= EACH; round++) {
-    for (const { key, memoryMiB } of recent) {
+    for (const { key, memoryMiB } of fitting) {
       if (memoryMiB > left) return wanted; // what was used longer ago is not preferred for being small
       left -= memoryMiB;
       wanted.set(key, round);
