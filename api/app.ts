@@ -3,12 +3,12 @@ import { type Context as HonoContext, Hono } from "hono";
 import { formatDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
-import { ARTIFACT_PATHS, type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
+import { ARTIFACT_CONTENT, type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
 import { VERSION } from "../sdk/version.ts";
 import type { Pool } from "../scheduler/store/connect.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { appHandlers } from "./apps.ts";
-import { getArtifactRoute, putArtifactRoute } from "./artifact_bytes.ts";
+import { getArtifactRoute } from "./artifact_bytes.ts";
 import { artifactHandlers } from "./artifacts.ts";
 import { type Auth, permit } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
@@ -125,8 +125,7 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.value, getValueRoute(deps, authorize));
   app.get(STREAM_PATHS.blob, getBlobRoute(deps.blobs));
   app.put(STREAM_PATHS.blob, putBlobRoute(deps.blobs));
-  app.put(ARTIFACT_PATHS.upload, putArtifactRoute(deps, authorize));
-  app.get(ARTIFACT_PATHS.content, getArtifactRoute(deps, authorize));
+  app.get(ARTIFACT_CONTENT, getArtifactRoute(deps, authorize));
   app.get(OPENAPI_PATH, openApiRoute(deps, authorize));
   serve(app, routes, handlersOf(deps), authorize);
   serveRunners(app, deps);
@@ -178,8 +177,7 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   ...Object.values(routes),
   { method: "PUT", path: STREAM_PATHS.bundle },
   { method: "GET", path: STREAM_PATHS.results },
-  { method: "PUT", path: ARTIFACT_PATHS.upload },
-  { method: "GET", path: ARTIFACT_PATHS.content },
+  { method: "GET", path: ARTIFACT_CONTENT },
   { method: "GET", path: OPENAPI_PATH },
   { method: "GET", path: STREAM_PATHS.exec },
   { method: "POST", path: RUNNER_PATHS.join },
@@ -194,5 +192,6 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "GET", path: STREAM_PATHS.value },
   { method: "GET", path: STREAM_PATHS.blob },
   { method: "PUT", path: STREAM_PATHS.blob },
-  { method: "PUT", path: RUNNER_PATHS.artifact },
+  { method: "POST", path: RUNNER_PATHS.artifactUploads },
+  { method: "POST", path: RUNNER_PATHS.artifacts },
 ];

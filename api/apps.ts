@@ -1,5 +1,5 @@
 /** Apps and their deployments. A deploy may be repeated: only a difference makes a new version. */
-import { findBundle } from "../scheduler/store/bundles.ts";
+import { keepBundle } from "../scheduler/store/bundles.ts";
 import { appNames, findApp, listApps, toApp, toDeployment } from "../scheduler/store/apps.ts";
 import { deleteApp, deploy, type Ended, type NewSchedule } from "../scheduler/store/deploy.ts";
 import { NOTHING, wakeTouched } from "../scheduler/store/touched.ts";
@@ -23,8 +23,8 @@ export function appHandlers(deps: ApiDeps): Handlers<AppRoutes> {
     async createDeployment({ app, bundle, manifest }, context) {
       const { workspace } = context;
       checkManifest(manifest, clock.now());
-      await needBundle(deps, workspace, bundle);
       await needSecrets(sql, workspace, manifest);
+      await needBundle(deps, workspace, bundle);
       const schedules = newSchedules(deps, manifest);
       const id = newId("dep", deps);
       const done = await deploy(sql, now(), { id, workspace, app, digest: bundle, manifest, schedules });
@@ -63,7 +63,7 @@ async function tellChanged({ wakes, endpoints }: ApiDeps, { batchIds, nodeIds }:
 }
 
 async function needBundle({ sql }: ApiDeps, workspace: string, digest: string): Promise<void> {
-  if (await findBundle(sql, { workspace, digest }) !== undefined) return;
+  if (await keepBundle(sql, { workspace, digest })) return;
   const message =
     `Cannot accept \`bundle\`: no bundle ${digest} was uploaded to this workspace, PUT it to /v1/bundles/${digest} first`;
   throw new PlatformError("invalid_request", message, { field: "bundle" });

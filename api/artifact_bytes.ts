@@ -1,111 +1,167 @@
 /**
- * The bytes of artifacts. They lie under their digest, which is checked while they stream in. Published means: the bytes are durable,
- * and then the row, which gives them a version.
+ * The bytes of artifacts go between those who have them and the store of blobs; here it is said where to, and what counts. Published means:
+ * the bytes are durable, and then the row, which gives them a version. That they have their digest is the word of who uploads them,
+ * into a workspace of their own; whoever fetches them checks it.
  */
 import type { Context as HonoContext } from "hono";
 import { z } from "zod";
+import { blobOfArtifact } from "../scheduler/store/artifacts.ts";
 import {
-  publishArtifact,
+  publishArtifact as publish,
+  type Published,
   type Publisher,
-  removeUnused,
   workspaceOfLease,
 } from "../scheduler/store/artifacts_change.ts";
+import { announceBlob, announcedUpload, discardBlob } from "../scheduler/store/blobs.ts";
 import { PlatformError } from "../sdk/errors.ts";
-import { ArtifactRef, Digest, LIMITS, Name } from "../sdk/protocol.ts";
+import {
+  ArtifactRef,
+  type ArtifactUpload,
+  type BeginArtifact,
+  BeginCallArtifact,
+  LIMITS,
+  PublishCallArtifact,
+} from "../sdk/protocol.ts";
+import { announce, dueAfter, URL_MS } from "./announce.ts";
 import type { ApiDeps } from "./app.ts";
-import { artifactKey, knownArtifact } from "./artifacts.ts";
-import { announcedBytes, limited } from "./body.ts";
-import { checkDigest } from "./bundles.ts";
+import { knownArtifact } from "./artifacts.ts";
+import { saidByNode } from "./body.ts";
 import type { Authorize, Env } from "./serve.ts";
 
-const Upload = z.object({ name: Name, digest: Digest });
-const Publishing = Upload.extend({
-  node: z.string(),
-  lease: z.coerce.number().int().min(0),
-  index: z.coerce.number().int().min(0).max(LIMITS.inputsPerRequest),
-});
+/** Long enough for all parts of the largest artifact on a slow line. */
+const PARTS_MS = 24 * 3_600_000;
 
 type Serve = (c: HonoContext<Env>) => Promise<Response>;
 
-/** `PUT /v1/artifacts/{name}/versions/{sha256}`. */
-export function putArtifactRoute(deps: ApiDeps, authorize: Authorize): Serve {
-  return async (c) => {
-    const { workspace } = await authorize(c, "deploy");
-    const { name, digest } = Upload.parse(c.req.param());
-    await store(deps, c.req.raw, { workspace, digest });
-    return await publish(deps, { workspace, name, digest, by: null });
-  };
+/** A key of its own for each upload: a blob is never overwritten, and one that goes is never one that comes. */
+const blobKey = (workspace: string, upload: string): string => `artifacts/${workspace}/${upload}`;
+
+/** Where to upload bytes to, unless the workspace has them. */
+export async function beginArtifact(
+  deps: ApiDeps,
+  { workspace, digest, size }: BeginArtifact & { readonly workspace: string },
+): Promise<ArtifactUpload> {
+  const { sql, random } = deps;
+  const partBytes = LIMITS.artifactPartBytes;
+  if (await blobOfArtifact(sql, { workspace, digest }) !== undefined) {
+    return { upload: null, partBytes, parts: [] };
+  }
+  const upload = random.bytes(16).toHex();
+  const key = blobKey(workspace, upload);
+  const parts = size <= partBytes ? [await announce(deps, { key, size })] : await beginParts(deps, key, size);
+  return { upload, partBytes, parts };
 }
 
-/** `PUT /v1/nodes/{node}/artifacts/{name}/{sha256}?lease=&index=`: for a call that runs there. */
-export function publishArtifactRoute(deps: ApiDeps): Serve {
-  const { sql, auth } = deps;
-  return async (c) => {
-    const { name, digest, ...by } = Publishing.parse({ ...c.req.query(), ...c.req.param() });
-    await auth.node(c.req.header("authorization"), by.node);
-    const workspace = await workspaceOfLease(sql, by);
-    if (workspace === undefined) throw leaseOver(by.lease);
-    await store(deps, c.req.raw, { workspace, digest });
-    return await publish(deps, { workspace, name, digest, by });
-  };
+async function beginParts({ sql, clock, blobs }: ApiDeps, key: string, size: number) {
+  const upload = await blobs.beginParts(key);
+  await announceBlob(sql, { key, upload, dueAt: dueAfter(clock.now(), PARTS_MS) });
+  let offset = 0;
+  const parts = partSizes(size).map((bytes, i) => {
+    const part = { upload, number: i + 1, offset };
+    offset += bytes;
+    return blobs.presign(key, { method: "PUT", size: bytes, part, expiresInMs: PARTS_MS });
+  });
+  return await Promise.all(parts);
 }
 
-/** `GET /v1/artifacts/{ref}/content`. */
-export function getArtifactRoute({ sql, blobs }: ApiDeps, authorize: Authorize): Serve {
-  return async (c) => {
-    const { workspace } = await authorize(c, "read");
-    const { ref } = z.object({ ref: ArtifactRef }).parse(c.req.param());
-    const { digest, size, version } = await knownArtifact(sql, workspace, ref);
-    const headers = { etag: `"${digest}"`, "berth-artifact-version": String(version) };
-    if (c.req.header("if-none-match") === headers.etag) return new Response(null, { status: 304, headers });
-    const bytes = await blobs.get(artifactKey(workspace, digest));
-    if (bytes === null) throw new Error(`Cannot read artifact ${ref}: its row is there, its bytes are not`);
-    const type = "application/octet-stream";
-    return new Response(bytes, {
-      headers: { ...headers, "content-type": type, "content-length": String(size) },
-    });
-  };
-}
+const partSizes = (size: number): number[] =>
+  Array.from(
+    { length: Math.ceil(size / LIMITS.artifactPartBytes) },
+    (_, i) => Math.min(LIMITS.artifactPartBytes, size - i * LIMITS.artifactPartBytes),
+  );
 
-interface Bytes {
+export interface Publication extends BeginArtifact {
   readonly workspace: string;
-  readonly digest: string;
+  readonly name: string;
+  readonly upload: string | null;
+  readonly etags: readonly string[];
+  readonly by: Publisher | null;
 }
 
-/** Takes the bytes of a request in. They are read even when they are there, since who sends them hears nothing before their end. */
-async function store({ blobs }: ApiDeps, request: Request, { workspace, digest }: Bytes): Promise<void> {
-  announcedBytes(request, LIMITS.artifactBytes);
-  const key = artifactKey(workspace, digest);
-  const body = (request.body ?? new Blob([]).stream())
-    .pipeThrough(limited(LIMITS.artifactBytes))
-    .pipeThrough(checkDigest(digest));
-  if (await blobs.head(key) === null) await blobs.put(key, body);
-  else await body.pipeTo(new WritableStream());
-}
-
-/** Gives stored bytes a version. Where that is refused, they stay only if some version has them. */
-async function publish(
-  { sql, clock, blobs, wakes }: ApiDeps,
-  { by, ...of }: Bytes & { readonly name: string; readonly by: Publisher | null },
-): Promise<Response> {
-  const key = artifactKey(of.workspace, of.digest);
-  const stored = async () => (await blobs.head(key))?.size ?? null;
+/** Gives uploaded bytes a version. Where that is refused, they go. */
+export async function publishArtifact(
+  deps: ApiDeps,
+  { workspace, name, digest, size, upload, etags, by }: Publication,
+): Promise<Exclude<Published, string>> {
+  const { sql, clock, wakes } = deps;
+  const now = () => new Date(clock.now());
+  const blob = upload === null ? null : await assembled(deps, blobKey(workspace, upload), size, etags);
   try {
-    const { version, created, batch } = await sql.begin(async (tx) => {
-      const published = await publishArtifact(tx, new Date(clock.now()), { ...of, stored, by });
+    const published = await sql.begin(async (tx) => {
+      const published = await publish(tx, now(), { workspace, name, digest, size, blob, by });
       if (published === "superseded") throw leaseOver(by!.lease);
-      if (published === "no bytes") throw bytesGone(of.name);
+      if (published === "no bytes") throw bytesGone(name);
       return published;
-    });
-    if (batch !== null) wakes.wake("call", batch);
-    return Response.json(version, { status: created ? 201 : 200 });
+    }) as Exclude<Published, string>;
+    if (published.batch !== null) wakes.wake("call", published.batch);
+    return published;
   } catch (error) {
-    if (isRefusal(error)) await sql.begin((tx) => removeUnused(tx, of, () => blobs.delete(key)));
+    const refused = error instanceof PlatformError && error.code === "conflict";
+    if (refused && blob !== null) await discardBlob(sql, now(), blob);
     throw error;
   }
 }
 
-const isRefusal = (error: unknown): boolean => error instanceof PlatformError && error.code === "conflict";
+/** The blob of an upload, once it is whole; null when that is gone: an earlier request may have found that the bytes were there. */
+async function assembled(
+  { sql, blobs }: ApiDeps,
+  key: string,
+  size: number,
+  etags: readonly string[],
+): Promise<string | null> {
+  const known = await announcedUpload(sql, key);
+  if (known === undefined) return null;
+  if (known.upload !== null) {
+    const sizes = partSizes(size);
+    if (etags.length !== sizes.length) throw notUploaded("etags", `it had ${sizes.length} parts`);
+    await blobs.completeParts(key, known.upload, sizes.map((size, i) => ({ size, etag: etags[i]! })));
+  }
+  const stored = await blobs.head(key);
+  if (stored === null) throw notUploaded("upload", "its bytes are not in the store");
+  if (stored.size !== size) throw notUploaded("size", `${stored.size} bytes were uploaded`);
+  return key;
+}
+
+/** `POST /v1/nodes/{node}/artifacts/uploads`: for a call that runs there. */
+export function beginCallArtifactRoute(deps: ApiDeps): Serve {
+  return async (c) => {
+    const { lease, index, node, ...bytes } = await saidByNode(deps, c, BeginCallArtifact);
+    const workspace = await workspaceOf(deps, { node, lease, index });
+    return c.json(await beginArtifact(deps, { workspace, ...bytes }));
+  };
+}
+
+/** `POST /v1/nodes/{node}/artifacts`. */
+export function publishCallArtifactRoute(deps: ApiDeps): Serve {
+  return async (c) => {
+    const { lease, index, node, ...publication } = await saidByNode(deps, c, PublishCallArtifact);
+    const by = { node, lease, index };
+    const workspace = await workspaceOf(deps, by);
+    const { version, created } = await publishArtifact(deps, { workspace, ...publication, by });
+    return c.json(version, created ? 201 : 200);
+  };
+}
+
+async function workspaceOf({ sql }: ApiDeps, by: Publisher): Promise<string> {
+  const workspace = await workspaceOfLease(sql, by);
+  if (workspace === undefined) throw leaseOver(by.lease);
+  return workspace;
+}
+
+/** `GET /v1/artifacts/{ref}/content`: the way to the bytes. */
+export function getArtifactRoute({ sql, blobs }: ApiDeps, authorize: Authorize): Serve {
+  return async (c) => {
+    const { workspace } = await authorize(c, "read");
+    const { ref } = z.object({ ref: ArtifactRef }).parse(c.req.param());
+    const { digest, version } = await knownArtifact(sql, workspace, ref);
+    const headers = { etag: `"${digest}"`, "berth-artifact-version": String(version) };
+    if (c.req.header("if-none-match") === headers.etag) return new Response(null, { status: 304, headers });
+    const blob = await blobOfArtifact(sql, { workspace, digest });
+    if (blob === undefined) throw bytesGone(ref);
+    const { url } = await blobs.presign(blob, { method: "GET", expiresInMs: URL_MS });
+    return new Response(null, { status: 307, headers: { ...headers, location: url } });
+  };
+}
 
 const leaseOver = (lease: number): PlatformError =>
   new PlatformError(
@@ -113,10 +169,12 @@ const leaseOver = (lease: number): PlatformError =>
     `Cannot publish an artifact under lease ${lease}: it is over, another attempt may have begun`,
   );
 
-/** Somebody deleted the last version with these bytes at this very moment. */
+const notUploaded = (field: string, why: string): PlatformError =>
+  new PlatformError("conflict", `Cannot publish \`${field}\`: ${why}`, { field });
+
+/** Somebody deleted the last version with these bytes at this very moment, or they were uploaded days ago. */
 const bytesGone = (name: string): PlatformError =>
   new PlatformError(
-    "unavailable",
-    `Cannot publish artifact ${name}: its bytes were just deleted with another version, send them again`,
-    { retryAfterMs: 100 },
+    "precondition_failed",
+    `Cannot find the bytes of artifact ${name}: they are no longer there, upload them again`,
   );

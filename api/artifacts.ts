@@ -1,24 +1,28 @@
-/** Artifacts: what is there, aliases that move, versions that go. Their bytes come and go in artifact_bytes.ts. */
+/** Artifacts: what is there, aliases that move, versions that go. How they are made is in artifact_bytes.ts. */
 import { findArtifact, listArtifacts, listArtifactVersions } from "../scheduler/store/artifacts.ts";
 import { deleteAlias, deleteArtifact, moveAlias } from "../scheduler/store/artifacts_change.ts";
 import type { Sql } from "../scheduler/store/connect.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type ArtifactVersion, parseArtifactRef, type Routes } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
+import { beginArtifact, publishArtifact } from "./artifact_bytes.ts";
 import { AttemptPlace as VersionPlace, decodeCursor, IdPlace, pageFrom } from "./cursor.ts";
-import type { Handlers } from "./serve.ts";
+import { type Handlers, Reply } from "./serve.ts";
 
 type ArtifactRoutes = Pick<
   Routes,
   | "listArtifacts"
   | "listArtifactVersions"
   | "getArtifact"
+  | "beginArtifact"
+  | "publishArtifact"
   | "deleteArtifact"
   | "moveArtifactAlias"
   | "deleteArtifactAlias"
 >;
 
-export function artifactHandlers({ sql, clock, blobs }: ApiDeps): Handlers<ArtifactRoutes> {
+export function artifactHandlers(deps: ApiDeps): Handlers<ArtifactRoutes> {
+  const { sql, clock } = deps;
   return {
     async listArtifacts({ limit, cursor }, { workspace }) {
       const after = decodeCursor(cursor, IdPlace)?.[0];
@@ -35,10 +39,17 @@ export function artifactHandlers({ sql, clock, blobs }: ApiDeps): Handlers<Artif
 
     getArtifact: ({ ref }, { workspace }) => knownArtifact(sql, workspace, ref),
 
+    beginArtifact: ({ name: _, ...bytes }, { workspace }) => beginArtifact(deps, { workspace, ...bytes }),
+
+    async publishArtifact(publication, { workspace }) {
+      const { version, created } = await publishArtifact(deps, { workspace, ...publication, by: null });
+      return new Reply(version, { status: created ? 201 : 200 });
+    },
+
     async deleteArtifact({ ref }, { workspace }) {
       const { name, version } = await knownArtifact(sql, workspace, ref);
-      const remove = (digest: string) => blobs.delete(artifactKey(workspace, digest));
-      const outcome = await sql.begin((tx) => deleteArtifact(tx, { workspace, name, version }, remove));
+      const now = new Date(clock.now());
+      const outcome = await sql.begin((tx) => deleteArtifact(tx, now, { workspace, name, version }));
       if (outcome === undefined) throw noSuchArtifact(ref);
       if ("deleted" in outcome) return outcome.deleted;
       const message = `Cannot delete artifact ${ref}: ${quoted(outcome.aliases)} points at it, move it first`;
@@ -60,9 +71,6 @@ export function artifactHandlers({ sql, clock, blobs }: ApiDeps): Handlers<Artif
     },
   };
 }
-
-/** Where the bytes of an artifact lie: once for all versions of a workspace that have them. */
-export const artifactKey = (workspace: string, digest: string): string => `artifacts/${workspace}/${digest}`;
 
 /** The version that a reference means, or 404. */
 export async function knownArtifact(sql: Sql, workspace: string, ref: string): Promise<ArtifactVersion> {

@@ -24,6 +24,7 @@ import { routeTableOf } from "./gateway/routes.ts";
 import { HttpUpstream } from "./gateway/upstream.ts";
 import type { Keyring } from "./secrets/keyring.ts";
 import { Vault } from "./secrets/vault.ts";
+import { Sweeper } from "./sweeper.ts";
 import { Syncs } from "./sync.ts";
 
 /** The workspace of those who did not make any. */
@@ -62,6 +63,11 @@ export interface AssemblyPorts {
   /** Connects to the endpoints of a container. */
   readonly dial: Dial;
   readonly publicUrl?: string | undefined;
+  /**
+   * How long calls that have ended are kept, with all that belongs to them.
+   * @default 0, for ever
+   */
+  readonly retentionMs?: number | undefined;
   /** Where this process listens. */
   readonly ownUrl: () => string;
   /** Who bring the nodes of pools, by name; and how this process is called that keeps them. */
@@ -77,6 +83,8 @@ export interface Assembly {
   schedule(): Promise<void>;
   /** Keeps the pools of its providers until then. */
   keep(): Promise<void>;
+  /** Removes what nobody refers to any more, until then. */
+  sweep(): Promise<void>;
   /** Long polls and streams end, the scheduler too. */
   close(): void;
 }
@@ -109,6 +117,7 @@ export async function assemble(ports: AssemblyPorts): Promise<Assembly> {
     gateway,
     schedule: () => createScheduler({ ...world, sql: pools.scheduler }).run(closing.signal),
     keep: () => keepingOf(ports).run(closing.signal),
+    sweep: () => sweeperOf(ports).run(closing.signal),
     close: () => closing.abort(),
   };
 }
@@ -134,6 +143,9 @@ function keepingOf(
   };
   return createKeeping({ sql: pools.api, clock, log, wakes, providers, keeper, newToken });
 }
+
+const sweeperOf = ({ pools, clock, log, blobs, retentionMs = 0 }: AssemblyPorts): Sweeper =>
+  new Sweeper({ sql: pools.api, clock, log, blobs, retentionMs });
 
 function gatewayOf({ pools, host, dial, clock, random, log, wakes }: AssemblyPorts, auth: Auth): Gateway {
   const { api: sql } = pools;

@@ -1,6 +1,10 @@
 /** Reading requests within their limits: bytes of headers and of bodies, counted while they arrive. */
+import type { Context as HonoContext } from "hono";
+import type { z } from "zod";
 import { PlatformError } from "../sdk/errors.ts";
 import { LIMITS } from "../sdk/protocol.ts";
+import type { Auth } from "./auth.ts";
+import type { Env } from "./serve.ts";
 
 /** Refuses a request whose header names and values are too long together. */
 export function checkHeaders(headers: Headers): void {
@@ -11,6 +15,18 @@ export function checkHeaders(headers: Headers): void {
       `Cannot accept the headers: they have ${bytes} bytes, at most ${LIMITS.headerBytes} are allowed`;
     throw new PlatformError("headers_too_large", message);
   }
+}
+
+/** What the runner of a node says in a body. */
+export async function saidByNode<T extends z.ZodType>(
+  { auth }: { readonly auth: Auth },
+  c: HonoContext<Env>,
+  schema: T,
+): Promise<z.output<T> & { node: string }> {
+  const node = c.req.param("node")!;
+  await auth.node(c.req.header("authorization"), node);
+  const body = parseObject(await readText(c.req.raw, LIMITS.bodyBytes), c.req.header("content-type"));
+  return { ...schema.parse(body) as z.output<T> & object, node };
 }
 
 /** The text of a body of at most `limit` bytes. */

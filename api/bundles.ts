@@ -1,28 +1,28 @@
 /** Bundles: uploaded once per digest, checked while they stream in, handed to the nodes that run them. */
 import type { Context as HonoContext } from "hono";
 import { createHash } from "node:crypto";
-import { findBundle, insertBundle, nodeRunsBundle } from "../scheduler/store/bundles.ts";
+import { announceBlob } from "../scheduler/store/blobs.ts";
+import { bundleOfNode, insertBundle, wantBundle } from "../scheduler/store/bundles.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { Digest, LIMITS } from "../sdk/protocol.ts";
+import { dueAfter, URL_MS } from "./announce.ts";
 import type { ApiDeps } from "./app.ts";
 import { announcedBytes, limited } from "./body.ts";
 import type { Authorize, Env } from "./serve.ts";
-
-/** Content decides the name, so that workspaces may share a blob; whether a workspace has it is a row. */
-const blobKey = (digest: string): string => `bundles/${digest}`;
 
 /** `PUT /v1/bundles/{sha256}`: 201, or 200 when it was there. */
 export function putBundleRoute(
   deps: ApiDeps,
   authorize: Authorize,
 ): (c: HonoContext<Env>) => Promise<Response> {
-  const { sql, clock, blobs } = deps;
+  const { sql, clock, random, blobs } = deps;
   return async (c) => {
     const { workspace } = await authorize(c, "deploy");
     const digest = parseDigest(c.req.param("digest"));
     const request = c.req.raw;
     announcedBytes(request, LIMITS.bundleBytes);
-    const known = await findBundle(sql, { workspace, digest });
+    const dueAt = dueAfter(clock.now(), 0);
+    const known = await wantBundle(sql, { workspace, digest, dueAt });
     if (known !== undefined) {
       await request.body?.cancel();
       return Response.json({ digest, size: known }, { status: 200 });
@@ -31,8 +31,10 @@ export function putBundleRoute(
     const body = (request.body ?? new Blob([]).stream()).pipeThrough(limited(LIMITS.bundleBytes)).pipeThrough(
       checked,
     );
-    const { size } = await blobs.put(blobKey(digest), body, { ifAbsent: true });
-    await insertBundle(sql, new Date(clock.now()), { workspace, digest, size });
+    const blob = `bundles/${random.bytes(16).toHex()}`;
+    await announceBlob(sql, { key: blob, dueAt });
+    const { size } = await blobs.put(blob, body, { ifAbsent: true });
+    await insertBundle(sql, new Date(clock.now()), { workspace, digest, size, blob });
     return Response.json({ digest, size }, { status: 201 });
   };
 }
@@ -57,17 +59,15 @@ export function checkDigest(
   });
 }
 
-/** Long enough for any bundle on any line. */
-const URL_MS = 3_600_000;
-
 /** `GET /v1/nodes/{node}/bundles/{digest}`: the way to its bytes, for the runner of a node that has a container to run it. */
 export function getBundleRoute({ sql, auth, blobs }: ApiDeps): (c: HonoContext<Env>) => Promise<Response> {
   return async (c) => {
     const node = c.req.param("node")!;
     await auth.node(c.req.header("authorization"), node);
     const digest = parseDigest(c.req.param("digest"));
-    if (await nodeRunsBundle(sql, { node, digest })) {
-      const { url } = await blobs.presign(blobKey(digest), { method: "GET", expiresInMs: URL_MS });
+    const blob = await bundleOfNode(sql, { node, digest });
+    if (blob !== undefined) {
+      const { url } = await blobs.presign(blob, { method: "GET", expiresInMs: URL_MS });
       return c.redirect(url, 307);
     }
     const message = `Cannot find bundle ${digest}: no container of this node runs it`;

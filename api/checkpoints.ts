@@ -4,16 +4,13 @@
  */
 import type { Context as HonoContext } from "hono";
 import { z } from "zod";
-import {
-  insertCheckpoint,
-  isCommitted,
-  latestCheckpoint,
-  latestShared,
-} from "../scheduler/store/checkpoints.ts";
+import { discardBlob } from "../scheduler/store/blobs.ts";
+import { insertCheckpoint, latestCheckpoint, latestShared } from "../scheduler/store/checkpoints.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { BeginCheckpoint, type CheckpointUpload, CommitCheckpoint, LIMITS, Name } from "../sdk/protocol.ts";
+import { announce, URL_MS } from "./announce.ts";
 import type { ApiDeps } from "./app.ts";
-import { parseObject, readText } from "./body.ts";
+import { saidByNode } from "./body.ts";
 import type { Env } from "./serve.ts";
 
 type Route = (c: HonoContext<Env>) => Promise<Response>;
@@ -28,9 +25,6 @@ const Query = z.object({
 /** A container asks before it has calls, in `@enter`: only what the app shares by name is there for it. */
 const SharedQuery = z.object({ node: z.string(), container: z.string(), name: Name });
 
-/** Long enough for any checkpoint on any line, and for a store that is away meanwhile. */
-const URL_MS = 3_600_000;
-
 /**
  * A name of its own: a blob is never overwritten, so that what is committed stays what it was. It holds who may commit it, so
  * that nobody makes another's bytes their own.
@@ -40,14 +34,13 @@ const blobKey = ({ lease, index, upload }: { lease: number; index: number; uploa
 
 /** `POST /v1/nodes/{node}/checkpoints/uploads`. */
 export function beginCheckpointRoute(deps: ApiDeps): Route {
-  const { sql, random, blobs } = deps;
+  const { sql, random } = deps;
   return async (c) => {
-    const { size, ...of } = await said(deps, c, BeginCheckpoint);
+    const { size, ...of } = await saidByNode(deps, c, BeginCheckpoint);
     if (await latestCheckpoint(sql, of) === null) throw leaseOver(of.lease);
     const upload = random.bytes(16).toHex();
-    const access = { method: "PUT", size, expiresInMs: URL_MS } as const;
-    const answer: CheckpointUpload = { upload, ...await blobs.presign(blobKey({ ...of, upload }), access) };
-    return c.json(answer);
+    const signed = await announce(deps, { key: blobKey({ ...of, upload }), size });
+    return c.json({ upload, ...signed } satisfies CheckpointUpload);
   };
 }
 
@@ -55,13 +48,14 @@ export function beginCheckpointRoute(deps: ApiDeps): Route {
 export function commitCheckpointRoute(deps: ApiDeps): Route {
   const { sql, clock, blobs, wakes } = deps;
   return async (c) => {
-    const { upload, ...of } = await said(deps, c, CommitCheckpoint);
+    const { upload, ...of } = await saidByNode(deps, c, CommitCheckpoint);
     const blob = blobKey({ ...of, upload });
     const stored = await blobs.head(blob);
     if (stored === null) throw notUploaded();
-    const saved = await insertCheckpoint(sql, new Date(clock.now()), { ...of, blob, size: stored.size });
+    const save = () => insertCheckpoint(sql, new Date(clock.now()), { ...of, blob, size: stored.size });
+    const saved = await save() ?? await save(); // an earlier request may just have done it
     if (saved === null) {
-      if (!await isCommitted(sql, { ...of, blob })) await blobs.delete(blob);
+      await discardBlob(sql, new Date(clock.now()), blob);
       throw leaseOver(of.lease);
     }
     wakes.wake("call", saved.batch);
@@ -101,18 +95,6 @@ async function asked({ auth }: ApiDeps, c: HonoContext<Env>): Promise<z.output<t
   const query = Query.parse({ ...c.req.query(), ...c.req.param() });
   await auth.node(c.req.header("authorization"), query.node);
   return query;
-}
-
-/** What the runner of a node says in a body. */
-async function said<T extends z.ZodType>(
-  { auth }: ApiDeps,
-  c: HonoContext<Env>,
-  schema: T,
-): Promise<z.output<T> & { node: string }> {
-  const node = c.req.param("node")!;
-  await auth.node(c.req.header("authorization"), node);
-  const body = parseObject(await readText(c.req.raw, LIMITS.bodyBytes), c.req.header("content-type"));
-  return { ...schema.parse(body) as z.output<T> & object, node };
 }
 
 function notUploaded(): PlatformError {

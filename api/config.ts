@@ -1,6 +1,7 @@
 /** The environment of an api process: each variable, its default and why. Read once, by main.ts. */
 import { z } from "zod";
 import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
+import { isDuration, parseDuration } from "../sdk/duration.ts";
 import type { PlatformOptions } from "./main.ts";
 import { isMasterKey, KEY_RULE } from "./secrets/keyring.ts";
 
@@ -8,6 +9,14 @@ const PORT_MAX = 65_535;
 
 /** Too long to be guessed. */
 const Secret = (prefix: string) => z.string().startsWith(prefix).min(40);
+
+export const RETENTION = "30d";
+const Retention = z.string().refine((text) => text === "0" || isDuration(text), {
+  error: 'must be a duration such as "30d", or 0',
+});
+
+/** As it is written there, in milliseconds. */
+export const retentionMs = (text: string): number => text === "0" ? 0 : parseDuration(text);
 
 export const Config = z.object({
   /** No default: an api of its own only makes sense beside a shared database. `berth up` brings both along. */
@@ -25,6 +34,11 @@ export const Config = z.object({
   BERTH_NODES: z.string().min(1).default(".berth/nodes"),
   /** Where users reach the api through a proxy; without it, what their requests say. */
   BERTH_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be a URL, https://…" }).optional(),
+  /**
+   * How long calls that have ended are kept, with their inputs, results, logs and checkpoints, and what servers print; `0`: for ever. A month,
+   * since nobody looks further back, and a disk does not grow by itself.
+   */
+  BERTH_RETENTION: Retention.default(RETENTION),
   /** How the first key of a shared database comes about. */
   BERTH_ADMIN_KEY: Secret("berth_").optional(),
   /** How the first runners join. */
@@ -55,6 +69,7 @@ export const optionsOf = (config: Config): PlatformOptions => ({
   port: config.BERTH_PORT,
   blobsDir: config.BERTH_BLOBS,
   s3: s3PlaceOf(config),
+  retentionMs: retentionMs(config.BERTH_RETENTION),
   ...(config.BERTH_ADMIN_KEY === undefined ? {} : { adminKey: config.BERTH_ADMIN_KEY }),
   ...(config.BERTH_JOIN_TOKEN === undefined ? {} : { joinToken: config.BERTH_JOIN_TOKEN }),
   ...(config.BERTH_PUBLIC_URL === undefined

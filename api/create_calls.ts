@@ -13,7 +13,7 @@ import {
 import type { ApiDeps } from "./app.ts";
 import { hashOf } from "./auth.ts";
 import { type Context, Reply } from "./serve.ts";
-import { checkReferences } from "./values.ts";
+import { valuesOf } from "./values.ts";
 import { finishedCall } from "./wait.ts";
 
 const KEY_LENGTH_MAX = 255;
@@ -27,8 +27,9 @@ export async function createCalls(
   const idempotencyKey = idempotencyKeyOf(context);
   const wanted = { workspace: context.workspace, app: body.app, method: body.function };
   const functionId = await callables.find(wanted);
-  await checkReferences(deps, context.workspace, body);
-  const submission = submissionOf(deps, body, { ...wanted, functionId, text: context.text, idempotencyKey });
+  const values = await valuesOf(deps, context.workspace, body);
+  const { text } = context;
+  const submission = submissionOf(deps, body, { ...wanted, functionId, text, idempotencyKey, values });
   await callables.reserve(functionId, submission.size);
   const batch = await enqueue.submit(submission) ?? await repeated(deps, submission);
   return body.inputs === undefined
@@ -78,11 +79,12 @@ interface Target {
   readonly functionId: number;
   readonly text: string;
   readonly idempotencyKey: string | undefined;
+  readonly values: readonly string[];
 }
 
 function submissionOf({ clock }: ApiDeps, body: CreateCalls, target: Target): Submission {
   const { inputs, size } = inputsOf(body, target.text.length);
-  const { idempotencyKey, app, method, text } = target;
+  const { idempotencyKey, app, method, text, values } = target;
   const after = (duration: string | undefined) =>
     duration === undefined ? undefined : new Date(clock.now() + parseDuration(duration));
   return {
@@ -96,6 +98,7 @@ function submissionOf({ clock }: ApiDeps, body: CreateCalls, target: Target): Su
     tags: body.tags,
     dueAt: after(body.delay),
     expiresAt: after(body.ttl),
+    values,
     ...(idempotencyKey === undefined
       ? {}
       : { idempotencyKey, requestHash: hashOf(`${app}/${method}\n${text}`) }),

@@ -4,10 +4,11 @@
  */
 import type { Submission } from "../scheduler/store/calls.ts";
 import { isAway, type Pool } from "../scheduler/store/connect.ts";
-import { enqueueWithinLimits, type OverLimit } from "../scheduler/store/quotas.ts";
+import { enqueueWithinLimits, NO_VALUE, type Outcome } from "../scheduler/store/quotas.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import type { Clock } from "../sdk/ports.ts";
+import { notUploaded } from "./values.ts";
 
 export interface EnqueueDeps {
   readonly sql: Pool;
@@ -77,8 +78,9 @@ export class EnqueueGroup {
   }
 }
 
-function answer({ submission, stored }: Entry, outcome: number | null | OverLimit): void {
+function answer({ submission, stored }: Entry, outcome: Outcome): void {
   if (typeof outcome === "number" || outcome === null) return stored.resolve(outcome);
+  if (outcome === NO_VALUE) return stored.reject(notUploaded("input"));
   const { size, workspaceId } = submission;
   const message =
     `Cannot queue ${size} more ${size === 1 ? "call" : "calls"}: of workspace "${workspaceId}" at most ` +

@@ -25,6 +25,7 @@ import { isPart } from "../scheduler/store/parts.ts";
 import { insertContainerLogs } from "../scheduler/store/container_logs.ts";
 import { insertEvents, insertLogs } from "../scheduler/store/telemetry.ts";
 import { NOTHING, union } from "../scheduler/store/touched.ts";
+import { keepSaidValues } from "../scheduler/store/values.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import type { Clock } from "../sdk/ports.ts";
 import type { ExchangeRequest, Master } from "../sdk/protocol.ts";
@@ -32,7 +33,7 @@ import { policyOf, retryDelayMs } from "../sdk/retry.ts";
 import { Bell } from "./bell.ts";
 import { Emptiness } from "./emptiness.ts";
 import { GangExchange } from "./gang_exchange.ts";
-import { byOutcome, type Failed } from "./outcomes.ts";
+import { byOutcome, type Failed, saidValues } from "./outcomes.ts";
 
 export interface ExchangeDeps {
   readonly sql: Pool;
@@ -72,6 +73,7 @@ export class Exchanges {
   /** Answers with the text of an `ExchangeReply`. */
   async exchange(nodeId: string, request: ExchangeRequest, signal: AbortSignal): Promise<string> {
     this.#release(nodeId);
+    await this.#keepValues(nodeId, request);
     const news = this.#keepTelemetry(nodeId, request);
     if (request.reports.length === 0 && request.missed.length === 0) {
       await news;
@@ -198,6 +200,12 @@ export class Exchanges {
       this.#gangs.resend(nodeId, missed),
     ]);
     return [...claims, ...parts];
+  }
+
+  /** What results and yields stand for is kept before they are. */
+  async #keepValues(nodeId: string, request: ExchangeRequest): Promise<void> {
+    const said = saidValues(request);
+    if (said.length > 0) await keepSaidValues(this.#deps.sql, nodeId, said);
   }
 
   /** Log lines and events are there before the result of their call is. */

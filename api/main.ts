@@ -4,6 +4,7 @@ import { connect, type Pool } from "../scheduler/store/connect.ts";
 import { forgetDemand } from "../scheduler/store/demand.ts";
 import { ensureWorkspace, insertJoinToken, insertKey, revokeKeys } from "../scheduler/store/keys.ts";
 import { LocalWakes, SharedWakes, type Wakes } from "../scheduler/wakes.ts";
+import { parseDuration } from "../sdk/duration.ts";
 import { hostIdentity } from "../sdk/host.ts";
 import { type Clock, type Log, newId, type Random, realClock, realLog, realRandom } from "../sdk/ports.ts";
 import type { Scope } from "../sdk/protocol.ts";
@@ -13,7 +14,7 @@ import { createKey, hashOf, secret } from "./auth.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 import { FileBlobs } from "./blobs/files.ts";
 import type { S3Place } from "./blobs/s3_settings.ts";
-import { optionsOf, printable, readConfig, secretKeysOf } from "./config.ts";
+import { optionsOf, printable, readConfig, RETENTION, secretKeysOf } from "./config.ts";
 import { dialContainer } from "./gateway/dial.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
@@ -38,6 +39,11 @@ export interface PlatformOptions {
   readonly adminKey?: string;
   /** Accepted as a join token of pool `default`, from the start. */
   readonly joinToken?: string;
+  /**
+   * How long calls that have ended are kept, with their inputs, results, logs and checkpoints; 0: for ever.
+   * @default 30 days
+   */
+  readonly retentionMs?: number;
   /** Opens and seals secrets; without one there are none. */
   readonly keyring?: Keyring | null;
   /**
@@ -84,7 +90,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
   const blobs = await openBlobs(options, { clock, random });
   await prepare(pools.api, new Date(clock.now()), options, newId("key", { clock, random }));
   const place = { url: "" };
-  const { deps, answer, gateway, schedule, keep, close } = await assemble({
+  const { deps, answer, gateway, schedule, keep, sweep, close } = await assemble({
     pools,
     blobs,
     clock,
@@ -94,6 +100,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     host: await hostIdentity(),
     dial: dialContainer,
     publicUrl: options.publicUrl,
+    retentionMs: options.retentionMs ?? parseDuration(RETENTION),
     ownUrl: () => place.url,
     keyring: options.keyring ?? null,
     ...(options.nodes ? { providers: { local: options.nodes.provider }, keeper: options.nodes.keeper } : {}),
@@ -103,7 +110,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     throw error;
   });
   place.url = listening.url;
-  const scheduling = Promise.all([schedule(), keep()]);
+  const scheduling = Promise.all([schedule(), keep(), sweep()]);
 
   const stop = async () => {
     close();

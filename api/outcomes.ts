@@ -1,7 +1,8 @@
 /** Reports of an exchange, sorted by what is to be done about them. */
 import type { Finished } from "../scheduler/store/calls.ts";
 import { isPart, type PartReport } from "../scheduler/store/parts.ts";
-import type { ExchangeRequest, Failure } from "../sdk/protocol.ts";
+import type { SaidValue } from "../scheduler/store/values.ts";
+import { type ExchangeRequest, type Failure, isReference } from "../sdk/protocol.ts";
 
 /** An attempt that failed; whether for good is yet to be decided. */
 export type Failed = Omit<Finished, "state"> & { readonly value: Failure };
@@ -23,4 +24,16 @@ export function byOutcome(reports: ExchangeRequest["reports"]) {
     }
   }
   return { ended, failed, unstarted, parts };
+}
+
+/** The values that results and yields stand for. */
+export function saidValues({ reports, events = [] }: ExchangeRequest): SaidValue[] {
+  const said: SaidValue[] = [];
+  for (const { lease, done } of reports) {
+    for (const [, , value] of done) if (isReference(value)) said.push({ lease, id: value.$blob });
+  }
+  for (const [lease, , , , kind, { value }] of events) {
+    if (kind === "yield" && isReference(value)) said.push({ lease, id: value.$blob });
+  }
+  return said;
 }

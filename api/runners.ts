@@ -4,7 +4,7 @@ import { JoinNode, LIMITS, RUNNER_PATHS, SyncRequest } from "../sdk/protocol.ts"
 import { workspaceOfContainer } from "../scheduler/store/containers_list.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import type { ApiDeps } from "./app.ts";
-import { publishArtifactRoute } from "./artifact_bytes.ts";
+import { beginCallArtifactRoute, publishCallArtifactRoute } from "./artifact_bytes.ts";
 import { parseObject, readText } from "./body.ts";
 import { getBundleRoute } from "./bundles.ts";
 import { beginCheckpointRoute, commitCheckpointRoute, getCheckpointRoute } from "./checkpoints.ts";
@@ -46,7 +46,8 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
   app.post(RUNNER_PATHS.uploads, beginCheckpointRoute(deps));
   app.post(RUNNER_PATHS.checkpoints, commitCheckpointRoute(deps));
   app.get(RUNNER_PATHS.checkpoints, getCheckpointRoute(deps));
-  app.put(RUNNER_PATHS.artifact, publishArtifactRoute(deps));
+  app.post(RUNNER_PATHS.artifactUploads, beginCallArtifactRoute(deps));
+  app.post(RUNNER_PATHS.artifacts, publishCallArtifactRoute(deps));
   app.all(`${RUNNER_PATHS.actAs}/*`, (c) => actAs(app, deps, c));
 }
 

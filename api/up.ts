@@ -5,7 +5,7 @@ import { eventLog } from "../sdk/cli/event_log.ts";
 import type { UpOptions } from "../sdk/cli/commands/up.ts";
 import type { Log } from "../sdk/ports.ts";
 import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
-import { Config, secretKeysOf } from "./config.ts";
+import { Config, retentionMs, secretKeysOf } from "./config.ts";
 import { openLocalNodes } from "./local_nodes.ts";
 import { createPlatform, type Platform } from "./main.ts";
 import { startPostgres } from "./postgres.ts";
@@ -32,6 +32,7 @@ interface Start {
 const Settings = Config.pick({
   DATABASE_URL: true,
   BERTH_PUBLIC_URL: true,
+  BERTH_RETENTION: true,
   BERTH_SECRETS_KEY: true,
   BERTH_SECRETS_KEYS_OLD: true,
 }).partial().extend(S3Settings.shape);
@@ -121,6 +122,9 @@ async function startPlatform(starting: Start, databaseUrl: string, adminKey: str
       adminKey,
       keyring: keyringOf([...secretKeysOf(settings), ...await keysIn(folder.root, random)]),
       alone: settings.DATABASE_URL === undefined,
+      ...(settings.BERTH_RETENTION === undefined
+        ? {}
+        : { retentionMs: retentionMs(settings.BERTH_RETENTION) }),
       nodes,
       clock,
       random,

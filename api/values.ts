@@ -1,22 +1,17 @@
 /** Values that are too large to travel with their call: where to put them, where they lie, and that what stands for one does. */
 import type { Context as HonoContext } from "hono";
+import { valueKey } from "../scheduler/store/values.ts";
 import { PlatformError } from "../sdk/errors.ts";
-import { type CreateCalls, isReference, type Json, type Routes, ValueId } from "../sdk/protocol.ts";
+import { type CreateCalls, isReference, type Routes, ValueId } from "../sdk/protocol.ts";
+import { announce, URL_MS } from "./announce.ts";
 import type { ApiDeps } from "./app.ts";
 import type { Authorize, Env, Handlers } from "./serve.ts";
 
-/** Long enough for any value on any line. */
-const URL_MS = 3_600_000;
-
-/** A reference means something only in the workspace that it was made in. */
-const blobKey = (workspace: string, id: string): string => `values/${workspace}/${id}`;
-
-export function valueHandlers({ blobs, random }: ApiDeps): Handlers<Pick<Routes, "createValue">> {
+export function valueHandlers(deps: ApiDeps): Handlers<Pick<Routes, "createValue">> {
   return {
     async createValue({ size }, { workspace }) {
-      const id = random.bytes(16).toHex();
-      const access = { method: "PUT", size, expiresInMs: URL_MS } as const;
-      return { id, ...await blobs.presign(blobKey(workspace, id), access) };
+      const id = deps.random.bytes(16).toHex();
+      return { id, ...await announce(deps, { key: valueKey(workspace, id), size }) };
     },
   };
 }
@@ -29,7 +24,7 @@ export function getValueRoute(
   return async (c) => {
     const { workspace } = await authorize(c, "read");
     const id = c.req.param("id")!;
-    const key = blobKey(workspace, id);
+    const key = valueKey(workspace, id);
     if (!ValueId.safeParse(id).success || await blobs.head(key) === null) {
       throw new PlatformError("not_found", `Cannot find value "${id}" in this workspace`, { field: "id" });
     }
@@ -37,20 +32,29 @@ export function getValueRoute(
   };
 }
 
-/** Refuses inputs that look like references and are none: the function would ask for them in vain. */
-export async function checkReferences(
+/**
+ * The values that inputs stand for, by their keys. Inputs that look like references and are none are refused: the function would ask
+ * for them in vain.
+ */
+export async function valuesOf(
   { blobs }: ApiDeps,
   workspace: string,
   { input, inputs }: Pick<CreateCalls, "input" | "inputs">,
-): Promise<void> {
-  const check = async (value: Json | undefined, field: string) => {
-    if (!isReference(value) || await blobs.head(blobKey(workspace, value.$blob)) !== null) return;
-    const message =
-      `Cannot accept \`${field}\`: it stands for a value that was not uploaded, see POST /v1/values`;
-    throw new PlatformError("invalid_request", message, { field });
-  };
-  await check(input, "input");
-  for (const [i, value] of (inputs ?? []).entries()) {
-    if (isReference(value)) await check(value, `inputs.${i}`);
+): Promise<string[]> {
+  const keys = new Set<string>();
+  for (const [i, value] of (inputs ?? [input]).entries()) {
+    if (!isReference(value)) continue;
+    const key = valueKey(workspace, value.$blob);
+    if (!keys.has(key) && await blobs.head(key) === null) {
+      throw notUploaded(inputs === undefined ? "input" : `inputs.${i}`);
+    }
+    keys.add(key);
   }
+  return [...keys];
+}
+
+export function notUploaded(field: string): PlatformError {
+  const message =
+    `Cannot accept \`${field}\`: it stands for a value that was not uploaded, see POST /v1/values`;
+  return new PlatformError("invalid_request", message, { field });
 }

@@ -3,6 +3,8 @@
  * again: it may be restarted at any time) from one that refuses (do something else).
  */
 import {
+  ArtifactUpload,
+  type BeginCallArtifact,
   type BeginCheckpoint,
   CheckpointUpload,
   type CommitCheckpoint,
@@ -13,12 +15,13 @@ import {
   type ExchangeRequest,
   JoinedNode,
   type JoinNode,
+  type PublishCallArtifact,
   RUNNER_PATHS,
   SyncReply,
   type SyncRequest,
 } from "../sdk/protocol.ts";
 import type { Clock, Fetch } from "../sdk/ports.ts";
-import { uploadFile } from "./upload.ts";
+import { type FilePart, uploadFile } from "./upload.ts";
 
 /** The api cannot be reached, or is not well. */
 export class ApiAway extends Error {
@@ -61,6 +64,8 @@ const BACKOFF_MS_MAX = 1_000;
 /** A request that parks is given up this long after it should have been answered. */
 const SLACK_MS = 20_000;
 const SYNC_PARK_MS = 10_000;
+/** A store may take its time to put the parts of a large upload together. */
+const ASSEMBLE_MS = 300_000;
 
 export interface ApiDeps {
   readonly address: ApiAddress;
@@ -132,14 +137,16 @@ export class NodeApi {
     return CheckpointUpload.parse(JSON.parse(text));
   }
 
-  /** Uploads the bytes of a file. Done is also what an earlier try has done, of which nothing was heard. */
-  async upload({ url, headers }: Signed, file: string, signal: AbortSignal): Promise<void> {
+  /** Uploads a file, or a part of one; answers its etag. Done is also what an earlier try has done, of which nothing was heard. */
+  async upload({ url, headers }: Signed, file: string | FilePart, signal: AbortSignal): Promise<string> {
     const { origin, socket } = this.#deps.address;
     const to = isOwn(url) ? { url: origin + url, socket } : { url };
-    const { status, text } = await uploadFile({ ...to, headers, file, signal }).catch((cause) => {
+    const part = typeof file === "string" ? { path: file } : file;
+    const { status, text, etag } = await uploadFile({ ...to, ...part, headers, signal }).catch((cause) => {
       throw new ApiAway("Cannot upload: the connection broke off", { cause });
     });
     if (status !== ALREADY_THERE) await accepted(new Response(text, { status }), "the store of blobs");
+    return etag;
   }
 
   /** Makes an uploaded checkpoint the one to go on from. */
@@ -172,22 +179,31 @@ export class NodeApi {
     return (await this.#read(`${this.#actAs(container)}/v1/values/${id}`, signal)).body;
   }
 
-  /** Publishes an artifact of a running call; answers what was published, as JSON. */
-  async publishArtifact(
-    { by: { lease, index }, name, digest }: ArtifactOf,
-    body: ReadableStream<Uint8Array>,
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
-    const path = this.#path(RUNNER_PATHS.artifact).replace(":name", name).replace(":digest", digest);
-    const init = { method: "PUT", body, signal, headers: this.#headers };
-    const response = await send(this.#deps, `${path}?lease=${lease}&index=${index}`, init);
-    return await readBytes(await accepted(response));
+  /** Learns where to upload an artifact of a running call to, unless its bytes are there. */
+  async beginArtifact({ by, digest, size }: ArtifactOf, signal: AbortSignal): Promise<ArtifactUpload> {
+    const request: BeginCallArtifact = { ...by, digest, size };
+    return ArtifactUpload.parse(
+      JSON.parse(await this.#ask(RUNNER_PATHS.artifactUploads, request, signal, SLACK_MS)),
+    );
   }
 
-  /** A request to the public routes, made by a function in `container`; any status is an answer. */
+  /** Publishes an uploaded artifact; answers what was published, as JSON. */
+  publishArtifact(
+    { by, ...artifact }: ArtifactOf,
+    uploaded: Pick<PublishCallArtifact, "upload" | "etags">,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const request = { ...by, ...artifact, ...uploaded };
+    return this.#ask(RUNNER_PATHS.artifacts, request, signal, ASSEMBLE_MS);
+  }
+
+  /** A request to the public routes, made by a function in `container`; any status is an answer, or that of where it leads. */
   async actAs(container: string, path: string, init: RequestInit): Promise<Response> {
-    const headers = { ...init.headers as Record<string, string>, ...this.#headers };
-    return await send(this.#deps, this.#actAs(container) + path, { ...init, headers });
+    const asked = init.headers as Record<string, string>;
+    const headers = { ...asked, ...this.#headers };
+    const at = this.#actAs(container) + path;
+    const response = await send(this.#deps, at, { ...init, headers, redirect: "manual" });
+    return await this.#follow(response, { signal: init.signal ?? null, headers: rangeOf(asked) });
   }
 
   #actAs(container: string): string {
@@ -206,17 +222,22 @@ export class NodeApi {
     return postJson(this.#deps, this.#path(path), this.#headers, body, signal, timeoutMs);
   }
 
-  /** An answer, or what lies where it leads to: the credential is not shown there. */
+  /** An answer, or what lies where it leads to. */
   async #read(path: string, signal: AbortSignal): Promise<Response> {
     const response = await send(this.#deps, path, { signal, headers: this.#headers, redirect: "manual" });
-    const url = response.status === 307 ? response.headers.get("location") : null;
-    if (url === null) return await accepted(response);
+    const from = response.status === REDIRECT ? "the store of blobs" : "the api";
+    return await accepted(await this.#follow(response, { signal }), from);
+  }
+
+  /** What lies where an answer leads to, if it does: the credential is not shown there. */
+  async #follow(response: Response, init: RequestInit): Promise<Response> {
+    const url = response.status === REDIRECT ? response.headers.get("location") : null;
+    if (url === null) return response;
     await response.body?.cancel();
-    if (isOwn(url)) return await accepted(await send(this.#deps, url, { signal }));
-    const reading = this.#deps.fetch(url, { signal }).catch((cause) => {
+    if (isOwn(url)) return await send(this.#deps, url, init);
+    return await this.#deps.fetch(url, init).catch((cause) => {
       throw new ApiAway("Cannot reach the store of blobs", { cause });
     });
-    return await accepted(await reading, "the store of blobs");
   }
 
   #path(path: string): string {
@@ -268,7 +289,13 @@ export interface ArtifactOf {
   readonly by: LeaseOf;
   readonly name: string;
   readonly digest: string;
+  readonly size: number;
 }
+
+const REDIRECT = 307;
+
+const rangeOf = ({ range }: Readonly<Record<string, string>>): Record<string, string> =>
+  range === undefined ? {} : { range };
 
 async function postJson(
   deps: ApiDeps,

@@ -16,6 +16,7 @@ import {
 } from "./api.ts";
 import type { GuestFrame } from "./frames.ts";
 import type { Link } from "./link.ts";
+import { publishFile } from "./publish.ts";
 import { type PieceFrame, type Uploaded, Uploads } from "./uploads.ts";
 
 export interface ServicesDeps {
@@ -41,7 +42,7 @@ const REQUESTS_MAX = 64;
 const HELD_BYTES_MAX = LIMITS.bodyBytes;
 const CHUNK_BYTES = 64 * 1024;
 /** Headers that functions may set; the rest is ours to say. */
-const HEADERS = ["accept", "content-type", "idempotency-key", "last-event-id", "prefer"];
+const HEADERS = ["accept", "content-type", "idempotency-key", "last-event-id", "prefer", "range"];
 
 const NOTHING: BodySink = { piece: () => {}, end: () => {} };
 
@@ -171,10 +172,10 @@ export class Services {
   }
 
   async #publish({ path, ...artifact }: Uploaded, n: number): Promise<void> {
-    const { api, link } = this.#deps;
+    const { api, clock, link } = this.#deps;
     try {
-      const open = async () => (await Deno.open(path)).readable;
-      const body = await this.#surely(async (signal) => api.publishArtifact(artifact, await open(), signal));
+      const made = await publishFile({ api, clock, signal: this.#over.signal }, artifact, path);
+      const body = new TextEncoder().encode(made);
       link.sendWithBody(frame({ n, ok: true, bytes: body.length }), body);
     } finally {
       await removeQuietly(path);

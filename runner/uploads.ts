@@ -73,10 +73,10 @@ export class Uploads {
     return upload;
   }
 
-  #end(n: number, { by, name, path, file, hash }: Upload): void {
+  #end(n: number, { by, name, path, file, hash, size }: Upload): void {
     this.#open.delete(n);
     file.close();
-    this.#deps.whole(n, { by, name, path, digest: hash.digest("hex") });
+    this.#deps.whole(n, { by, name, path, size, digest: hash.digest("hex") });
   }
 
   #giveUp(n: number, { file, path }: Upload, why: string): BodySink {

@@ -15,8 +15,7 @@ export interface WireRequest {
   /** From `/v1/`, with its query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What is too large for the memory is made anew for each time it is sent. */
-  readonly body?: string | Uint8Array<ArrayBuffer> | (() => ReadableStream<Uint8Array<ArrayBuffer>>);
+  readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly signal?: AbortSignal | undefined;
   /**
    * Whether it may be sent again when nobody knows if it arrived.
@@ -71,19 +70,16 @@ export function httpTransport({ url, key, fetch }: { url: string; key: string; f
           ...(typeof body === "string" ? { "content-type": "application/json" } : {}),
           ...headers,
         },
-        body: bodyOf(body),
+        body: body ?? null,
         signal: signal ?? null,
       }),
     signed: {
       target: "the store of blobs",
       fetch: ({ method, path, headers = {}, body, signal }) =>
-        fetch(new URL(path, base), { method, headers, body: bodyOf(body), signal: signal ?? null }),
+        fetch(new URL(path, base), { method, headers, body: body ?? null, signal: signal ?? null }),
     },
   };
 }
-
-const bodyOf = (body: WireRequest["body"]): BodyInit | null =>
-  typeof body === "function" ? body() : body ?? null;
 
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
@@ -192,11 +188,11 @@ export async function send<R extends Route>(
   wire: Wire,
   route: R,
   input: RawInput<R>,
-  { signal }: { signal?: AbortSignal | undefined } = {},
+  { signal, ...more }: Pick<WireRequest, "signal" | "repeatable"> = {},
 ): Promise<Output<R>> {
   const { path, rest } = fillPath(route.path, input as Record<string, unknown>);
   const request = route.method === "POST"
-    ? { method: route.method, path, body: JSON.stringify(rest), signal }
+    ? { method: route.method, path, body: JSON.stringify(rest), signal, ...more }
     : { method: route.method, path: path + query(rest), signal };
   const answer = (route.output as z.ZodType<Output<R>>).safeParse(await ask(wire, request));
   if (answer.success) return answer.data;

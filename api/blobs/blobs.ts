@@ -2,6 +2,7 @@
  * Blobs: bytes under a key, whole or not at all. For what is too large for the database: bundles, checkpoints, artifacts. One file
  * per place they can lie in. Pure: types, and the rules for keys and ranges.
  */
+import { PlatformError } from "../../sdk/errors.ts";
 import type { BlobUrls } from "./urls.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -32,13 +33,32 @@ export interface GetOptions {
   readonly range?: ByteRange;
 }
 
+/** One of the parts in which a blob is uploaded. */
+export interface PartOf {
+  /** The store's name for the upload. */
+  readonly upload: string;
+  /** Counted from 1. */
+  readonly number: number;
+  /** Of its first byte in the blob. */
+  readonly offset: number;
+}
+
+/** A part that has arrived: how the store named it in the header `etag` of its answer. */
+export interface StoredPart {
+  readonly etag: string;
+  readonly size: number;
+}
+
 /**
- * What a signed request may do until it expires: read a blob, or create one of exactly `size` bytes where there is none. So what
- * was written by one is never overwritten by another.
+ * What a signed request may do until it expires: read a blob, or create one of exactly `size` bytes where there is none, or bring a
+ * part of so many bytes. So what was written by one is never overwritten by another.
  */
 export type Access =
   & { readonly expiresInMs: number }
-  & ({ readonly method: "GET" } | { readonly method: "PUT"; readonly size: number });
+  & (
+    | { readonly method: "GET" }
+    | { readonly method: "PUT"; readonly size: number; readonly part?: PartOf | undefined }
+  );
 
 /** A request that whoever knows it may make. */
 export interface SignedRequest {
@@ -63,8 +83,30 @@ export interface Blobs {
   list(prefix: string): AsyncIterable<string>;
   /** Lets others move bytes without the api in between. Whether there is such a blob shows when the request is made. */
   presign(key: string, access: Access): Promise<SignedRequest>;
-  /** Checks signed requests of a store that the api serves itself; null when another server does. */
-  readonly urls: BlobUrls | null;
+  /** Begins to upload a blob in parts, which signed requests bring; answers the name of the upload. */
+  beginParts(key: string): Promise<string>;
+  /**
+   * Makes the parts, in their order, one blob. May be repeated.
+   *
+   * @throws PlatformError `conflict` when they are not those that have arrived
+   */
+  completeParts(key: string, upload: string, parts: readonly StoredPart[]): Promise<void>;
+  /** Gives up an upload in parts, if it is still under way. */
+  abandonParts(key: string, upload: string): Promise<void>;
+  /** What the api needs to serve signed requests itself; null when another server does. */
+  readonly served: ServedBlobs | null;
+}
+
+export interface ServedBlobs {
+  readonly urls: BlobUrls;
+  /** Stores a part; answers its etag. */
+  writePart(key: string, part: PartOf, bytes: ReadableStream<Bytes>): Promise<string>;
+}
+
+/** An upload that is over, or was given other parts. */
+export function noSuchParts(key: string): PlatformError {
+  const message = `Cannot put blob "${key}" together: its parts are not all there, upload them first`;
+  return new PlatformError("conflict", message);
 }
 
 const SEGMENT = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;

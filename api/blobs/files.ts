@@ -10,9 +10,13 @@ import {
   checkPrefix,
   checkRange,
   type GetOptions,
+  noSuchParts,
+  type PartOf,
   type PutOptions,
+  type ServedBlobs,
   type SignedRequest,
   type Stored,
+  type StoredPart,
 } from "./blobs.ts";
 import { BlobUrls, URL_KEY_BYTES } from "./urls.ts";
 
@@ -30,14 +34,20 @@ export interface FileBlobsOptions {
 }
 
 export class FileBlobs implements Blobs {
-  readonly urls: BlobUrls;
+  readonly served: ServedBlobs;
+  readonly #urls: BlobUrls;
   readonly #folder: string;
+  readonly #random: Random;
+  /** Uploads in parts, of which parts are being written now. */
+  readonly #writing = new Map<string, number>();
   /** Folders that are there for good: made, and their names written to disk. */
   readonly #made = new Set<string>();
 
-  private constructor(folder: string, urls: BlobUrls) {
+  private constructor(folder: string, urls: BlobUrls, random: Random) {
     this.#folder = folder;
-    this.urls = urls;
+    this.#urls = urls;
+    this.#random = random;
+    this.served = { urls, writePart: (key, part, bytes) => this.#writePart(key, part, bytes) };
   }
 
   /** Makes the folder when there is none, and clears away what processes left unfinished when they died. */
@@ -51,7 +61,7 @@ export class FileBlobs implements Blobs {
         await ignoreAbsent(Deno.remove(path));
       }
     }
-    return new FileBlobs(folder, new BlobUrls({ key: await urlKeyOf(folder, random), clock }));
+    return new FileBlobs(folder, new BlobUrls({ key: await urlKeyOf(folder, random), clock }), random);
   }
 
   async put(
@@ -99,7 +109,55 @@ export class FileBlobs implements Blobs {
   // deno-lint-ignore require-await
   async presign(key: string, access: Access): Promise<SignedRequest> {
     checkKey(key);
-    return this.urls.sign(key, access);
+    return this.#urls.sign(key, access);
+  }
+
+  /** Parts are written to their places in one file, so that nothing has to be copied when all are there. */
+  async beginParts(key: string): Promise<string> {
+    checkKey(key);
+    const upload = this.#random.bytes(16).toHex();
+    (await Deno.open(this.#partsOf(upload), { write: true, createNew: true, mode: 0o600 })).close();
+    return upload;
+  }
+
+  async completeParts(key: string, upload: string, parts: readonly StoredPart[]): Promise<void> {
+    const from = this.#partsOf(upload);
+    const file = await ignoreAbsent(Deno.stat(from));
+    if (file === undefined && await this.head(key) !== null) return; // it was done before
+    const arrived = parts.every(({ etag, size }, i) =>
+      etag === this.#urls.etagOf(key, { upload, number: i + 1 }, size)
+    );
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    if (!arrived || file?.size !== size || this.#writing.has(upload)) throw noSuchParts(key);
+    const path = this.#pathOf(key);
+    await this.#makeFolder(dirname(path));
+    await linked(from, path);
+    await sync(dirname(path));
+    await ignoreAbsent(Deno.remove(from));
+  }
+
+  async abandonParts(_key: string, upload: string): Promise<void> {
+    await ignoreAbsent(Deno.remove(this.#partsOf(upload)));
+  }
+
+  async #writePart(key: string, part: PartOf, bytes: ReadableStream<Bytes>): Promise<string> {
+    const { upload, offset } = part;
+    this.#writing.set(upload, (this.#writing.get(upload) ?? 0) + 1);
+    try {
+      const size = await writeDurably(this.#partsOf(upload), bytes, offset);
+      return this.#urls.etagOf(key, part, size);
+    } catch (error) {
+      throw isAbsence(error) ? noSuchParts(key) : error;
+    } finally {
+      const others = this.#writing.get(upload)! - 1;
+      if (others > 0) this.#writing.set(upload, others);
+      else this.#writing.delete(upload);
+    }
+  }
+
+  #partsOf(upload: string): string {
+    if (!/^[0-9a-f]{32}$/.test(upload)) throw new TypeError(`Cannot use "${upload}" as an upload in parts`);
+    return join(this.#folder, UNFINISHED, upload);
   }
 
   /** @param folder empty, or with a slash at its end */
@@ -155,9 +213,14 @@ async function part(file: Deno.FsFile, { from, to = Infinity }: ByteRange): Prom
   );
 }
 
-/** Writes a file and returns its size, once the bytes are on the disk. */
-async function writeDurably(path: string, bytes: Bytes | ReadableStream<Bytes>): Promise<number> {
+/** Writes bytes to a file, from `offset` on, and returns how many, once they are on the disk. */
+async function writeDurably(
+  path: string,
+  bytes: Bytes | ReadableStream<Bytes>,
+  offset = 0,
+): Promise<number> {
   using file = await Deno.open(path, { write: true });
+  await file.seek(offset, Deno.SeekMode.Start);
   let size = 0;
   for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
     for (let written = 0; written < piece.length;) written += await file.write(piece.subarray(written));

@@ -25,32 +25,31 @@ export function getBlobRoute(blobs: Blobs): Route {
   };
 }
 
-/** Creates a blob of exactly the bytes that were signed for: 201, or 412 when there is one. */
+/** Creates a blob of exactly the bytes that were signed for: 201, or 412 when there is one. Of a part: 200, with its `etag`. */
 export function putBlobRoute(blobs: Blobs): Route {
   return async (c) => {
-    const { key, size } = verified(blobs, "PUT", c);
+    const { served, key, size, part } = verified(blobs, "PUT", c);
     announcedBytes(c.req.raw, size);
     const body = (c.req.raw.body ?? new Blob([]).stream()).pipeThrough(exactly(size));
+    if (part !== undefined) {
+      return c.body(null, 200, { etag: await served.writePart(key, part, body) });
+    }
     const { created } = await blobs.put(key, body, { ifAbsent: true });
     if (created) return c.body(null, 201);
     throw new PlatformError("precondition_failed", `Cannot create blob "${key}": there is one`);
   };
 }
 
-function verified(
-  blobs: Blobs,
-  method: Access["method"],
-  c: HonoContext<Env>,
-): { key: string; size: number } {
-  if (blobs.urls === null) {
+function verified({ served }: Blobs, method: Access["method"], c: HonoContext<Env>) {
+  if (served === null) {
     throw new PlatformError(
       "not_found",
       "Cannot serve blobs: they lie on S3, and so do their URLs lead there",
     );
   }
   const key = c.req.param("key") ?? "";
-  const { size = 0 } = blobs.urls.verify(method, key, c.req.query());
-  return { key, size };
+  const { size = 0, part } = served.urls.verify(method, key, c.req.query());
+  return { served, key, size, part };
 }
 
 const HEADERS = { "content-type": "application/octet-stream", "accept-ranges": "bytes" };

@@ -6,6 +6,8 @@
  */
 import {
   AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
@@ -15,6 +17,7 @@ import {
   paginateListObjectsV2,
   PutObjectCommand,
   S3Client,
+  UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
@@ -29,9 +32,11 @@ import {
   checkPrefix,
   checkRange,
   type GetOptions,
+  noSuchParts,
   type PutOptions,
   type SignedRequest,
   type Stored,
+  type StoredPart,
 } from "./blobs.ts";
 import { isAnswer, isS3Error, s3Error } from "./s3_errors.ts";
 import type { S3Place } from "./s3_settings.ts";
@@ -49,7 +54,7 @@ const LOOKS_MAX = 10;
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 export class S3Blobs implements Blobs {
-  readonly urls = null;
+  readonly served = null;
   readonly #client: S3Client;
   readonly #place: S3Place;
   readonly #clock: Pick<Clock, "now">;
@@ -144,8 +149,43 @@ export class S3Blobs implements Blobs {
       if (access.method === "GET") {
         return { url: await getSignedUrl(this.#client, new GetObjectCommand(object), options), headers: {} };
       }
-      const command = new PutObjectCommand({ ...object, ContentLength: access.size, IfNoneMatch: "*" });
+      const { size: ContentLength, part } = access;
+      if (part !== undefined) {
+        const { upload: UploadId, number: PartNumber } = part;
+        const command = new UploadPartCommand({ ...object, ContentLength, UploadId, PartNumber });
+        return { url: await getSignedUrl(this.#client, command, { ...options, ...SIGNED }), headers: {} };
+      }
+      const command = new PutObjectCommand({ ...object, ContentLength, IfNoneMatch: "*" });
       return { url: await getSignedUrl(this.#client, command, { ...options, ...SIGNED }), headers: CREATE };
+    });
+  }
+
+  beginParts(key: string): Promise<string> {
+    return this.#on(key, "begin to upload", async (object) => {
+      return (await this.#client.send(new CreateMultipartUploadCommand(object))).UploadId!;
+    });
+  }
+
+  completeParts(key: string, upload: string, parts: readonly StoredPart[]): Promise<void> {
+    const Parts = parts.map(({ etag: ETag }, i) => ({ ETag, PartNumber: i + 1 }));
+    return this.#on(key, "put together", async (object) => {
+      try {
+        const request = { ...object, UploadId: upload, MultipartUpload: { Parts } };
+        await this.#client.send(new CompleteMultipartUploadCommand(request));
+      } catch (error) {
+        if (await this.#head(object) !== null) return; // it was done before
+        throw isAnswer(error, 404) || isAnswer(error, 400) ? noSuchParts(key) : error;
+      }
+    });
+  }
+
+  abandonParts(key: string, upload: string): Promise<void> {
+    return this.#on(key, "give up", async (object) => {
+      try {
+        await this.#client.send(new AbortMultipartUploadCommand({ ...object, UploadId: upload }));
+      } catch (error) {
+        if (!isAnswer(error, 404)) throw error; // it is over
+      }
     });
   }
 

@@ -1,10 +1,11 @@
 /** What a guest asks of its host and awaits: checkpoints, artifacts, and requests to the platform's API. */
 import type { Bytes, Outlet } from "../../sdk/context.ts";
+import { download } from "../../sdk/download.ts";
 import { realClock, realRandom } from "../../sdk/ports.ts";
 import type { PublishedArtifact } from "../../sdk/protocol/artifacts.ts";
 import { LIMITS } from "../../sdk/protocol/limits.ts";
 import type { Json } from "../../sdk/protocol/primitives.ts";
-import { exchange, type Transport, type ValueStore, type WireRequest } from "../../sdk/transport.ts";
+import { ask, type Transport, type ValueStore, type WireRequest } from "../../sdk/transport.ts";
 import type { ChunkFrame, ReplyFrame } from "../frames.ts";
 import type { Channel } from "./channel.ts";
 import { piecesOf } from "./pieces.ts";
@@ -101,14 +102,26 @@ export class Platform implements Outlet, Transport, ValueStore {
     return JSON.parse(new TextDecoder().decode((await reply).body));
   }
 
-  artifact(ref: string): Promise<Bytes> {
+  /** The version that the reference means now, whole and with its digest, however often the platform goes away meanwhile. */
+  async artifact(ref: string): Promise<Bytes> {
     const wire = { transport: this, clock: realClock, random: realRandom, patienceMs: PATIENCE_MS };
-    const path = `/v1/artifacts/${encodeURIComponent(ref)}/content`;
-    return exchange(wire, { method: "GET", path }, (response) => response.bytes());
+    const pathOf = (ref: string) => `/v1/artifacts/${encodeURIComponent(ref)}`;
+    const found = await ask<PublishedArtifact>(wire, { method: "GET", path: pathOf(ref) });
+    const { name, version, size, digest } = found;
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    const take = (piece: Bytes) => {
+      bytes.set(piece, at);
+      at += piece.length;
+    };
+    await download(wire, { path: `${pathOf(`${name}@${version}`)}/content`, size, take });
+    const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    if (actual === digest) return bytes;
+    throw new Error(`Cannot load artifact ${ref}: the SHA-256 of what came is ${actual}, not ${digest}`);
   }
 
   fetch({ method, path, headers = {}, body, signal }: WireRequest): Promise<Response> {
-    if (method === "PUT" || typeof body === "function") {
+    if (method === "PUT") {
       throw new TypeError("Cannot send this from inside a function: PUT is not for functions");
     }
     const n = ++this.#last;

@@ -86,6 +86,16 @@ export async function findArtifact(
   return row && toVersion(row);
 }
 
+/** Where the bytes of a digest lie; undefined when the workspace has none. */
+export async function blobOfArtifact(
+  sql: Sql,
+  { workspace, digest }: { readonly workspace: string; readonly digest: string },
+): Promise<string | undefined> {
+  const [row] = await sql<{ blob: string }[]>`
+    select blob from artifact_blob where workspace_id = ${workspace} and digest = ${digest}`;
+  return row?.blob;
+}
+
 const versionsOf = (sql: Sql, which: ReturnType<Sql>) =>
   sql`
   select a.name, a.version, a.digest, b.size, a.batch_id, a.idx, a.attempt, a.app, a.function, a.created_at,

@@ -3,6 +3,7 @@
  * without gaps, the same bytes make one version, and an alias moves from where it was seen.
  */
 import type { PublishedArtifact } from "../../sdk/protocol.ts";
+import { discardBlob, keepBlob, releaseBlob } from "./blobs.ts";
 import { openLease } from "./checkpoints.ts";
 import type { Sql } from "./connect.ts";
 
@@ -21,13 +22,14 @@ export interface ArtifactBytes {
 
 export interface Publication extends ArtifactBytes {
   readonly name: string;
-  /** Size of the bytes that are stored now, or null when there are none (any more). Asked while nobody can delete them. */
-  readonly stored: () => Promise<number | null>;
+  readonly size: number;
+  /** The blob in which they were uploaded; null: the workspace has them. */
+  readonly blob: string | null;
   /** Null: uploaded. */
   readonly by: Publisher | null;
 }
 
-/** A published version, or why there is none: the lease is over, or the bytes were deleted before they were named. */
+/** A published version, or why there is none: the lease is over, or the bytes are not there (any more). */
 export type Published =
   | { readonly version: PublishedArtifact; readonly created: boolean; readonly batch: number | null }
   | "superseded"
@@ -40,15 +42,14 @@ export type Published =
 export async function publishArtifact(
   tx: Sql,
   now: Date,
-  { workspace, name, digest, stored, by }: Publication,
+  { name, by, ...bytes }: Publication,
 ): Promise<Published> {
+  const { workspace, digest } = bytes;
   const last = await lockName(tx, workspace, name);
-  await lockBytes(tx, { workspace, digest });
-  const size = await stored();
+  const size = await lockBytes(tx, now, bytes);
   if (size === null) return "no bytes";
   const maker = by === null ? UPLOADED : await makerOf(tx, by);
   if (maker === null) return "superseded";
-  await tx`update artifact_blob set size = ${size} where workspace_id = ${workspace} and digest = ${digest}`;
   const newest = await newestOf(tx, workspace, name);
   const created = newest?.digest !== digest;
   const version = created ? last + 1 : newest.version;
@@ -103,14 +104,13 @@ export async function deleteAlias(
 }
 
 /**
- * Deletes a version unless aliases point at it, which are then answered; and its bytes with `remove` when no other version has them.
- * The number is not given again. Call it inside a transaction: when that fails after the bytes went, the version is still there to
- * be deleted once more.
+ * Deletes a version unless aliases point at it, which are then answered; and lets go of its bytes when no other version has them. The
+ * number is not given again. Call it inside a transaction.
  */
 export async function deleteArtifact(
   tx: Sql,
+  now: Date,
   { workspace, name, version }: { workspace: string; name: string; version: number },
-  remove: (digest: string) => Promise<void>,
 ): Promise<{ readonly deleted: PublishedArtifact } | { readonly aliases: readonly string[] } | undefined> {
   await lockIfThere(tx, workspace, name);
   const aliases = await tx<{ alias: string }[]>`
@@ -123,23 +123,19 @@ export async function deleteArtifact(
       and b.workspace_id = a.workspace_id and b.digest = a.digest
     returning a.digest, b.size`;
   if (row === undefined) return undefined;
-  await removeUnused(tx, { workspace, digest: row.digest }, remove);
+  await dropUnused(tx, now, { workspace, digest: row.digest });
   return { deleted: { name, version, ...row } };
 }
 
-/** Removes bytes that no version has. Whoever publishes them meanwhile waits, and finds them gone. Call it inside a transaction. */
-export async function removeUnused(
-  tx: Sql,
-  bytes: ArtifactBytes,
-  remove: (digest: string) => Promise<void>,
-): Promise<void> {
-  const { workspace, digest } = bytes;
-  await lockBytes(tx, bytes);
-  const { count } = await tx`
+/** Lets go of bytes that no version has. Whoever publishes them meanwhile waits, and finds them gone. */
+async function dropUnused(tx: Sql, now: Date, { workspace, digest }: ArtifactBytes): Promise<void> {
+  await tx`select from artifact_blob where workspace_id = ${workspace} and digest = ${digest} for update`;
+  const [unused] = await tx<{ blob: string }[]>`
     delete from artifact_blob b
     where workspace_id = ${workspace} and digest = ${digest}
-      and not exists (select from artifact a where a.workspace_id = b.workspace_id and a.digest = b.digest)`;
-  if (count > 0) await remove(digest);
+      and not exists (select from artifact a where a.workspace_id = b.workspace_id and a.digest = b.digest)
+    returning blob`;
+  if (unused !== undefined) await releaseBlob(tx, now, unused.blob);
 }
 
 /** Workspace of the call that a lease is open for; undefined when it is over. */
@@ -184,10 +180,29 @@ async function lockIfThere(tx: Sql, workspace: string, name: string): Promise<vo
   await tx`select from artifact_name where workspace_id = ${workspace} and name = ${name} for update`;
 }
 
-async function lockBytes(tx: Sql, { workspace, digest }: ArtifactBytes): Promise<void> {
-  await tx`
-    insert into artifact_blob as b (workspace_id, digest, size) values (${workspace}, ${digest}, 0)
-    on conflict (workspace_id, digest) do update set size = b.size`;
+/**
+ * Makes sure of bytes until the transaction ends; answers their size, or null when there are none. Those of a workspace lie in one
+ * blob: what was uploaded beside it is let go.
+ */
+async function lockBytes(
+  tx: Sql,
+  now: Date,
+  { workspace, digest, size, blob }: Omit<Publication, "name" | "by">,
+): Promise<number | null> {
+  for (;;) {
+    if (blob !== null) {
+      const { count } = await tx`
+        insert into artifact_blob (workspace_id, digest, size, blob) values (${workspace}, ${digest}, ${size}, ${blob})
+        on conflict do nothing`;
+      if (count > 0) return await keepBlob(tx, blob) ? size : null;
+    }
+    const [there] = await tx<{ size: number; blob: string }[]>`
+      select size, blob from artifact_blob where workspace_id = ${workspace} and digest = ${digest} for update`;
+    if (there === undefined && blob !== null) continue; // it was deleted between the two
+    if (there === undefined) return null;
+    if (blob !== null && blob !== there.blob) await discardBlob(tx, now, blob);
+    return there.size;
+  }
 }
 
 async function newestOf(tx: Sql, workspace: string, name: string) {

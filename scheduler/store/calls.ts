@@ -26,6 +26,8 @@ export interface Submission {
   readonly tickAt?: Date | undefined;
   readonly idempotencyKey?: string | undefined;
   readonly requestHash?: string | undefined;
+  /** Keys of the values that inputs stand for. */
+  readonly values?: readonly string[];
 }
 
 /**

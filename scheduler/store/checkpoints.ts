@@ -1,4 +1,5 @@
 /** Checkpoints: bytes that a call saved to go on from. The row is the commit; the bytes lie in a blob made before it. */
+import { afterReads } from "./blobs.ts";
 import type { Sql } from "./connect.ts";
 import { isPart } from "./parts.ts";
 
@@ -13,26 +14,41 @@ export interface CheckpointOf {
 
 /**
  * Commits a checkpoint, if the lease is still this node's and the call has not ended: another attempt may have begun
- * since, and its checkpoints are the newer truth. Null: refused. A blob is committed once, however often it is asked for.
+ * since, and its checkpoints are the newer truth. Null: refused. A blob is committed once, however often it is asked for. Those
+ * that it takes the place of go; who has begun to read one has the time to end.
  */
 export async function insertCheckpoint(
   sql: Sql,
   now: Date,
   { node, lease, index, name, blob, size }: CheckpointOf & { readonly blob: string; readonly size: number },
-): Promise<{ id: number; batch: number } | null> {
-  const [row] = await sql<{ id: number; batch: number }[]>`
+): Promise<{ id: number | null; batch: number } | null> {
+  const [row] = await sql<{ id: number | null; batch: number }[]>`
     with saver as (${openLease(sql, { node, lease, index })}),
-    known as (  -- the answer to an earlier request was lost
-      select c.id, c.batch_id from checkpoint c, saver r where c.blob = ${blob} and ${
-    sameCheckpoint(sql, { index, name })
-  }
+    known as (  -- the answer to an earlier request was lost; maybe a newer one has taken its place since
+      select c.id, r.batch_id
+      from saver r
+      join blob on blob.key = ${blob} and blob.state in ('kept', 'released')
+      left join checkpoint c on c.blob = blob.key and ${sameCheckpoint(sql, { index, name })}
+    ),
+    adopted as (
+      update blob set state = 'kept', due_at = null from saver where key = ${blob} and state = 'announced'
+      returning key
     ),
     saved as (
       insert into checkpoint (app_id, name, batch_id, idx, attempt, blob, size, created_at)
       select app_id, ${name}::text, batch_id, ${index}::int, attempt, ${blob}, ${size}::bigint, ${now}::timestamptz
-      from saver
-      where not exists (select from known)
+      from saver, adopted
       returning id, batch_id, attempt
+    ),
+    superseded as (
+      delete from checkpoint c using saver r, saved
+      where ${sameCheckpoint(sql, { index, name })} and c.id < saved.id
+      returning c.blob
+    ),
+    released as (
+      update blob set state = 'released', due_at = ${
+    afterReads(now)
+  } from superseded where key = superseded.blob
     ),
     told as (  -- the runner counts its own events from zero, -1 is for the retry
       insert into event (batch_id, idx, lease_id, n, attempt, at, kind, data)
@@ -42,24 +58,6 @@ export async function insertCheckpoint(
     )
     select id, batch_id as batch from saved union all select id, batch_id from known`;
   return row ?? null;
-}
-
-/** Whether a checkpoint has these bytes, be its lease over or not: they must stay then. */
-export async function isCommitted(
-  sql: Sql,
-  { lease, index, name, blob }: Omit<CheckpointOf, "node"> & { readonly blob: string },
-): Promise<boolean> {
-  const [row] = await sql<{ committed: boolean }[]>`
-    with saver as (
-      select l.batch_id, f.app_id
-      from ${leaseOf(sql, lease)}
-      join function f on f.id = l.function_id
-      where ${isPart(lease) ? sql`p.id` : sql`l.id`} = ${lease}
-    )
-    select exists (
-      select from checkpoint c, saver r where c.blob = ${blob} and ${sameCheckpoint(sql, { index, name })}
-    ) as committed`;
-  return row!.committed;
 }
 
 /** Whether the lease is open for this call, and the blob of the checkpoint to go on from, if there is one. */

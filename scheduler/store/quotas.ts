@@ -5,6 +5,7 @@
  */
 import { findByIdempotencyKey, store, type Submission } from "./calls.ts";
 import type { Pool, Sql } from "./connect.ts";
+import { lockValues, useValues } from "./values.ts";
 
 /** A submission that did not fit, and what its workspace had at that moment. */
 export interface OverLimit {
@@ -12,35 +13,54 @@ export interface OverLimit {
   readonly queued: number;
 }
 
+/** A submission of which an input stands for a value that is not there (any more). */
+export const NO_VALUE = "no value";
+
+type Refusal = OverLimit | typeof NO_VALUE;
+/** The id of a submission's batch; null when its idempotency key was there before; or why there is none. */
+export type Outcome = number | null | Refusal;
+
 /**
  * Stores submissions as far as the limits of their workspaces allow, each whole or not at all. Those of workspaces without a limit
- * share one statement and wait for nobody.
+ * share one statement and wait for nobody, unless they have values to keep.
  *
- * @returns for each, in order, the id of its batch; null when its idempotency key was there before
+ * @returns for each, in order, what became of it
  */
 export async function enqueueWithinLimits(
   pool: Pool,
   now: Date,
   submissions: readonly Submission[],
-): Promise<(number | null | OverLimit)[]> {
-  const stored = await store(pool, now, submissions, { skipLimited: true });
-  const limited = submissions.filter((_, i) => stored[i]!.skipped);
-  if (limited.length === 0) return stored.map(({ id }) => id);
-  const outcomes = await pool.begin((sql) => storeLimited(sql, now, limited)) as Outcome[];
-  let next = 0;
-  return stored.map(({ id, skipped }) => skipped ? outcomes[next++]! : id);
+): Promise<Outcome[]> {
+  const plain = submissions.filter((one) => !hasValues(one));
+  const stored = plain.length === 0 ? [] : await store(pool, now, plain, { skipLimited: true });
+  const outcomes = new Map<Submission, Outcome>();
+  for (const [i, { id, skipped }] of stored.entries()) if (!skipped) outcomes.set(plain[i]!, id);
+  const careful = submissions.filter((one) => !outcomes.has(one));
+  if (careful.length > 0) {
+    const later = await pool.begin((sql) => storeCarefully(sql, now, careful)) as Outcome[];
+    for (const [i, one] of careful.entries()) outcomes.set(one, later[i]!);
+  }
+  return submissions.map((one) => outcomes.get(one)!);
 }
 
-type Outcome = number | null | OverLimit;
+const hasValues = ({ values = [] }: Submission): boolean => values.length > 0;
 
-async function storeLimited(sql: Sql, now: Date, submissions: readonly Submission[]): Promise<Outcome[]> {
+async function storeCarefully(sql: Sql, now: Date, submissions: readonly Submission[]): Promise<Outcome[]> {
   const queues = await lockQueues(sql, [...new Set(submissions.map((one) => one.workspaceId))]);
-  const verdicts: (OverLimit | null)[] = [];
-  for (const submission of submissions) verdicts.push(await admit(sql, submission, queues));
+  const there = await lockValues(sql, submissions.flatMap(({ values = [] }) => values));
+  const verdicts: (Refusal | null)[] = [];
+  for (const submission of submissions) {
+    const lacks = submission.values?.some((key) => !there.has(key)) ?? false;
+    verdicts.push(lacks ? NO_VALUE : await admit(sql, submission, queues));
+  }
   const admitted = submissions.filter((_, i) => verdicts[i] === null);
-  const ids = await store(sql, now, admitted, { skipLimited: false });
+  const ids = (await store(sql, now, admitted, { skipLimited: false })).map(({ id }) => id);
+  for (const [i, { values = [] }] of admitted.entries()) {
+    const id = ids[i]!;
+    if (values.length > 0 && id !== null) await useValues(sql, id, values);
+  }
   let next = 0;
-  return verdicts.map((over) => over ?? ids[next++]!.id);
+  return verdicts.map((refusal) => refusal ?? ids[next++]!);
 }
 
 interface Queue {

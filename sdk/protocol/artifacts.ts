@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { NEWEST, parseArtifactRef, VERSION_MAX } from "./artifact_ref.ts";
 import { CallId } from "./calls.ts";
+import { LIMITS } from "./limits.ts";
 import { CallableName, Digest, Name, Page, pageOf, Timestamp } from "./primitives.ts";
 import { route } from "./route.ts";
 
@@ -54,6 +55,34 @@ export const Artifact = z.object({
 });
 export type Artifact = z.infer<typeof Artifact>;
 
+/** Announces the bytes of a version. */
+export const BeginArtifact = z.object({
+  digest: Digest,
+  size: z.number().int().min(0).max(LIMITS.artifactBytes),
+});
+export type BeginArtifact = z.infer<typeof BeginArtifact>;
+
+/**
+ * Where the bytes go: a part of `partBytes` after the other, the last one shorter, each by a `PUT` to its `url` with its `headers` (a path
+ * leads to the api, any other URL past it). No upload: the workspace has these bytes already.
+ */
+export const ArtifactUpload = z.object({
+  upload: z.string().nullable(),
+  partBytes: z.number().int(),
+  parts: z.array(z.object({ url: z.string(), headers: z.record(z.string(), z.string()) })),
+});
+export type ArtifactUpload = z.infer<typeof ArtifactUpload>;
+
+/** Makes what was uploaded a version. */
+export const PublishArtifact = BeginArtifact.extend({
+  /** As it was begun; null: the bytes were there. */
+  upload: z.string().regex(/^[0-9a-f]{32}$/, "must be one that was begun").nullable(),
+  /** The header `etag` of the answer to each part, in their order; needed when there are several. */
+  etags: z.array(z.string().max(256)).max(Math.ceil(LIMITS.artifactBytes / LIMITS.artifactPartBytes))
+    .default([]),
+});
+export type PublishArtifact = z.infer<typeof PublishArtifact>;
+
 const ByRef = z.object({ ref: ArtifactRef });
 const ByAlias = z.object({ name: Name, alias: ArtifactAlias });
 
@@ -74,6 +103,24 @@ export const artifactRoutes = {
     "One version of an artifact",
     ByRef,
     ArtifactVersion,
+  ),
+  beginArtifact: route(
+    "POST",
+    "/v1/artifacts/:name/uploads",
+    "deploy",
+    "Say what bytes a version is to have, learn where to upload them",
+    BeginArtifact.extend({ name: Name }),
+    ArtifactUpload,
+    201,
+  ),
+  publishArtifact: route(
+    "POST",
+    "/v1/artifacts/:name/versions",
+    "deploy",
+    "Make uploaded bytes the next version; 200 when the newest has them already; 412 when they are no longer there",
+    PublishArtifact.extend({ name: Name }),
+    PublishedArtifact,
+    201,
   ),
   deleteArtifact: route(
     "DELETE",
@@ -101,14 +148,5 @@ export const artifactRoutes = {
   ),
 } as const;
 
-/**
- * Plain routes of artifacts:
- *
- * - `PUT /v1/artifacts/{name}/versions/{sha256}` body: a new version with these bytes; 201, or 200 when the newest version
- *   has them already → {@link PublishedArtifact}. Needs scope `deploy`.
- * - `GET /v1/artifacts/{ref}/content`: the bytes; `ETag` is the digest. Needs scope `read`.
- */
-export const ARTIFACT_PATHS = {
-  upload: "/v1/artifacts/:name/versions/:digest",
-  content: "/v1/artifacts/:ref/content",
-} as const;
+/** Plain route of artifacts: 307 to the bytes; `ETag` is their digest. Needs scope `read`. */
+export const ARTIFACT_CONTENT = "/v1/artifacts/:ref/content";

@@ -36,8 +36,9 @@ export const LIMITS = {
   execDialSeconds: 20,
   /** Seconds after which it is ended. */
   execSeconds: 24 * 3_600,
-  /** One version of an artifact; and one piece of it, as a guest sends it. */
+  /** One version of an artifact; one part of its upload; and one piece of it, as a guest sends it. */
   artifactBytes: 32 * 1024 * 1024 * 1024,
+  artifactPartBytes: 64 * 1024 * 1024,
   artifactPieceBytes: 1024 * 1024,
   /** One guest frame, its body not counted. */
   frameBytes: 8 * 1024 * 1024,

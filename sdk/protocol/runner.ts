@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import { FunctionSpec } from "./apps.ts";
+import { BeginArtifact, PublishArtifact } from "./artifacts.ts";
 import { Failure } from "./calls.ts";
 import { WantedExec } from "./exec.ts";
 import { LIMITS } from "./limits.ts";
@@ -216,6 +217,13 @@ export type CheckpointUpload = z.infer<typeof CheckpointUpload>;
 export const CommitCheckpoint = SavedBy.extend({ upload: CheckpointUpload.shape.upload });
 export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
 
+/** Announces the bytes of an artifact that a running call publishes. */
+export const BeginCallArtifact = BeginArtifact.extend(SavedBy.omit({ name: true }).shape);
+export type BeginCallArtifact = z.infer<typeof BeginCallArtifact>;
+/** Makes them a version. May be repeated: the newest version is not made again. */
+export const PublishCallArtifact = PublishArtifact.extend(SavedBy.shape).extend({ name: Name });
+export type PublishCallArtifact = z.infer<typeof PublishCallArtifact>;
+
 /**
  * Plain routes of the runner, beside the two verbs; all with the node's credential. Bytes don't cross the api where blobs lie
  * on S3: it answers with signed URLs.
@@ -226,8 +234,8 @@ export type CommitCheckpoint = z.input<typeof CommitCheckpoint>;
  * - `POST /v1/nodes/{node}/checkpoints` {@link CommitCheckpoint} → `{"id", "size"}`; both are refused (409) when the lease is over
  * - `GET  /v1/nodes/{node}/checkpoints?lease=&index=&name=` → 307 to the bytes of the last committed one, or 204; with
  *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
- * - `PUT  /v1/nodes/{node}/artifacts/{name}/{digest}?lease=&index=` body → a published artifact; refused (409) when the lease
- *   is over
+ * - `POST /v1/nodes/{node}/artifacts/uploads` {@link BeginCallArtifact} → {@link ArtifactUpload}
+ * - `POST /v1/nodes/{node}/artifacts` {@link PublishCallArtifact} → a published artifact; both are refused (409) when the lease is over
  * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps, artifacts and values, acting for the
  *   workspace of that container with the `invoke` scope
  * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
@@ -239,7 +247,8 @@ export const RUNNER_PATHS = {
   bundle: "/v1/nodes/:node/bundles/:digest",
   secrets: "/v1/nodes/:node/containers/:container/secrets",
   checkpoints: "/v1/nodes/:node/checkpoints",
-  artifact: "/v1/nodes/:node/artifacts/:name/:digest",
+  artifacts: "/v1/nodes/:node/artifacts",
+  artifactUploads: "/v1/nodes/:node/artifacts/uploads",
   uploads: "/v1/nodes/:node/checkpoints/uploads",
   exec: "/v1/nodes/:node/execs/:exec",
   actAs: "/v1/nodes/:node/as/:container",

@@ -27,7 +27,9 @@ export const train = app.function({ retries: 2 }, async ({ until }: { until: num
     ctx.report({ epoch });
     if (epoch === 2 && ctx.attempt === 1) await new Promise(() => {}); // until it is killed
   }
-  return { from, epoch, attempt: ctx.attempt };
+  await ctx.artifact("weights", new Uint8Array(${WEIGHTS}).fill(epoch));
+  const { length } = await ctx.artifact("weights");
+  return { from, epoch, attempt: ctx.attempt, length };
 });
 `;
 
@@ -63,14 +65,23 @@ describe("berth up with blobs on S3", { skip: withoutS3 }, () => {
     });
     for (const guest of partsOf(platform.pid).guests) Deno.kill(guest, "SIGKILL");
     const call = await platform.ended(id);
-    assert.deepEqual(call.result, { from: 2, epoch: 3, attempt: 2 });
+    assert.deepEqual(call.result, { from: 2, epoch: 3, attempt: 2, length: WEIGHTS });
+    const out = `${platform.dir}/weights`;
+    const got = await platform.berth("artifact", "get", "weights", "-o", out);
+    assert.deepEqual([got.code, (await Deno.stat(out)).size], [0, WEIGHTS], got.stderr);
+    assert.equal((await platform.berth("artifact", "put", "again", out)).code, 0);
 
     const client = new Client({ url: platform.url, key: platform.key });
     const text = "é".repeat(LIMITS.inputBytes);
     assert.equal(await fromName("train", "echo", { client }).remote(text), text);
 
     const keys = (await Array.fromAsync(world.blobs.list(""))).map((key) => key.split("/")[0]).sort();
-    assert.deepEqual(keys, ["bundles", "checkpoints", "checkpoints", "checkpoints", "values", "values"]);
+    assert.deepEqual(keys, [
+      "artifacts",
+      "bundles",
+      ...["checkpoints", "checkpoints", "checkpoints"],
+      ...["values", "values"],
+    ]);
     await assert.rejects(Deno.stat(`${platform.dir}/data/blobs`), Deno.errors.NotFound);
   });
 

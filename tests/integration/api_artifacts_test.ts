@@ -1,25 +1,36 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import type { Artifact, ArtifactVersion, EventItem, PageOf, PublishedArtifact } from "../../sdk/protocol.ts";
+import { LEEWAY_MS, URL_MS } from "../../api/announce.ts";
+import { Sweeper } from "../../api/sweeper.ts";
+import {
+  type Artifact,
+  type ArtifactUpload,
+  type ArtifactVersion,
+  type EventItem,
+  LIMITS,
+  type PageOf,
+  type PublishedArtifact,
+} from "../../sdk/protocol.ts";
 import { type Asking, type ErrorAnswer, sha256, TestApi } from "../setup/api.ts";
 import { ApiRunner, THREW } from "../setup/api_runner.ts";
 
 async function setup() {
   const api = await TestApi.start();
-  const put = async (name: string, text: string, asking: Asking = {}) =>
-    await api.ask<PublishedArtifact & ErrorAnswer>(
-      `/v1/artifacts/${name}/versions/${await sha256(text)}`,
-      { method: "PUT", raw: text, ...asking },
-    );
+  const put = (name: string, text: string, asking: Asking = {}) => api.publish(name, text, asking);
   const content = async (ref: string, asking: Asking = {}) => {
-    const response = await api.fetch(`/v1/artifacts/${ref}/content`, asking);
-    return response.status === 200 ? await response.text() : response.status;
+    const response = await api.follow(`/v1/artifacts/${ref}/content`, asking);
+    return response.status < 300 ? await response.text() : response.status;
   };
   const point = (alias: string, body: unknown, asking: Asking = {}) =>
     api.ask<ArtifactVersion & ErrorAnswer>(`/v1/artifacts/model/aliases/${alias}`, { body, ...asking });
   const remove = (path: string) => api.ask(`/v1/artifacts/${path}`, { method: "DELETE" });
-  const keys = async () => (await Array.fromAsync(api.deps.blobs.list("artifacts/"))).sort();
-  return { api, put, content, point, remove, keys };
+  /** How many blobs hold artifacts, once all that may go has gone. */
+  const blobs = async () => {
+    const later = { ...api.deps.clock, now: () => api.deps.clock.now() + URL_MS + LEEWAY_MS };
+    await new Sweeper({ ...api.deps, clock: later, retentionMs: 0 }).round();
+    return (await Array.fromAsync(api.deps.blobs.list("artifacts/"))).length;
+  };
+  return { api, put, content, point, remove, blobs };
 }
 
 /** A platform with one call that a runner has taken. */
@@ -31,11 +42,8 @@ async function running() {
   const container = await runner.container("demo", "work");
   const [call] = (await api.call("demo/work", { inputs: [1] })).body.calls;
   const [claim] = await runner.take(container);
-  const publish = async (lease: number, text: string, { by = runner, index = 0 } = {}) => {
-    const path = `/artifacts/model/${await sha256(text)}?lease=${lease}&index=${index}`;
-    const response = await by.fetch(path, { method: "PUT", raw: text });
-    return { status: response.status, body: await response.json() as PublishedArtifact };
-  };
+  const publish = (lease: number, text: string, { by = runner, index = 0 } = {}) =>
+    by.publish({ lease, index, name: "model" }, text);
   return { ...world, runner, container, call: call!, claim: claim!, publish };
 }
 
@@ -56,20 +64,47 @@ describe("/v1/artifacts", () => {
     );
     const response = await api.fetch("/v1/artifacts/model@production/content");
     const etag = `"${first.body.digest}"`;
-    assert.deepEqual([response.headers.get("content-length"), response.headers.get("etag")], ["3", etag]);
-    await response.body?.cancel();
+    assert.deepEqual([response.status, response.headers.get("etag")], [307, etag]);
+    const range = { range: "bytes=1-" };
+    assert.equal(await content("model@production", { headers: range }), "ne");
     const same = await api.fetch("/v1/artifacts/model@1/content", { headers: { "if-none-match": etag } });
     assert.equal(same.status, 304);
   });
 
   it("makes no second version of the newest one's bytes, and keeps bytes once", async () => {
-    const { api, put, keys } = await setup();
+    const { api, put, blobs } = await setup();
     await using _ = api;
     await put("model", "one");
     const again = await put("model", "one");
     assert.deepEqual([again.status, again.body.version], [200, 1]);
     assert.equal((await put("other", "one")).body.version, 1);
-    assert.deepEqual(await keys(), [`artifacts/default/${await sha256("one")}`]);
+    assert.equal(await blobs(), 1);
+  });
+
+  it("puts parts together, and publishes nothing of which a part is missing", async () => {
+    const { api, content } = await setup();
+    await using _ = api;
+    const text = "0123456789".repeat(LIMITS.artifactPartBytes / 10 + 1);
+    const [size, digest] = [text.length, await sha256(text)];
+    const { body } = await api.ask<ArtifactUpload>("/v1/artifacts/big/uploads", { body: { size, digest } });
+    const { upload, partBytes, parts } = body;
+    assert.equal(parts.length, 2);
+    const etags = await Promise.all(parts.map(async ({ url }, i) => {
+      const raw = text.slice(i * partBytes, (i + 1) * partBytes);
+      const wrong = await api.fetch(url, { method: "PUT", raw: raw.slice(1), key: null });
+      assert.equal(wrong.status, 400);
+      const stored = await api.fetch(url, { method: "PUT", raw, key: null });
+      return stored.headers.get("etag")!;
+    }));
+    const publish = (etags: readonly string[]) =>
+      api.ask<PublishedArtifact & ErrorAnswer>("/v1/artifacts/big/versions", {
+        body: { size, digest, upload, etags },
+      });
+    for (const wrong of [[], etags.slice(1), etags.toReversed(), [etags[0]!, "x"]]) {
+      assert.equal((await publish(wrong)).status, 409);
+    }
+    assert.deepEqual([(await publish(etags)).status, (await publish(etags)).status], [201, 200]);
+    assert.equal(await sha256(await content("big") as string), digest);
   });
 
   it("lists names with their newest version, and versions with who made them, page by page", async () => {
@@ -122,7 +157,7 @@ describe("/v1/artifacts", () => {
   });
 
   it("deletes a version that no alias points at, and its bytes when no other version has them", async () => {
-    const { api, put, content, point, remove, keys } = await setup();
+    const { api, put, content, point, remove, blobs } = await setup();
     await using _ = api;
     await put("model", "one");
     await put("copy", "one");
@@ -134,7 +169,7 @@ describe("/v1/artifacts", () => {
     assert.equal((await remove("model@1")).status, 200);
     assert.equal(await content("copy"), "one");
     assert.equal((await remove("copy@1")).status, 200);
-    assert.deepEqual(await keys(), []);
+    assert.equal(await blobs(), 0);
     assert.equal((await remove("copy@1")).status, 404);
     assert.equal((await put("copy", "one")).body.version, 2);
   });
@@ -156,7 +191,7 @@ describe("/v1/artifacts", () => {
   });
 
   it("refuses what it cannot take, naming the field, and keeps nothing of it", async () => {
-    const { api, put, keys } = await setup();
+    const { api, put, blobs } = await setup();
     await using _ = api;
     await put("model", "one");
     const zeros = "0".repeat(64);
@@ -179,22 +214,30 @@ describe("/v1/artifacts", () => {
       ["/v1/artifacts/model/aliases/a", { body: {} }, "400 version"],
       ["/v1/artifacts/model/aliases/a", { body: { version: 1, from: "x" } }, "400 from"],
       ["/v1/artifacts/model/aliases/a", { body: { version: 2 ** 31 } }, "400 version"],
-      ["/v1/artifacts/m.x/versions/" + zeros, { method: "PUT", raw: "x" }, "400 name"],
-      ["/v1/artifacts/model/versions/abc", { method: "PUT", raw: "x" }, "400 digest"],
-      ["/v1/artifacts/model/versions/" + zeros, { method: "PUT", raw: "x" }, "400 digest"],
-      ["/v1/artifacts/model/versions/" + zeros, {}, "405 undefined"],
+      ["/v1/artifacts/m.x/uploads", { body: { digest: zeros, size: 1 } }, "400 name"],
+      ["/v1/artifacts/model/uploads", { body: { digest: "abc", size: 1 } }, "400 digest"],
+      ["/v1/artifacts/model/uploads", { body: { digest: zeros, size: -1 } }, "400 size"],
+      ["/v1/artifacts/model/uploads", { body: { digest: zeros, size: 2 ** 40 } }, "400 size"],
+      ["/v1/artifacts/model/versions", { body: { digest: zeros, size: 1, upload: "x" } }, "400 upload"],
+      ["/v1/artifacts/model/versions", { body: { digest: zeros, size: 1, upload: null } }, "412 undefined"],
+      [
+        "/v1/artifacts/model/versions",
+        { body: { digest: zeros, size: 1, upload: "0".repeat(32) } },
+        "412 undefined",
+      ],
+      ["/v1/artifacts/model/uploads", {}, "405 undefined"],
     ];
     for (const [path, asking, answer] of cases) {
       const { status, body } = await api.ask(path, asking);
       assert.equal(`${status} ${body.error.field}`, answer, `${asking.method ?? ""} ${path}`);
       assert.match(body.error.message, /^Cannot .+: .+[^.]$/s);
     }
-    assert.equal((await keys()).length, 1);
+    assert.equal(await blobs(), 1);
     assert.deepEqual(api.logged, [], "a refusal is no failure of ours");
   });
 });
 
-describe("PUT /v1/nodes/{node}/artifacts/{name}/{digest}", () => {
+describe("POST /v1/nodes/{node}/artifacts", () => {
   it("makes a version that knows its call, which tells of it", async () => {
     const { api, content, call, claim, publish } = await running();
     await using _ = api;
@@ -224,7 +267,7 @@ describe("PUT /v1/nodes/{node}/artifacts/{name}/{digest}", () => {
   });
 
   it("is refused when the lease is over, another node's or another call's, and keeps nothing", async () => {
-    const { api, runner, container, claim, publish, put, keys } = await running();
+    const { api, runner, container, claim, publish, put, blobs } = await running();
     await using _ = api;
     const stranger = await ApiRunner.join(api, "two");
     assert.equal((await publish(claim.lease, "x", { by: stranger })).status, 409);
@@ -234,24 +277,21 @@ describe("PUT /v1/nodes/{node}/artifacts/{name}/{digest}", () => {
     const [second] = await runner.take(container);
     assert.equal((await publish(claim.lease, "late")).status, 409, "a later attempt has begun");
     assert.equal((await publish(second!.lease, "new")).status, 201);
-    assert.deepEqual(await keys(), [`artifacts/default/${await sha256("new")}`]);
+    assert.equal(await blobs(), 1);
     assert.equal((await put("model", "newer")).body.version, 2);
-    assert.equal((await runner.fetch(`/artifacts/model/xyz?lease=1&index=0`, { method: "PUT" })).status, 400);
+    const malformed = await runner.fetch("/artifacts", { method: "POST", body: { lease: 1, index: 0 } });
+    assert.equal(malformed.status, 400);
   });
 
   it("is refused when the attempt is superseded while its bytes are on the way", async () => {
-    const { api, runner, claim, keys } = await running();
+    const { api, runner, claim, blobs } = await running();
     await using _ = api;
-    const parts = new TransformStream<Uint8Array<ArrayBuffer>>();
-    const writer = parts.writable.getWriter();
-    const path = `/artifacts/model/${await sha256("late bytes")}?lease=${claim.lease}&index=0`;
-    const answer = runner.fetch(path, { method: "PUT", raw: parts.readable });
-    await writer.write(new TextEncoder().encode("late "));
-    await runner.report(claim, () => ({ failure: THREW }));
-    await writer.write(new TextEncoder().encode("bytes"));
-    await writer.close();
-    assert.equal((await answer).status, 409);
-    assert.deepEqual(await keys(), []);
+    const { lease } = claim;
+    const late = await runner.publish({ lease, index: 0, name: "model" }, "late bytes", async () => {
+      await runner.report(claim, () => ({ failure: THREW }));
+    });
+    assert.equal(late.status, 409);
+    assert.equal(await blobs(), 0);
     const names = await api.ask<PageOf<Artifact>>("/v1/artifacts");
     assert.deepEqual(names.body.items, []);
   });
@@ -260,16 +300,18 @@ describe("PUT /v1/nodes/{node}/artifacts/{name}/{digest}", () => {
     const { api, runner, container, put } = await running();
     await using _ = api;
     await put("model", "one");
-    const read = await runner.fetch(`/as/${container}/v1/artifacts/model@1/content`);
+    const read = await runner.follow(`/as/${container}/v1/artifacts/model@1/content`);
     assert.equal(await read.text(), "one");
-    for (const method of ["DELETE", "PUT", "POST"]) {
-      const path = method === "DELETE"
-        ? "model@1"
-        : method === "PUT"
-        ? `model/versions/${"0".repeat(64)}`
-        : "model/aliases/a";
+    for (
+      const [method, path] of [
+        ["DELETE", "model@1"],
+        ["POST", "model/uploads"],
+        ["POST", "model/versions"],
+        ["POST", "model/aliases/a"],
+      ] as const
+    ) {
       const response = await runner.fetch(`/as/${container}/v1/artifacts/${path}`, { method, raw: "{}" });
-      assert.equal(response.status, 403, method);
+      assert.equal(response.status, 403, path);
     }
   });
 });

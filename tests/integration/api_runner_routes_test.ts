@@ -1,10 +1,15 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import { Sweeper } from "../../api/sweeper.ts";
 import { type Call, type EventItem, LIMITS } from "../../sdk/protocol.ts";
 import { BUNDLE, TestApi } from "../setup/api.ts";
 import { ApiRunner, THREW } from "../setup/api_runner.ts";
 
-const blobsOf = (api: TestApi) => Array.fromAsync(api.deps.blobs.list("checkpoints/"));
+/** Those that are left once what was given up has gone. */
+async function blobsOf(api: TestApi): Promise<string[]> {
+  await new Sweeper({ ...api.deps, retentionMs: 0 }).round();
+  return await Array.fromAsync(api.deps.blobs.list("checkpoints/"));
+}
 
 async function setup() {
   const api = await TestApi.start();
@@ -125,7 +130,12 @@ describe("checkpoints", () => {
     assert.equal(await load(runner, next!.lease), "own");
     assert.equal(await load(runner, next!.lease, "&name=weights"), "shared");
     const [row] = await api.deps.sql<{ n: number }[]>`select count(*)::int as n from checkpoint`;
-    assert.equal(row!.n, 4);
+    assert.equal(row!.n, 2, "the newest of each");
+    const states = await api.deps.sql<
+      { state: string }[]
+    >`select state from blob where key like 'checkpoints/%'`;
+    const newest = states.filter(({ state }) => state === "kept");
+    assert.deepEqual([newest.length, states.length], [2, 4], "who reads the others may end");
   });
 
   it("are committed only by the call that uploaded them, and only what was uploaded", async () => {

@@ -3,6 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { findArtifact, listArtifacts, listArtifactVersions } from "../../scheduler/store/artifacts.ts";
 import { deleteArtifact, moveAlias, publishArtifact } from "../../scheduler/store/artifacts_change.ts";
+import { announceBlob, takeDueBlobs } from "../../scheduler/store/blobs.ts";
 import { testDatabase } from "../setup/postgres.ts";
 
 const NOW = new Date("2026-05-01T12:00:00Z");
@@ -14,13 +15,20 @@ const digestOf = (n: number) => n.toString(16).padStart(64, "0");
 async function setup() {
   const db = await testDatabase();
   const { sql } = db;
-  /** Digests of the bytes that are stored. */
-  const blobs = new Set<string>();
-  const publish = (digest: string, { into = name } = {}) => {
-    blobs.add(digest);
-    const stored = () => Promise.resolve(blobs.has(digest) ? 7 : null);
-    return sql.begin(async (tx) => {
-      const published = await publishArtifact(tx, NOW, { workspace, name: into, digest, stored, by: null });
+  let uploads = 0;
+  /** Publishes bytes that have just been uploaded, or, without an upload, those that the workspace has. */
+  const publish = async (digest: string, { into = name, uploaded = true } = {}) => {
+    const blob = uploaded ? `artifacts/default/${uploads++}` : null;
+    if (blob !== null) await announceBlob(sql, { key: blob, dueAt: NOW });
+    return await sql.begin(async (tx) => {
+      const published = await publishArtifact(tx, NOW, {
+        workspace,
+        name: into,
+        digest,
+        size: 7,
+        blob,
+        by: null,
+      });
       if (typeof published === "string") throw new Error(published);
       return published;
     });
@@ -28,17 +36,18 @@ async function setup() {
   const point = (alias: string, version: number, from?: number | null) =>
     sql.begin((tx) => moveAlias(tx, NOW, { workspace, name, alias, version, from }));
   const remove = (version: number) =>
-    sql.begin((tx) =>
-      deleteArtifact(tx, { workspace, name, version }, (digest) => {
-        blobs.delete(digest);
-        return Promise.resolve();
-      })
-    );
+    sql.begin((tx) => deleteArtifact(tx, NOW, { workspace, name, version }));
+  /** Whether bytes are kept in the store. */
+  const kept = async (digest: string) => {
+    const rows = await sql`
+      select from artifact_blob a join blob on blob.key = a.blob and blob.state = 'kept' where a.digest = ${digest}`;
+    return rows.length === 1;
+  };
   const versions = async () =>
     (await listArtifactVersions(sql, { workspace, name, before: undefined, limit: 100 })).map((one) =>
       one.version
     );
-  return { db, sql, blobs, publish, point, remove, versions };
+  return { db, sql, publish, point, remove, kept, versions };
 }
 
 describe("publishArtifact()", () => {
@@ -68,16 +77,37 @@ describe("publishArtifact()", () => {
   });
 
   it("keeps bytes that one name's deletion and another's publication meet at, or says that they are gone", async () => {
-    const { db, sql, blobs, publish, remove } = await setup();
+    const { db, sql, publish, remove, kept } = await setup();
     await using _ = db;
     for (const n of RACERS.slice(0, 10)) {
       const digest = digestOf(n);
       const { version } = (await publish(digest)).version;
-      const [other] = await Promise.allSettled([publish(digest, { into: `copy_${n}` }), remove(version)]);
+      const again = publish(digest, { into: `copy_${n}`, uploaded: n % 2 === 0 });
+      const [other] = await Promise.allSettled([again, remove(version)]);
       const copy = await findArtifact(sql, workspace, { name: `copy_${n}`, at: null });
       assert.equal(copy !== undefined, other.status === "fulfilled");
-      assert.equal(blobs.has(digest), copy !== undefined);
+      assert.equal(await kept(digest), copy !== undefined);
+      if (n % 2 === 0) assert.ok(copy !== undefined, "its own bytes are there");
     }
+  });
+
+  it("keeps one of the blobs in which the same bytes were uploaded at once, and lets the others go", async () => {
+    const { db, sql, publish } = await setup();
+    await using _ = db;
+    await Promise.all(RACERS.map((n) => publish(digestOf(7), { into: `copy_${n}` })));
+    const states = await sql<{ state: string; count: number }[]>`
+      select state, count(*)::int as count from blob where due_at is null or due_at <= ${NOW} group by state order by state`;
+    assert.deepEqual(states.map(({ state, count }) => [state, count]), [["announced", 19], ["kept", 1]]);
+  });
+
+  it("refuses bytes that are not there, or are on their way out", async () => {
+    const { db, sql, publish } = await setup();
+    await using _ = db;
+    await assert.rejects(publish(digestOf(1), { uploaded: false }), /no bytes/);
+    await announceBlob(sql, { key: "artifacts/default/old", dueAt: NOW });
+    await takeDueBlobs(sql, NOW, 10);
+    const late = { workspace, name, digest: digestOf(2), size: 7, blob: "artifacts/default/old", by: null };
+    assert.equal(await sql.begin((tx) => publishArtifact(tx, NOW, late)), "no bytes");
   });
 });
 
@@ -109,14 +139,14 @@ describe("moveAlias()", () => {
 });
 
 describe("deleteArtifact()", () => {
-  it("never gives a number twice, and removes bytes with the last version that has them", async () => {
-    const { db, sql, blobs, publish, remove, versions } = await setup();
+  it("never gives a number twice, and lets go of bytes with the last version that has them", async () => {
+    const { db, sql, publish, remove, kept, versions } = await setup();
     await using _ = db;
     for (const n of [1, 2, 1]) await publish(digestOf(n));
     await remove(3);
-    assert.ok(blobs.has(digestOf(1)), "version 1 has them");
+    assert.ok(await kept(digestOf(1)), "version 1 has them");
     await remove(1);
-    assert.ok(!blobs.has(digestOf(1)));
+    assert.ok(!await kept(digestOf(1)));
     assert.equal((await publish(digestOf(3))).version.version, 4);
     assert.deepEqual(await versions(), [4, 2]);
     for (const version of [4, 2]) await remove(version);

@@ -266,6 +266,58 @@ function suite(name: string, setup: () => Promise<BlobWorld>, skip: boolean): vo
       assert.deepEqual(await world.left(), ["empty", "k", "race"]);
     });
 
+    it("puts parts together that came in any order, once all are there", async () => {
+      await using world = await setup();
+      const { blobs, send } = world;
+      const whole = patterned(PART + 1_000);
+      const upload = await blobs.beginParts("a/k");
+      const sizes = [PART, 1_000];
+      const put = async (i: number, body: Uint8Array<ArrayBuffer>) => {
+        const part = { upload, number: i + 1, offset: i * PART };
+        const access = { method: "PUT", size: sizes[i]!, part, expiresInMs: HOUR_MS } as const;
+        const response = await send(await blobs.presign("a/k", access), { method: "PUT", body });
+        await response.body?.cancel();
+        return { status: response.status, etag: response.headers.get("etag") ?? "", size: sizes[i]! };
+      };
+      const complete = (...parts: { etag: string; size: number }[]) =>
+        blobs.completeParts("a/k", upload, parts);
+      const second = await put(1, whole.subarray(PART));
+      await assert.rejects(complete(second, second), { code: "conflict" });
+      assert.ok((await put(0, whole.subarray(1, PART))).status >= 400, "a byte too few");
+      const first = await put(0, whole.subarray(0, PART));
+      for (const wrong of [[second, first], [first, { ...second, etag: first.etag }]]) {
+        await assert.rejects(complete(...wrong), { code: "conflict" });
+      }
+      assert.equal(await blobs.head("a/k"), null);
+      await Promise.all([complete(first, second), complete(first, second)]);
+      await complete(first, second);
+      const there = await new Response(await blobs.get("a/k")).bytes();
+      assert.ok(Buffer.from(there).equals(whole));
+      await blobs.abandonParts("a/k", upload);
+      assert.deepEqual(await world.left(), ["a/k"]);
+    });
+
+    it("leaves nothing of parts that were given up", async () => {
+      await using world = await setup();
+      const { blobs, send } = world;
+      const upload = await blobs.beginParts("k");
+      const part = { upload, number: 1, offset: 0 };
+      const signed = await blobs.presign("k", { method: "PUT", size: 5, part, expiresInMs: HOUR_MS });
+      const put = async () => {
+        const response = await send(signed, { method: "PUT", body: bytes("hello") });
+        await response.body?.cancel();
+        return { status: response.status, etag: response.headers.get("etag") ?? "", size: 5 };
+      };
+      const stored = await put();
+      assert.equal(stored.status, 200);
+      for (let i = 0; i < 2; i++) await blobs.abandonParts("k", upload);
+      // A server may take its own lock for that of another who completes them.
+      await assert.rejects(blobs.completeParts("k", upload, [stored]), { code: /^(conflict|unavailable)$/ });
+      assert.equal(await blobs.head("k"), null);
+      assert.ok((await put()).status >= 400);
+      assert.deepEqual(await world.left(), []);
+    });
+
     it("refuses signed requests that have expired or were changed", async () => {
       await using world = await setup();
       const { blobs, send } = world;

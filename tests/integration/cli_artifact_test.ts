@@ -2,21 +2,27 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { TestApi } from "../setup/api.ts";
-import { berth, type Said } from "../setup/shell.ts";
+import { type Asked, berth, type Said } from "../setup/shell.ts";
 
 async function setup() {
   const api = await TestApi.start();
   const cwd = await Deno.makeTempDir({ prefix: "berth-artifact-" });
+  /** What is asked of the platform, and how it answers: redirects are followed, as `fetch` does. */
+  const world = {
+    answer: ({ method, path, body, range }: Asked): Promise<Response> => {
+      const headers: Record<string, string> = range === undefined ? {} : { range };
+      const key = path.startsWith("/v1/blobs/") ? null : api.key;
+      if (method === "GET") return api.follow(path, { headers, key });
+      return api.fetch(path, { method, raw: body, headers, key });
+    },
+  };
   const run = (...args: string[]): Promise<Said> =>
-    berth(
-      ["artifact", ...args],
-      ({ method, path, body }) => api.fetch(path, { method, ...(method === "GET" ? {} : { raw: body }) }),
-      { cwd },
-    );
+    berth(["artifact", ...args], (asked) => world.answer(asked), { cwd });
   const write = (name: string, text: string) => Deno.writeTextFile(`${cwd}/${name}`, text);
   const read = (name: string) => Deno.readTextFile(`${cwd}/${name}`);
   return {
     api,
+    world,
     cwd,
     run,
     write,
@@ -108,14 +114,70 @@ describe("berth artifact", () => {
     assert.equal((await run("get", "none")).code, 3);
   });
 
-  it("keeps nothing of a transfer that broke off or brought other bytes", async () => {
+  it("goes on where an interrupted transfer broke off", async () => {
+    await using world = await setup();
+    const { run, write, read, cwd } = world;
+    await write("f", "0123456789");
+    await run("put", "model", "f");
+    const { answer } = world.world;
+    const ranges: (string | undefined)[] = [];
+    world.world.answer = async (asked) => {
+      const response = await answer(asked);
+      if (!asked.path.endsWith("/content")) return response;
+      ranges.push(asked.range);
+      if (asked.range === "bytes=8-") return Response.json({}, { status: 400 });
+      const some = (await response.text()).slice(0, 4);
+      return new Response(brokenAfter(some), { status: response.status });
+    };
+    assert.notEqual((await run("get", "model", "-o", "out.bin")).code, 0);
+    world.world.answer = (asked) => {
+      if (asked.path.endsWith("/content")) ranges.push(asked.range);
+      return answer(asked);
+    };
+    assert.equal((await run("get", "model", "-o", "out.bin")).code, 0);
+    assert.deepEqual(ranges, [undefined, "bytes=4-", "bytes=8-", "bytes=8-"]);
+    assert.equal(await read("out.bin"), "0123456789");
+    assert.deepEqual([...Deno.readDirSync(cwd)].map(({ name }) => name).sort(), ["f", "out.bin"]);
+  });
+
+  it("sends a file again of which the platform had the bytes only at the beginning", async () => {
+    await using world = await setup();
+    const { run, write, read } = world;
+    await write("f", "bytes");
+    await run("put", "model", "f");
+    const { answer } = world.world;
+    world.world.answer = async (asked) => {
+      const response = await answer(asked);
+      if (asked.path.endsWith("/uploads")) await run("rm", "model@1");
+      return response;
+    };
+    assert.match((await run("put", "copy", "f")).out, /^copy@1, 5 B/m);
+    world.world.answer = answer;
+    await run("get", "copy", "-o", "out.bin");
+    assert.equal(await read("out.bin"), "bytes");
+  });
+
+  it("keeps nothing of a transfer that brought other bytes", async () => {
     await using world = await setup();
     const { run, write, cwd, api } = world;
     await write("f", "theirs");
-    const { digest } = JSON.parse((await run("put", "model", "f", "--json")).out);
-    await api.deps.blobs.put(`artifacts/default/${digest}`, new TextEncoder().encode("other!"));
+    await run("put", "model", "f");
+    const [key] = await Array.fromAsync(api.deps.blobs.list("artifacts/"));
+    await api.deps.blobs.put(key!, new TextEncoder().encode("other!"));
     const said = await run("get", "model", "-o", "out.bin");
     assert.deepEqual([said.code, /the SHA-256 of what came is/.test(said.err)], [3, true]);
     assert.deepEqual([...Deno.readDirSync(cwd)].map(({ name }) => name), ["f"]);
   });
 });
+
+/** Brings a text, and breaks off. */
+const brokenAfter = (text: string): ReadableStream<Uint8Array<ArrayBuffer>> => {
+  let brought = false;
+  return new ReadableStream({
+    pull(controller) {
+      if (brought) controller.error(new Error("broken off"));
+      else controller.enqueue(new TextEncoder().encode(text));
+      brought = true;
+    },
+  });
+};

@@ -1,6 +1,7 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { listAttempts } from "../../scheduler/store/attempts.ts";
+import { announceBlob } from "../../scheduler/store/blobs.ts";
 import { insertCheckpoint, latestCheckpoint } from "../../scheduler/store/checkpoints.ts";
 import { containersExited } from "../../scheduler/store/containers.ts";
 import { FOLLOWERS_GRACE_MS, partsOfExchanges } from "../../scheduler/store/gangs.ts";
@@ -278,6 +279,7 @@ describe("checkpoints of a gang", () => {
     await world.call([1]);
     const parts = await world.begin();
     const of = (rank: number) => ({ node: `node_${rank}`, lease: parts[rank]!.lease, index: 0, name: null });
+    await announceBlob(world.sql, { key: "b1", dueAt: world.now() });
     const saved = await insertCheckpoint(world.sql, world.now(), { ...of(1), blob: "b1", size: 3 });
     assert.deepEqual(await latestCheckpoint(world.sql, of(0)), { blob: "b1", size: 3 });
     assert.equal(saved!.batch, 1);

@@ -19,16 +19,44 @@ async function setup(source: string, spec: Parameters<TestRunner["assign"]>[1] =
     const { outcome, value } = await until("the call has ended", () => runner.api.endOf(batch, 0) ?? null);
     return outcome === 0 ? value : (value as { message: string }).message;
   };
-  /** Answers a request for content, as the platform would. */
-  const serve = (bytes: Uint8Array<ArrayBuffer>) => {
-    runner.api.answer = (path) =>
-      path.startsWith("/v1/artifacts/model%40production/")
-        ? new Response(bytes)
-        : Response.json({ error: { code: "not_found", message: `No ${path}`, requestId: "r" } }, {
+  /** Answers requests for an artifact as the platform would; `piece` bytes come at a time, then the answer breaks off. */
+  const serve = async (
+    bytes: Uint8Array<ArrayBuffer>,
+    { piece = Infinity, sent = bytes }: { piece?: number; sent?: Uint8Array<ArrayBuffer> } = {},
+  ) => {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    const ranges: (string | null)[] = [];
+    runner.api.answer = (path, request) => {
+      if (path === "/v1/artifacts/model%40production") {
+        return Response.json({ name: "model", version: 3, digest, size: bytes.length });
+      }
+      if (path !== "/v1/artifacts/model%403/content") {
+        return Response.json({ error: { code: "not_found", message: `No ${path}`, requestId: "r" } }, {
           status: 404,
         });
+      }
+      const range = request.headers.get("range");
+      ranges.push(range);
+      const from = Number(range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
+      const body = brokenAfter(sent.subarray(from), piece);
+      return new Response(body, { status: range === null ? 200 : 206 });
+    };
+    return ranges;
   };
   return { runner, call, serve };
+}
+
+/** Brings so many bytes, and breaks off if there are more. */
+function brokenAfter(bytes: Uint8Array<ArrayBuffer>, most: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let brought = false;
+  return new ReadableStream({
+    pull(controller) {
+      if (!brought) controller.enqueue(bytes.subarray(0, most));
+      else if (bytes.length > most) controller.error(new Error("broken off"));
+      else controller.close();
+      brought = true;
+    },
+  });
 }
 
 const file = async (bytes: Uint8Array): Promise<string> => {
@@ -77,9 +105,22 @@ describe("ctx.artifact of guest.ts", () => {
       return [bytes.length, bytes.every((byte, i) => byte === i % 251)];
     }`));
     await using _ = runner;
-    serve(counting(MANY));
+    await serve(counting(MANY));
     assert.deepEqual(await call("model@production"), [MANY, true]);
-    assert.match(String(await call("none")), /No \/v1\/artifacts\/none\/content/);
+    assert.match(String(await call("none")), /No \/v1\/artifacts\/none/);
+  });
+
+  it("asks for the rest when an answer breaks off, and takes no bytes but its own", async () => {
+    const { runner, call, serve } = await setup(tsFunction(`async (ref, ctx) => {
+      const bytes = await ctx.artifact(ref);
+      return [bytes.length, bytes.every((byte, i) => byte === i % 251)];
+    }`));
+    await using _ = runner;
+    const ranges = await serve(counting(MANY), { piece: 2_000_000 });
+    assert.deepEqual(await call("model@production"), [MANY, true]);
+    assert.match(ranges.join(), /^,bytes=[1-9]\d+-$/);
+    await serve(counting(100), { sent: new Uint8Array(100) });
+    assert.match(String(await call("model@production")), /the SHA-256 of what came is/);
   });
 
   it("waits for a platform that is away", async () => {
@@ -125,15 +166,20 @@ describe("ctx.artifact of guest.py", { skip: withoutPython }, () => {
       `data = ctx.artifact("model@production")\npath = ctx.artifact_file("model@production")\nwith open(path, "rb") as f:\n    return [len(data), f.read() == data, data[250], os.path.dirname(path) == os.environ["BERTH_SLOT"]]`,
     );
     await using _ = runner;
-    serve(counting(MANY));
+    await serve(counting(MANY));
     assert.deepEqual(await call(), [MANY, true, 250, true]);
+    const ranges = await serve(counting(MANY), { piece: 2_000_000 });
+    assert.deepEqual(await call(), [MANY, true, 250, true]);
+    assert.match(ranges.join(), /^(,bytes=[1-9]\d+-,?){2}$/);
+    await serve(counting(300), { sent: new Uint8Array(300) });
+    assert.match(String(await call()), /its SHA-256 is/);
   });
 
   it("says what there is not", async () => {
     const { runner, call, serve } = await python(`return ctx.artifact("model@canary")`);
     await using _ = runner;
-    serve(counting(1));
-    assert.match(String(await call()), /No \/v1\/artifacts\/model%40canary\/content/);
+    await serve(counting(1));
+    assert.match(String(await call()), /No \/v1\/artifacts\/model%40canary/);
   });
 
   it("cuts into pieces as large as may be", async () => {

@@ -11,7 +11,14 @@ import { Syncs } from "../../api/sync.ts";
 import { ensureWorkspace } from "../../scheduler/store/keys.ts";
 import { LocalWakes } from "../../scheduler/wakes.ts";
 import { type Clock, type Log, realClock, realRandom } from "../../sdk/ports.ts";
-import type { ErrorBody, FunctionSpec, Manifest, Scope } from "../../sdk/protocol.ts";
+import type {
+  ArtifactUpload,
+  ErrorBody,
+  FunctionSpec,
+  Manifest,
+  PublishedArtifact,
+  Scope,
+} from "../../sdk/protocol.ts";
 import { MemoryBlobs } from "./memory_blobs.ts";
 import { type TestDatabase, testDatabase } from "./postgres.ts";
 
@@ -107,6 +114,32 @@ export class TestApi {
     const digest = await sha256(bundle);
     await this.ask(`/v1/bundles/${digest}`, { method: "PUT", raw: bundle, key });
     return digest;
+  }
+
+  /** Uploads and publishes an artifact, as a client does; the answer of the last step that was taken. */
+  async publish(name: string, text: string, { key = this.key }: Pick<Asking, "key"> = {}) {
+    const bytes = { digest: await sha256(text), size: new TextEncoder().encode(text).length };
+    const path = `/v1/artifacts/${name}`;
+    const begun = await this.ask<ArtifactUpload & ErrorAnswer>(`${path}/uploads`, { body: bytes, key });
+    if (begun.status !== 201) return begun as unknown as Answer<PublishedArtifact & ErrorAnswer>;
+    const { upload, parts: [part] } = begun.body;
+    if (part !== undefined) {
+      await this.fetch(part.url, { method: "PUT", raw: text, key: null, headers: part.headers });
+    }
+    const body = { ...bytes, upload };
+    return await this.ask<PublishedArtifact & ErrorAnswer>(`${path}/versions`, { body, key });
+  }
+
+  /** Asks, and then where the answer leads to. */
+  async follow(path: string, asking: Asking = {}): Promise<Response> {
+    const response = await this.fetch(path, asking);
+    const { range } = asking.headers ?? {};
+    return response.status === 307
+      ? await this.fetch(response.headers.get("location")!, {
+        key: null,
+        ...(range ? { headers: { range } } : {}),
+      })
+      : response;
   }
 
   /** Deploys functions by their names, or whole specs. */

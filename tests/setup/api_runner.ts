@@ -3,14 +3,16 @@ import assert from "node:assert/strict";
 import { hashOf } from "../../api/auth.ts";
 import { insertJoinToken } from "../../scheduler/store/keys.ts";
 import type {
+  ArtifactUpload,
   CheckpointUpload,
   Claim,
   ExchangeReply,
   Failure,
   JoinedNode,
   Json,
+  PublishedArtifact,
 } from "../../sdk/protocol.ts";
-import type { TestApi } from "./api.ts";
+import { type Answer, type ErrorAnswer, sha256, type TestApi } from "./api.ts";
 
 export class ApiRunner {
   #seq = 0;
@@ -94,6 +96,26 @@ export class ApiRunner {
   async save(of: { lease: number; index?: number; name?: string }, text: string): Promise<Response> {
     const upload = await this.upload(of, text);
     return typeof upload === "string" ? await this.commit(of, upload) : upload;
+  }
+
+  /** Uploads and publishes an artifact of a call; the answer of the last step that was taken. */
+  async publish(
+    of: { readonly lease: number; readonly index: number; readonly name: string },
+    text: string,
+    meanwhile: () => unknown = () => {},
+  ): Promise<Answer<PublishedArtifact & ErrorAnswer>> {
+    const ask = async (path: string, body: unknown) => {
+      const response = await this.fetch(path, { method: "POST", body });
+      return { status: response.status, body: await response.json(), headers: response.headers };
+    };
+    const bytes = { digest: await sha256(text), size: new TextEncoder().encode(text).length };
+    const { name: _, ...by } = of;
+    const begun = await ask("/artifacts/uploads", { ...by, ...bytes });
+    if (begun.status !== 200) return begun;
+    const { upload, parts: [part] } = begun.body as ArtifactUpload;
+    if (part !== undefined) await this.api.fetch(part.url, { method: "PUT", raw: text, key: null });
+    await meanwhile();
+    return await ask("/artifacts", { ...of, ...bytes, upload });
   }
 
   async exchange(body: Record<string, unknown>): Promise<ExchangeReply> {

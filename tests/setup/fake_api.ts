@@ -13,6 +13,7 @@ import type {
   LogRecord,
   Master,
   ObservedContainer,
+  PublishCallArtifact,
   SyncRequest,
 } from "../../sdk/protocol.ts";
 
@@ -67,6 +68,8 @@ export class FakeApi implements AsyncDisposable {
   readonly containerLogs = new Map<string, string[]>();
   readonly events = new Map<string, Event[]>();
   readonly checkpoints = new Map<string, Uint8Array>();
+  /** Of the parts in which artifacts are uploaded. */
+  partBytes = 2 * 1024 * 1024;
   /** Versions of each artifact. */
   readonly artifacts = new Map<string, Uint8Array<ArrayBuffer>[]>();
   /** Bytes that were uploaded and not committed. */
@@ -90,7 +93,7 @@ export class FakeApi implements AsyncDisposable {
   turnedAway = 0;
   /** Refuses batches for which it says why. */
   refuses: (request: ExchangeRequest) => string | null = () => null;
-  answer: (path: string) => Response = () => Response.json({});
+  answer: (path: string, request: Request) => Response = () => Response.json({});
 
   private constructor() {
     this.#server = Deno.serve(
@@ -175,7 +178,7 @@ export class FakeApi implements AsyncDisposable {
     if (verb === "containers") return this.#deliver(rest[0]!);
     if (verb === "checkpoints" && request.method === "GET") return this.#checkpoint(searchParams);
     if (verb === "checkpoints") return this.#save(rest[0] === "uploads", await request.json());
-    if (verb === "artifacts") return await this.#artifact(request, rest as [string, string]);
+    if (verb === "artifacts") return await this.#artifact(rest[0] === "uploads", await request.json());
     return await this.#as(request, rest);
   }
 
@@ -348,8 +351,9 @@ export class FakeApi implements AsyncDisposable {
     if (request.headers.get("authorization") !== null || request.headers.get("x-signed") !== "yes") {
       return Response.json({ error: { message: "signed, and nothing else" } }, { status: 403 });
     }
-    this.uploads.set(path.slice("/v1/blobs/".length), bytes);
-    return new Response(null, { status: 201 });
+    const key = path.slice("/v1/blobs/".length);
+    this.uploads.set(key, bytes);
+    return new Response(null, { status: 201, headers: { etag: key } });
   }
 
   #checkpoint(query: URLSearchParams): Response {
@@ -362,10 +366,23 @@ export class FakeApi implements AsyncDisposable {
     return bytes === undefined ? new Response(null, { status: 204 }) : new Response(bytes.slice());
   }
 
-  async #artifact(request: Request, [name, digest]: [string, string]): Promise<Response> {
-    const bytes = await request.bytes();
+  async #artifact(
+    begins: boolean,
+    { name, digest, size, upload, etags }: PublishCallArtifact,
+  ): Promise<Response> {
+    if (begins) {
+      const parts = Array.from({ length: Math.max(1, Math.ceil(size / this.partBytes)) }, (_, i) => ({
+        url: `/v1/blobs/artifact-${i}-${digest}`,
+        headers: { "x-signed": "yes" },
+      }));
+      return Response.json({ upload: digest.slice(0, 32), partBytes: this.partBytes, parts });
+    }
+    const parts = etags.map((etag) => this.uploads.get(etag)! as Uint8Array<ArrayBuffer>);
+    const bytes = await new Blob(parts).bytes();
     const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-    if (actual !== digest) return Response.json({ error: { message: "other bytes" } }, { status: 400 });
+    if (actual !== digest || upload !== digest.slice(0, 32)) {
+      return Response.json({ error: { message: "other bytes" } }, { status: 400 });
+    }
     const versions = [...this.artifacts.get(name) ?? [], bytes];
     this.artifacts.set(name, versions);
     return Response.json({ name, version: versions.length, digest, size: bytes.length }, { status: 201 });
@@ -382,7 +399,7 @@ export class FakeApi implements AsyncDisposable {
       method: request.method,
       body: await request.text(),
     });
-    return this.answer(`/${path.join("/")}`);
+    return this.answer(`/${path.join("/")}`, request);
   }
 
   #keyOf([lease, index]: LogRecord | Event): string {

@@ -8,6 +8,8 @@ export interface Asked {
   /** With its query. */
   readonly path: string;
   readonly body: string;
+  /** The header `range`, where there is one. */
+  readonly range?: string | undefined;
 }
 /** Answers a request as the platform would. Throwing means that nobody is there. */
 export type Answer = (asked: Asked) => Response | Promise<Response>;
@@ -42,7 +44,13 @@ export async function berth(
     fetch: async (input, init) => {
       const url = new URL(input);
       const body = init?.body === undefined || init.body === null ? "" : await new Response(init.body).text();
-      const one = { method: init?.method ?? "GET", path: url.pathname + url.search, body };
+      const range = new Headers(init?.headers).get("range");
+      const one = {
+        method: init?.method ?? "GET",
+        path: url.pathname + url.search,
+        body,
+        ...range === null ? {} : { range },
+      };
       asked.push(one);
       return await answer(one);
     },

@@ -1,4 +1,5 @@
 """Artifacts: published in pieces, and written down as they come, so that none is in memory whole unless it is asked for."""
+import hashlib
 import io
 import json
 import os
@@ -6,7 +7,7 @@ import tempfile
 import time
 from urllib.parse import quote
 
-from .platform import PATIENCE_S, PAUSE_S, PAUSE_S_MAX, PlatformError, refusal
+from .platform import PATIENCE_S, PAUSE_S, PlatformError, fetch
 
 # As in sdk/protocol/limits.ts
 ARTIFACT_PIECE_BYTES = 1024 * 1024
@@ -34,21 +35,27 @@ def load_file(host, ref):
 
 
 def write_to(host, ref, sink):
-    """Asks again for a while when the platform is away; an answer that broke off is overwritten by the next."""
-    gives_up_at, pause = time.monotonic() + PATIENCE_S, PAUSE_S
-    while True:
-        sink.seek(0)
-        sink.truncate()
+    """The version that the reference means now, whole and with its digest: where an answer breaks off, the rest is asked for."""
+    found = json.loads(b"".join(fetch(host, "GET", path_of(ref))))
+    path = f"{path_of('{name}@{version}'.format(**found))}/content"
+    size, digest = found["size"], hashlib.sha256()
+    at, gives_up_at = 0, time.monotonic() + PATIENCE_S
+    while at < size:
         try:
-            status, pieces = host.fetch("GET", f"/v1/artifacts/{quote(ref, safe='')}/content", {}, b"")
-            if status == 200:
-                for piece in pieces:
-                    sink.write(piece)
-                return
-            error = refusal(status, b"".join(pieces))
+            before = at
+            for piece in fetch(host, "GET", path, {"range": f"bytes={at}-"} if at else {}):
+                sink.write(piece)
+                digest.update(piece)
+                at, gives_up_at = at + len(piece), time.monotonic() + PATIENCE_S
+            if at == before:
+                raise ConnectionError("nothing came")
         except ConnectionError as lost:
-            status, error = 503, PlatformError("bad_gateway", f"Cannot load artifact {ref}: {lost}")
-        if status < 500 and status != 429 or time.monotonic() > gives_up_at:
-            raise error
-        time.sleep(pause)
-        pause = min(PAUSE_S_MAX, 2 * pause)
+            if time.monotonic() > gives_up_at:
+                raise PlatformError("bad_gateway", f"Cannot load artifact {ref}: {lost}") from None
+            time.sleep(PAUSE_S)
+    if digest.hexdigest() != found["digest"]:
+        raise PlatformError("internal", f"Cannot load artifact {ref}: its SHA-256 is {digest.hexdigest()}, not {found['digest']}")
+
+
+def path_of(ref):
+    return f"/v1/artifacts/{quote(ref, safe='')}"

@@ -69,21 +69,25 @@ class Platform:
         return json.loads(b"".join(self._fetch(method, path, body, headers)))
 
     def _fetch(self, method, path, body=None, headers={}):
-        """The pieces of an answer. What is away is asked again for a while; what is refused is a PlatformError."""
         data = b"" if body is None else body.encode("utf-8", "backslashreplace")
-        gives_up_at, pause = time.monotonic() + PATIENCE_S, PAUSE_S
-        while True:
-            try:
-                status, pieces = self._host.fetch(method, path, {"content-type": "application/json", **headers}, data)
-                if status < 400:
-                    return pieces
-                error = refusal(status, b"".join(pieces))
-            except ConnectionError as lost:
-                status, error = 503, PlatformError("bad_gateway", f"Cannot ask the platform: {lost}")
-            if status < 500 and status != 429 or time.monotonic() > gives_up_at:
-                raise error
-            time.sleep(pause)
-            pause = min(PAUSE_S_MAX, 2 * pause)
+        return fetch(self._host, method, path, {"content-type": "application/json", **headers}, data)
+
+
+def fetch(host, method, path, headers={}, data=b""):
+    """The pieces of an answer. What is away is asked again for a while; what is refused is a PlatformError."""
+    gives_up_at, pause = time.monotonic() + PATIENCE_S, PAUSE_S
+    while True:
+        try:
+            status, pieces = host.fetch(method, path, headers, data)
+            if status < 400:
+                return pieces
+            error = refusal(status, b"".join(pieces))
+        except ConnectionError as lost:
+            status, error = 503, PlatformError("bad_gateway", f"Cannot ask the platform: {lost}")
+        if status < 500 and status != 429 or time.monotonic() > gives_up_at:
+            raise error
+        time.sleep(pause)
+        pause = min(PAUSE_S_MAX, 2 * pause)
 
 
 def refusal(status, body):

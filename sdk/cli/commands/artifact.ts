@@ -1,7 +1,7 @@
 /** `berth artifact`: versions of models and other bytes, who made them, and the aliases that point at them. */
 import { basename, resolve } from "node:path";
 import type { Command } from "commander";
-import type { Artifact, ArtifactVersion, PublishedArtifact } from "../../protocol/artifacts.ts";
+import type { Artifact, ArtifactVersion } from "../../protocol/artifacts.ts";
 import { routes } from "../../protocol/routes.ts";
 import { send } from "../../transport.ts";
 import { type Cli, command, type Declare } from "../cli.ts";
@@ -9,7 +9,7 @@ import { usageError } from "../failure.ts";
 import { collect, type ListOptions, listOptions, showList } from "../list.ts";
 import { rows } from "../node_view.ts";
 import type { Column } from "../table.ts";
-import { fetchFile, hashFile, sendFile } from "../transfer.ts";
+import { fetchFile, hashFile, publishFile } from "../transfer.ts";
 import { relativeTime, size } from "../words.ts";
 
 export const artifact: Declare = (program, cli) => {
@@ -78,8 +78,7 @@ function declarePut(group: Command, cli: Cli): void {
     .argument("<file>", "file to upload")
     .action(cli.action(async (job, _options, name = "", file = "") => {
       const sent = await hashFile(job, resolve(job.shell.cwd, file));
-      const path = `/v1/artifacts/${encodeURIComponent(name)}/versions/${sent.digest}`;
-      const made = await sendFile<PublishedArtifact>(job, job.wire(), path, sent);
+      const made = await publishFile(job, job.wire(), name, sent);
       const text = `${made.name}@${made.version}, ${size(made.size)}, from ${basename(file)}`;
       job.output.result(made, () => text);
     }));
