@@ -48,3 +48,7 @@ create table retired (
 create index artifact_batch on artifact (batch_id) where batch_id is not null;
 create index checkpoint_batch on checkpoint (batch_id) where name is null;
 create index container_log_at on container_log (at);
+
+-- A server without an image that says its port has it on the node for itself: none is placed beside another.
+alter table container add column port int;
+create unique index container_port on container (node_id, port) where exited_at is null and port is not null;

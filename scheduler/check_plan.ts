@@ -65,8 +65,14 @@ function overGiven({ nodes, plan }: Known): Violation[] {
       ...broken("cpu is not over-given", sumOf(here, "cpuMilli") <= node.cpuMilliFree, detail),
       ...broken("memory is not over-given", sumOf(here, "memoryMiB") <= node.memoryMiBFree, detail),
       ...broken("disk is not over-given", sumOf(here, "diskMiB") <= node.diskMiBFree, detail),
+      ...broken("no port is given twice", areFree(here, node), detail),
     ];
   });
+}
+
+function areFree(starts: readonly Start[], { ports }: Node): boolean {
+  const given = starts.flatMap(({ port }) => port ?? []);
+  return new Set(given).size === given.length && given.every((port) => !ports.includes(port));
 }
 
 const sumOf = (starts: readonly Start[], what: "cpuMilli" | "memoryMiB" | "diskMiB"): number =>

@@ -130,13 +130,14 @@ export class Draft {
     return id;
   }
 
-  #terms = ({ id, deployment, need: { cpuMilli, memoryMiB, diskMiB } }: Fn) => ({
+  #terms = ({ id, deployment, need: { cpuMilli, memoryMiB, diskMiB, port } }: Fn) => ({
     id: this.field.newId("ctr"),
     functionId: id,
     deployment,
     cpuMilli,
     memoryMiB,
     diskMiB,
+    port,
   });
 
   /** A unit leaves; the room expects that already. */

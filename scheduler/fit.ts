@@ -7,7 +7,7 @@ import type { Need, Node, NodeGpu } from "./model.ts";
 export const WHOLE = 1000;
 
 /** What is left of a node beside its GPUs. */
-export type Rest = Pick<Node, "cpuMilliFree" | "memoryMiBFree" | "diskMiBFree">;
+export type Rest = Pick<Node, "cpuMilliFree" | "memoryMiBFree" | "diskMiBFree" | "ports">;
 
 /** Ways to satisfy a need, most wanted first; null stands for "no GPU". */
 export const choices = (need: Need): readonly (GpuChoice | null)[] => need.gpu.length > 0 ? need.gpu : [null];
@@ -19,7 +19,7 @@ export const admits = (need: Need, node: Node): boolean =>
 /** Whether there is enough beside the GPUs. */
 export const holds = (need: Need, rest: Rest): boolean =>
   rest.cpuMilliFree >= need.cpuMilli && rest.memoryMiBFree >= need.memoryMiB &&
-  rest.diskMiBFree >= need.diskMiB;
+  rest.diskMiBFree >= need.diskMiB && (need.port === null || !rest.ports.includes(need.port));
 
 /** Whether a choice may have this GPU, as far as that is free. */
 export const isUsable = (choice: GpuChoice, gpu: NodeGpu): boolean => gpu.healthy && isAccepted(choice, gpu);

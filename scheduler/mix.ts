@@ -18,6 +18,7 @@ const common = (gpus: number): Need => ({
   memoryMiB: 2_048,
   diskMiB: 0,
   labels: {},
+  port: null,
 });
 
 /** Work that is not known: mostly single GPUs, now and then a share, or all the GPUs of a node. */

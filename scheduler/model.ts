@@ -35,6 +35,8 @@ export interface Need {
   readonly diskMiB: number;
   /** That the node must have. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Of the node's own ports the one that it listens on, and nothing else on the node may; null: none in particular. */
+  readonly port: number | null;
 }
 
 /** A tenant, as far as it has work or containers. */
@@ -111,6 +113,7 @@ export interface Container {
   readonly cpuMilli: number;
   readonly memoryMiB: number;
   readonly diskMiB: number;
+  readonly port: number | null;
   /** Its gang, or null; and its place there. */
   readonly gang: string | null;
   readonly rank: number;
@@ -166,6 +169,8 @@ export interface Node {
   readonly memoryMiBFree: number;
   readonly diskMiB: number;
   readonly diskMiBFree: number;
+  /** Those that containers have for themselves. */
+  readonly ports: readonly number[];
   readonly labels: Readonly<Record<string, string>>;
   /** In any currency, the same for all. */
   readonly costPerHour: number;
@@ -258,6 +263,7 @@ export interface Start {
   readonly cpuMilli: number;
   readonly memoryMiB: number;
   readonly diskMiB: number;
+  readonly port: number | null;
   readonly gang: string | null;
   readonly rank: number;
   readonly reason: string;

@@ -12,11 +12,13 @@ export interface Free extends Rest {
   cpuMilliFree: number;
   memoryMiBFree: number;
   diskMiBFree: number;
+  /** Not free: never changed in place. */
+  ports: readonly number[];
   readonly gpus: Int32Array;
 }
 
 /** What a container takes, as far as it is not GPUs. */
-export type Amount = Pick<Need, "cpuMilli" | "memoryMiB" | "diskMiB">;
+export type Amount = Pick<Need, "cpuMilli" | "memoryMiB" | "diskMiB" | "port">;
 
 /** Nodes of which the same GPUs are of use to the same work. */
 export interface Kind {
@@ -61,6 +63,7 @@ export const freeOf = (node: Node): Free => ({
   cpuMilliFree: node.cpuMilliFree,
   memoryMiBFree: node.memoryMiBFree,
   diskMiBFree: node.diskMiBFree,
+  ports: node.ports,
   gpus: Int32Array.from(node.gpus, (gpu) => gpu.milliFree),
 });
 
@@ -71,17 +74,22 @@ export function change(
   free: Free,
   node: Node,
   sign: 1 | -1,
-  { cpuMilli, memoryMiB, diskMiB }: Amount,
+  { cpuMilli, memoryMiB, diskMiB, port }: Amount,
   gpus: readonly GpuShare[],
 ): void {
   free.cpuMilliFree += sign * cpuMilli;
   free.memoryMiBFree += sign * memoryMiB;
   free.diskMiBFree += sign * diskMiB;
+  if (port !== null) free.ports = sign < 0 ? [...free.ports, port] : without(free.ports, port);
   for (const { index, milli } of gpus) {
     const at = positionOf(node, index);
     if (at !== -1) free.gpus[at] = free.gpus[at]! + sign * milli;
   }
 }
+
+/** One that was given twice before anybody looked goes once. */
+const without = (ports: readonly number[], port: number): readonly number[] =>
+  ports.toSpliced(ports.indexOf(port), 1);
 
 /** Most nodes list their GPUs from 0 on. */
 const positionOf = ({ gpus }: Node, index: number): number =>
@@ -92,6 +100,7 @@ export function lowerTo(free: Free, bound: Free): void {
   free.cpuMilliFree = Math.min(free.cpuMilliFree, bound.cpuMilliFree);
   free.memoryMiBFree = Math.min(free.memoryMiBFree, bound.memoryMiBFree);
   free.diskMiBFree = Math.min(free.diskMiBFree, bound.diskMiBFree);
+  if (bound.ports.length > 0) free.ports = [...new Set([...free.ports, ...bound.ports])];
   for (let i = 0; i < free.gpus.length; i++) free.gpus[i] = Math.min(free.gpus[i]!, bound.gpus[i]!);
 }
 

@@ -45,6 +45,7 @@ export function hypotheticalNode(
     cpuMilliFree: shape.cpuMilli,
     memoryMiBFree: shape.memoryMiB,
     diskMiBFree: shape.diskMiB,
+    ports: [],
     costPerHour,
     cached: [],
     gpus: shape.gpus.map((gpu, index) => ({ ...gpu, index, milliFree: 1000, healthy: true })),
@@ -180,6 +181,7 @@ function taken(node: Node, need: Need, gpus: Candidate["gpus"]): Node {
     cpuMilliFree: node.cpuMilliFree - need.cpuMilli,
     memoryMiBFree: node.memoryMiBFree - need.memoryMiB,
     diskMiBFree: node.diskMiBFree - need.diskMiB,
+    ports: need.port === null ? node.ports : [...node.ports, need.port],
     gpus: node.gpus.map((gpu) => ({ ...gpu, milliFree: gpu.milliFree - (milli.get(gpu.index) ?? 0) })),
   };
 }

@@ -11,7 +11,9 @@ export function whyNot(need: Need, nodes: readonly Node[]): string {
   if (open.length === 0) return nodes.length === 1 ? "the only node is cordoned" : "all nodes are cordoned";
   const labelled = open.filter((node) => admits(need, node));
   if (labelled.length === 0) return unlabelled(need, open);
-  return choices(need).map((choice) => shortage(need, choice, labelled)).join("; or ");
+  const listening = labelled.filter(({ ports }) => need.port === null || !ports.includes(need.port));
+  if (listening.length === 0) return `needs port ${need.port}, which another container has on each node`;
+  return choices(need).map((choice) => shortage(need, choice, listening)).join("; or ");
 }
 
 /** The engine of a node is a label that it has by itself, and that nobody asks for by name. */

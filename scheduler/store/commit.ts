@@ -95,15 +95,17 @@ async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Tou
         ${numbers(starts.map((one) => one.cpuMilli))}::text::int[], ${
     numbers(starts.map((one) => one.memoryMiB))
   }::text::int[],
-        ${numbers(starts.map((one) => one.diskMiB))}::text::int[], ${starts.map((one) => one.gang)}::text[],
+        ${numbers(starts.map((one) => one.diskMiB))}::text::int[], ${
+    starts.map(({ port }) => port === null ? null : String(port))
+  }::text[], ${starts.map((one) => one.gang)}::text[],
         ${numbers(starts.map((one) => one.rank))}::text::int[], ${starts.map((one) => one.reason)}::text[]
-      ) as w(id, function_id, deployment, node, session, gpus, gpu_milli, cpu_milli, memory_mib, disk_mib, gang, rank, reason)
+      ) as w(id, function_id, deployment, node, session, gpus, gpu_milli, cpu_milli, memory_mib, disk_mib, port, gang, rank, reason)
     ),
     started as (
       insert into container (id, function_id, deployment_id, node_id, session, desired, observed, gpus, gpu_milli, cpu_milli,
-        memory_mib, disk_mib, gang_id, rank, reason, created_at, busy_at)
+        memory_mib, disk_mib, port, gang_id, rank, reason, created_at, busy_at)
       select w.id, w.function_id, w.deployment, w.node, w.session, 'run', 'pending', w.gpus::json, w.gpu_milli, w.cpu_milli,
-        w.memory_mib, w.disk_mib, w.gang, w.rank, w.reason, ${now}, ${now}
+        w.memory_mib, w.disk_mib, w.port::int, w.gang, w.rank, w.reason, ${now}, ${now}
       from wanted w join node on node.id = w.node and node.session = w.session and node.state = 'up'
       returning node_id
     ),

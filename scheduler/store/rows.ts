@@ -65,7 +65,9 @@ interface SaidRow {
 
 /** Fields that deployments of earlier versions don't have. */
 type NewerSpec = {
-  [K in "disk" | "labels" | "nodes" | "preemptible" | "preemptNotice" | "image"]: FunctionSpec[K] | null;
+  [K in "disk" | "labels" | "nodes" | "preemptible" | "preemptNotice" | "image" | "server"]:
+    | FunctionSpec[K]
+    | null;
 };
 
 interface LevelRow {
@@ -98,7 +100,7 @@ export interface GangRow extends Omit<Gang, "createdAt" | "brokenAt"> {
 /** Rows, column by column; null instead of a column without any. */
 type Columns<Row> = { readonly [K in keyof Row]: readonly Row[K][] | null };
 
-export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt" | "gpus"> {
+export interface NodeRow extends Omit<Node, "leaseUntil" | "emptiedAt" | "gpus" | "ports"> {
   gpus: Columns<NodeGpu> | null;
   leaseUntil: Instant;
   emptiedAt: Instant;
@@ -138,11 +140,12 @@ export interface SnapshotRow {
 }
 
 export function toSnapshot(row: SnapshotRow, hearingSince: number): Snapshot {
+  const ports = portsByNode(row.containers);
   return {
     functions: row.functions.map(toFn),
     containers: row.containers.map(toContainer),
     gangs: row.gangs.map(toGang),
-    nodes: rowsOf(row.nodes).map(toNode),
+    nodes: rowsOf(row.nodes).map((node) => toNode(node, ports.get(node.id))),
     workspaces: row.workspaces.map((one) => ({ ...one, usedAt: at(one.usedAt) })),
     pools: row.pools.map((pool) => ({ ...pool, failures: toFailures(pool.failures) })),
     provisions: row.provisions.map(toProvision),
@@ -182,6 +185,7 @@ function toFn(
       memoryMiB: memory,
       diskMiB: spec.disk ?? 0,
       labels: { ...spec.labels, ...(spec.image ? { [LABEL_OCI]: "yes" } : {}) },
+      port: spec.image ? null : spec.server?.port ?? null, // a container with an image has ports of its own
     },
     nodes: spec.nodes ?? 1,
     preemptible: spec.preemptible ?? false,
@@ -258,8 +262,18 @@ const toGang = (row: GangRow): Gang => ({
   brokenAt: at(row.brokenAt),
 });
 
-const toNode = (row: NodeRow): Node => ({
+/** Few containers have one. */
+function portsByNode(containers: readonly ContainerRow[]): ReadonlyMap<string, readonly number[]> {
+  const ports = new Map<string, number[]>();
+  for (const { node, port } of containers) {
+    if (port !== null) ports.set(node, [...ports.get(node) ?? [], port]);
+  }
+  return ports;
+}
+
+const toNode = (row: NodeRow, ports: readonly number[] = []): Node => ({
   ...row,
+  ports,
   gpus: row.gpus === null ? [] : rowsOf(row.gpus),
   leaseUntil: Date.parse(row.leaseUntil),
   emptiedAt: Date.parse(row.emptiedAt),

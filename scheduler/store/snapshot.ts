@@ -138,7 +138,7 @@ export async function readSnapshot(
         'digest', coalesce(f.spec->'image'->>'ref', d.digest), -- of the two the image takes longer to come
         'removed', f.removed_at is not null or app.deleted_at is not null,
         'spec', json_build_object('gpu', f.spec->'gpu', 'cpu', f.spec->'cpu', 'memory', f.spec->'memory',
-          'disk', f.spec->'disk', 'labels', f.spec->'labels', 'image', f.spec->'image',
+          'disk', f.spec->'disk', 'labels', f.spec->'labels', 'image', f.spec->'image', 'server', f.spec->'server',
           'nodes', f.spec->'nodes', 'preemptible', f.spec->'preemptible', 'preemptNotice', f.spec->'preemptNotice',
           'timeout', f.spec->'timeout', 'startTimeout', f.spec->'startTimeout', 'concurrency', f.spec->'concurrency',
           'scale', f.spec->'scale'),
@@ -172,7 +172,7 @@ export async function readSnapshot(
       (select coalesce(json_agg(json_build_object(
         'id', live.id, 'functionId', function_id, 'deployment', deployment_id, 'digest', digest, 'node', node_id,
         'session', session, 'desired', desired, 'observed', observed, 'gpus', gpus, 'cpuMilli', cpu_milli,
-        'memoryMiB', memory_mib, 'diskMiB', disk_mib, 'gang', gang_id, 'rank', rank, 'createdAt', created_at, 'busyAt', busy_at,
+        'memoryMiB', memory_mib, 'diskMiB', disk_mib, 'port', port, 'gang', gang_id, 'rank', rank, 'createdAt', created_at, 'busyAt', busy_at,
         'drainingAt', draining_at, 'preemptAt', preempt_at, 'secretsRevision', secrets_revision,
         'leased', (select coalesce(sum(held.calls), 0) from held where held.container_id = live.id),
         'priority', (select max(held.priority) from held where held.container_id = live.id),

@@ -116,6 +116,7 @@ const needOf = ({ cpu_milli, memory_mib, num_gpu, gpu_milli, gpu_spec }: Omit<Po
     memoryMiB: memory_mib,
     diskMiB: 0,
     labels: {},
+    port: null,
   };
 };
 
@@ -134,6 +135,7 @@ const nodeOf = ({ id, cpu_milli, memory_mib, gpus, model }: NodeLine): Node => (
   memoryMiBFree: memory_mib,
   diskMiB: 0,
   diskMiBFree: 0,
+  ports: [],
   labels: {},
   costPerHour: 0,
   cached: [],

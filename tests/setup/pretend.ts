@@ -362,6 +362,11 @@ export class Pretend {
       cpuMilliFree: at.cpuMilliFree - sign * one.cpuMilli,
       memoryMiBFree: at.memoryMiBFree - sign * one.memoryMiB,
       diskMiBFree: at.diskMiBFree - sign * one.diskMiB,
+      ports: one.port === null
+        ? at.ports
+        : sign > 0
+        ? [...at.ports, one.port]
+        : at.ports.filter((port) => port !== one.port),
       gpus: at.gpus.map((gpu) => ({ ...gpu, milliFree: gpu.milliFree - sign * milli(gpu.index) })),
       emptiedAt: this.now,
     });

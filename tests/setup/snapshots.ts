@@ -52,6 +52,7 @@ export const need = (some: Partial<Need> = {}): Need => ({
   memoryMiB: 512,
   diskMiB: 0,
   labels: {},
+  port: null,
   ...some,
 });
 
@@ -101,6 +102,7 @@ export const container = (some: Partial<Container> = {}): Container => ({
   cpuMilli: 100,
   memoryMiB: 512,
   diskMiB: 0,
+  port: null,
   gang: null,
   rank: 0,
   priority: (some.leased ?? 0) > 0 ? 50 : null,
@@ -147,6 +149,7 @@ export const node = (some: Partial<Node> = {}): Node => ({
   memoryMiBFree: 16_384,
   diskMiB: 100_000,
   diskMiBFree: 100_000,
+  ports: [],
   labels: {},
   costPerHour: 0,
   cached: [],

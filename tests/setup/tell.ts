@@ -195,6 +195,7 @@ const fnOf = (id: number, name: string, options: Options): Fn =>
       memoryMiB: number(options, "memory", 0.5) * 1024,
       diskMiB: number(options, "disk", 0) * 1024,
       labels: labels(options),
+      port: options.has("port") ? number(options, "port", 0) : null,
     },
     scale: {
       min: number(options, "min", 0),

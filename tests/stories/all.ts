@@ -22,6 +22,7 @@ import pool from "./pool.story" with { type: "text" };
 import pool_fails from "./pool_fails.story" with { type: "text" };
 import pool_gang from "./pool_gang.story" with { type: "text" };
 import pool_gang_fails from "./pool_gang_fails.story" with { type: "text" };
+import port from "./port.story" with { type: "text" };
 import preemption from "./preemption.story" with { type: "text" };
 import preemption_least from "./preemption_least.story" with { type: "text" };
 import preemption_not from "./preemption_not.story" with { type: "text" };
@@ -60,6 +61,7 @@ export const STORIES: Readonly<Record<string, string>> = {
   pool_fails,
   pool_gang,
   pool_gang_fails,
+  port,
   preemption,
   preemption_least,
   preemption_not,

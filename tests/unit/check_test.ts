@@ -179,6 +179,7 @@ describe("planViolations()", () => {
     cpuMilli: 100,
     memoryMiB: 512,
     diskMiB: 0,
+    port: null,
     gang: null,
     rank: 0,
     reason: "1 call waits",

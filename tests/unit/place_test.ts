@@ -45,6 +45,28 @@ describe("place()", () => {
     ]]);
   });
 
+  it("gives a port of a node to one at a time, and waits for one that leaves", () => {
+    const room = roomOf(
+      [node({ id: "a" }), node({ id: "b", ports: [8_000] })],
+      [container({ id: "c1", node: "b", port: 8_000 })],
+    );
+    const wanted = need({ port: 8_000 });
+    assert.deepEqual(told(placed(room, need({ port: 8_001 }))).length, 1);
+    assert.deepEqual(told(placed(room, wanted)), ["a"]);
+    assert.deepEqual(told(placed(room, wanted)), ["soon"]);
+    assert.equal(told(placed(room, wanted))[0], "blocked");
+    room.give(container({ node: "a", port: 8_000 }));
+    assert.deepEqual(told(placed(room, wanted)), ["a"]);
+    assert.equal(
+      room.attempt(() => {
+        room.give(container({ node: "a", port: 8_000 }));
+        return null;
+      }),
+      null,
+    );
+    assert.equal(told(placed(room, wanted))[0], "blocked");
+  });
+
   it("waits for what leaves anyway, and keeps it", () => {
     const room = roomOf([node({ gpus: gpus("H100", 0, 1000) })], [holding("c1", "node_1", [0, 1000])]);
     assert.deepEqual(told(placed(room, asks("H100:2"))), ["soon"]);

@@ -38,6 +38,7 @@ describe("plan() starts containers", () => {
       cpuMilli: 100,
       memoryMiB: 512,
       diskMiB: 0,
+      port: null,
       gang: null,
       rank: 0,
       reason: "1 call waits",

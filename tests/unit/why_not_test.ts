@@ -38,6 +38,9 @@ describe("whyNot()", () => {
     ["needs 2048 MiB disk; largest free node has 512", need({ diskMiB: 2_048 }), [
       node({ diskMiBFree: 512 }),
     ]],
+    ["needs port 8000, which another container has on each node", need({ port: 8_000 }), [
+      node({ ports: [8_000, 8_001] }),
+    ]],
     ["needs 1 × H100 of 94 GiB; no node has one", asks("H100>=94GiB"), [node({ gpus: gpus("H100", 1000) })]],
     ["needs 1 × any GPU of 94 GiB; no node has one", asks("any>=94GiB"), [
       node({ gpus: gpus("H100", 1000) }),
