@@ -179,13 +179,14 @@ export class Container {
     return exec;
   }
 
-  /** Ends what it has, then leaves. */
-  drain(): void {
+  /** Ends what it has, then leaves. @param hurry without waiting for requests that may still come */
+  drain({ hurry = false } = {}): void {
     if (this.#state === "starting") return this.stop();
     if (this.#state !== "ready") return;
     this.#state = "draining";
     this.#work.close();
     this.#link?.send('{"t":"drain"}\n');
+    if (hurry) this.#guest?.terminate?.();
   }
 
   /**
@@ -210,6 +211,7 @@ export class Container {
     this.#leaveBy = this.#deps.clock.now() + this.#deps.graceMs;
     this.#work.stop();
     if (!told) this.#link?.send('{"t":"drain"}\n');
+    this.#guest?.terminate?.();
   }
 
   /** Ends it at once. */

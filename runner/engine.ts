@@ -93,6 +93,8 @@ export interface Guest {
   usage(): Usage | null;
   /** Runs a command where the guest runs: its environment, its files, its GPUs. Throws a {@link StartError}. */
   exec?(command: ExecCommand): Exec;
+  /** Asks a program that waits for the end of its connections to end without. */
+  terminate?(): void;
   /** Kills it and all it started. */
   kill(): void;
   /** Removes what is left of it. */

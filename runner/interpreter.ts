@@ -18,6 +18,8 @@ export interface ServerProgram {
   /** Where that is, for messages: `port 8000`. */
   readonly place: string;
   readonly exited: Promise<unknown>;
+  /** How many connections to it are open; null where that cannot be told. */
+  connections(): number | null;
   /** Asks it to end. */
   terminate(): void;
 }
@@ -32,6 +34,12 @@ export interface InterpreterDeps {
 const TRY_MS = 5;
 const TRY_MS_MAX = 250;
 const TRY_GROWTH = 1.5;
+/**
+ * A program that drains has had no connection for so long: longer than it takes all gateways to hear that it takes no more requests, by
+ * the slowest way.
+ */
+const QUIET_MS = 1_200;
+const LOOK_MS = 50;
 
 export class Interpreter implements Channel {
   readonly #deps: InterpreterDeps;
@@ -44,6 +52,7 @@ export class Interpreter implements Channel {
   #arrived = Promise.withResolvers<void>();
   #printed = false;
   #draining = false;
+  #terminated = false;
   #lacks: string;
 
   constructor(deps: InterpreterDeps) {
@@ -111,6 +120,30 @@ export class Interpreter implements Channel {
     if (t === "load") this.#attend();
     if (t !== "drain" || this.#draining) return;
     this.#draining = true;
+    this.#drain();
+  }
+
+  /**
+   * Nothing new comes to it, but many a program ends at once when it is told to, with all that it has open. So it is told when nobody
+   * has a connection any more, or has had one for too long.
+   */
+  async #drain(): Promise<void> {
+    const { program, server, clock } = this.#deps;
+    const until = clock.now() + parseDuration(server.drain);
+    let busyAt = clock.now();
+    while (!this.#over.signal.aborted && !this.#terminated) {
+      const open = program.connections(), now = clock.now();
+      if (open === null || now >= until || now - busyAt >= QUIET_MS) break;
+      if (open > 0) busyAt = now;
+      await clock.sleep(LOOK_MS, this.#over.signal);
+    }
+    this.terminate();
+  }
+
+  /** Asks the program to end, whatever it has open. */
+  terminate(): void {
+    if (this.#terminated || this.#over.signal.aborted) return;
+    this.#terminated = true;
     this.#deps.program.terminate();
   }
 

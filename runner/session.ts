@@ -105,7 +105,7 @@ export class Session {
   /** Leaves in order: what runs may end within `drainMs`, the rest is told to, then killed; all of it is reported. */
   async leave(drainMs: number): Promise<void> {
     this.#leaving = true;
-    for (const container of this.#containers.values()) container.drain();
+    for (const container of this.#containers.values()) container.drain({ hurry: true }); // requests go on coming
     const { clock } = this.#deps;
     if (!await within(clock, drainMs, this.#allExited())) {
       for (const container of this.#containers.values()) container.stop();

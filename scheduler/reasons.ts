@@ -87,7 +87,17 @@ function failing({ crew: { fn }, starting, obstacle }: Prospect): string {
     : obstacle !== undefined
     ? `for another try: ${obstacle.reason}`
     : `next try at ${new Date(retryAt(fn.startFailures!)).toISOString()}`;
-  return `the last ${count === 1 ? "start" : `${count} starts`} failed: ${message}; ${next}`;
+  return `the last ${count === 1 ? "start" : `${count} starts`} failed: ${brief(message)}; ${next}`;
+}
+
+const LINES = 4;
+const LINE_LENGTH = 200;
+
+/** What went wrong, and the last that was printed before. */
+function brief(message: string): string {
+  const [first, ...rest] = message.split("\n")
+    .map((line) => line.length <= LINE_LENGTH ? line : `${line.slice(0, LINE_LENGTH)}…`);
+  return [first, ...(rest.length <= LINES ? rest : ["…", ...rest.slice(-LINES)])].join("\n");
 }
 
 function isStarting({ crew: { fn }, isMending }: Prospect): string {

@@ -42,7 +42,7 @@ export interface ServerOptions extends Omit<ContainerOptions, "retries" | "permi
   /** By default it is ready when it takes connections, and well until it ends. */
   readonly health?: string | HealthOptions;
   /**
-   * Time that its requests have to end after SIGTERM.
+   * Time that its open requests have to end when it goes, before SIGTERM. New ones go elsewhere then.
    * @default "30s"
    */
   readonly drain?: Duration;

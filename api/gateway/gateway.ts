@@ -54,6 +54,8 @@ export interface GatewayStats {
 const PLATFORM_KEY = /^Bearer +berth_/i;
 /** Nobody waits longer, whatever the function's timeouts say; timers can't count much further either. */
 const PATIENCE_MS = 24 * 3_600_000;
+/** What a start that just failed has to be heard of, so that who waited for it is told why. */
+const VERDICT_MS = 2_000;
 /** Of nginx: the client went away. Nobody sees it. */
 const CLIENT_GONE = 499;
 
@@ -167,7 +169,7 @@ export class Gateway {
   async #pass(passage: Passage): Promise<Response> {
     const { request, route } = passage;
     const sent = upstreamRequest(passage);
-    const until = this.#deps.clock.now() + Math.min(route.function.startTimeoutMs, PATIENCE_MS);
+    const until = this.#heldUntil(route);
     let repeated = false;
     for (;;) {
       const slot = await this.#slot(passage, until);
@@ -197,6 +199,9 @@ export class Gateway {
     return true;
   }
 
+  #heldUntil = ({ function: { startTimeoutMs } }: EndpointRoute): number =>
+    this.#deps.clock.now() + Math.min(startTimeoutMs + VERDICT_MS, PATIENCE_MS);
+
   /** Null: the client has gone. */
   async #slot({ request, route }: Passage, until: number): Promise<Slot | null> {
     if (this.#draining) throw refusals.shuttingDown();
@@ -222,7 +227,7 @@ export class Gateway {
 
   async #connect(passage: Passage): Promise<Response> {
     const { request, target, route, keyed, from } = passage;
-    const until = this.#deps.clock.now() + Math.min(route.function.startTimeoutMs, PATIENCE_MS);
+    const until = this.#heldUntil(passage.route);
     const slot = await this.#slot(passage, until);
     if (slot === null) return new Response(null, { status: CLIENT_GONE });
     try {
@@ -261,6 +266,8 @@ export class Gateway {
   }
 
   #update(table: RouteTable): void {
+    const containers = [...table.functions.values()].flatMap(({ containers }) => containers);
+    this.#deps.upstream.keepTo(new Set(containers.map(({ address }) => address)));
     for (const [id, slots] of this.#slots) {
       const route = table.functions.get(id);
       slots.update(route ?? { ...slots.route, containers: [] });

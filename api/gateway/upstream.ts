@@ -19,6 +19,8 @@ export interface Send {
 export interface Upstream {
   /** Resolves when the head has come; rejects with an {@link UpstreamError}. */
   send(address: string, request: UpstreamRequest, more: Send): Promise<UpstreamResponse>;
+  /** Lets go of idle connections to all other containers: they take no more requests. */
+  keepTo(addresses: ReadonlySet<string>): void;
   /** Breaks off whatever is under way. */
   close(): void;
 }
@@ -34,6 +36,8 @@ export class HttpUpstream implements Upstream {
   readonly #idle = new Map<string, Connection[]>();
   readonly #exchanges = new Set<Exchange>();
   readonly #closed = new AbortController();
+  /** Where connections may rest; null: anywhere. */
+  #kept: ReadonlySet<string> | null = null;
   #sweeping = false;
 
   constructor({ clock, dial }: { clock: Clock; dial: Dial }) {
@@ -63,6 +67,15 @@ export class HttpUpstream implements Upstream {
     return await exchange.run();
   }
 
+  keepTo(addresses: ReadonlySet<string>): void {
+    this.#kept = addresses;
+    for (const [address, connections] of this.#idle) {
+      if (addresses.has(address)) continue;
+      this.#idle.delete(address);
+      for (const connection of connections) connection.close();
+    }
+  }
+
   close(): void {
     this.#closed.abort();
     for (const exchange of [...this.#exchanges]) exchange.fail("aborted");
@@ -89,7 +102,8 @@ export class HttpUpstream implements Upstream {
 
   #put(address: string, connection: Connection): void {
     const connections = this.#idle.get(address) ?? [];
-    if (connections.length >= IDLE_MAX || this.#closed.signal.aborted) return connection.close();
+    const stays = this.#kept?.has(address) ?? true;
+    if (!stays || connections.length >= IDLE_MAX || this.#closed.signal.aborted) return connection.close();
     connections.push(connection);
     this.#idle.set(address, connections);
     connection.rest(() => this.#forget(address, connection));

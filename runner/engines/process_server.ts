@@ -2,6 +2,7 @@
 import type { Clock } from "../../sdk/ports.ts";
 import type { ServerSpec } from "../../sdk/protocol.ts";
 import { nameProcess } from "../../sdk/proc.ts";
+import { openConnections } from "../connections.ts";
 import { type Channel, type Child, type Command, type Guest, type Spawn, StartError } from "../engine.ts";
 import { Interpreter } from "../interpreter.ts";
 import { usageOf } from "../proc.ts";
@@ -114,7 +115,14 @@ export function startServer(
   const child = spawned(spawn, place, { command: command!, args, cwd, env: { ...env, ...place.env } });
   nameProcess(`${slot.dir}/pid`, child.pid);
   const { pid, exited } = child;
-  const program = { pid, exited, dial: place.dial, place: place.name, terminate: () => child.terminate() };
+  const program = {
+    pid,
+    exited,
+    dial: place.dial,
+    place: place.name,
+    connections: () => openConnections(place.address),
+    terminate: () => child.terminate(),
+  };
   const channel = new Interpreter({ program, server, clock });
   return {
     channel,
@@ -127,6 +135,7 @@ export function startServer(
     settle,
     lacks: () => channel.lacks,
     usage: () => usageOf(pid, true),
+    terminate: () => channel.terminate(),
     kill: () => child.kill(),
     release: async () => {
       place.release();

@@ -1,6 +1,6 @@
 /**
- * A server: any program that listens on `$PORT`. It starts with the first request, is asked at `health` whether it is well, gets
- * SIGTERM and time to end its requests when it goes, and what it prints is kept.
+ * A server: any program that listens on `$PORT`. It starts with the first request, is asked at `health` whether it is well, has
+ * time to end its requests when it goes, and then gets SIGTERM; what it prints is kept.
  *
  *     deno task berth deploy sdk/examples/server.ts
  *     curl URL/e/server/web/                     # `berth deploy` prints the URL

@@ -30,7 +30,7 @@ export const ServerSpec = z.strictObject({
   socket: z.boolean().default(false),
   /** Absent: it is well while it takes connections and has not ended. */
   health: HealthSpec.optional(),
-  /** Time that its requests have to end once it was told to (SIGTERM). */
+  /** Time that its open requests have to end before it is told to (SIGTERM). New ones go elsewhere then. */
   drain: DurationText.default("30s"),
 })
   .refine(({ command }) => command[0] !== "", { message: "must begin with a program", path: ["command", 0] })

@@ -110,7 +110,7 @@ describe("servers", () => {
       }
     }
     assert.equal(new Set(pids).size, 3);
-    assert.match((await containers("mortal"))[0]!.exit!.message, /exit code 7/);
+    assert.match((await containers("mortal")).find(({ exit }) => exit)!.exit!.message, /exit code 7/);
   });
 
   it("that are not well are replaced, and requests go to the others", async () => {
@@ -137,6 +137,34 @@ describe("servers", () => {
     assert.match(ended.exit!.message, /failed its health check 2 times in a row: GET \/health answered 500/);
   });
 
+  it("that give way to a newer deployment answer what they were asked before, and go", async () => {
+    const source = (text: string) =>
+      serve(`async (request) => {
+        if (request.url.endsWith("/slow")) {
+          console.log("asked");
+          await new Promise((done) => setTimeout(done, 2_500));
+        }
+        return new Response("${text}");
+      }`);
+    const url = await deploy("renewed", source("old"), "concurrency: 8");
+    assert.equal(await (await fetch(url)).text(), "old"); // by a connection that then rests
+    const slow = fetch(`${url}/slow`);
+    const [old] = await containers("renewed");
+    await untilTrue("it was asked", async () => {
+      const { body } = await platform.ask<PageOf<ContainerLog>>(`/v1/containers/${old!.id}/logs`);
+      return body.items.some(({ text }) => text === "asked");
+    });
+    await deploy("renewed", source("new"), "concurrency: 8");
+    assert.equal(await (await fetch(url)).text(), "new");
+    assert.equal(await (await slow).text(), "old");
+    const ended = await until(
+      "the old one has gone",
+      async () => (await containers("renewed")).find(({ id, exit }) => id === old!.id && exit)?.exit ?? null,
+    );
+    assert.equal(ended.kind, "stopped");
+    await platform.fetch("/v1/apps/renewed", { method: "DELETE" });
+  });
+
   it("that never listen fail their start, with what they lack and what they printed", async () => {
     const url = await deploy(
       "silent",
@@ -145,9 +173,11 @@ describe("servers", () => {
     );
     const response = await fetch(url);
     assert.equal(response.status, 504);
+    const { error } = await response.json();
+    assert.match(error.message, /^Cannot reach endpoint "silent\/fn" within its start timeout of 1s500ms: /);
     assert.match(
-      await response.text(),
-      /Cannot reach endpoint \\"silent\/fn\\" within its start timeout of 1s500ms/,
+      error.message,
+      /start failed: .*nothing listens on port \d+\. It printed:\nreading weights; /,
     );
     const exit = await until(
       "a start has failed",

@@ -168,20 +168,43 @@ describe("a runner with servers", () => {
     await untilTrue("it is gone", () => runner.guests().length === 0);
   });
 
-  it("drains: SIGTERM, then what it answers may end, then a kill", async () => {
+  for (const place of ["port", "socket"] as const) {
+    it(`drains: what it answers by a ${place} may end, and then it is told to, with SIGTERM`, async () => {
+      await using runner = await TestRunner.start();
+      const where = place === "port" ? SERVE : `Deno.serve({ path: Deno.env.get("BERTH_SOCKET") },`;
+      // It does nothing about SIGTERM, which ends it at once.
+      const source = `${where} async () => {
+          console.log("asked");
+          await new Promise((done) => setTimeout(done, 2_000));
+          return new Response("answered");
+        });`;
+      const id = await want(runner, source, { socket: place === "socket" });
+      const answer = get(await address(runner, id));
+      await untilTrue("it answers", () => asked(runner, id));
+      drain(runner, id);
+      assert.equal((await answer).text, "answered");
+      assert.equal((await exit(runner, id)).kind, "stopped");
+    });
+  }
+
+  it("drains: tells a program that has a connection for too long, which may end what it answers", async () => {
     await using runner = await TestRunner.start();
-    const graceful = `const server = ${SERVE} async () => {
-        console.log("asked");
-        await new Promise((done) => setTimeout(done, 400));
-        return new Response("answered");
-      });
-      Deno.addSignalListener("SIGTERM", async () => { await server.shutdown(); Deno.exit(0); });`;
-    const id = await want(runner, graceful);
+    const graceful = `const server = ${SERVE} () => new Response(new ReadableStream({
+        start(controller) {
+          console.log("asked");
+          controller.enqueue(new TextEncoder().encode("begun "));
+          Deno.addSignalListener("SIGTERM", () => {
+            controller.enqueue(new TextEncoder().encode("ended"));
+            controller.close();
+            server.shutdown().then(() => Deno.exit(0));
+          });
+        },
+      })));`;
+    const id = await want(runner, graceful, { drain: "300ms" });
     const answer = get(await address(runner, id));
-    const said = (text: string) => (runner.api.containerLogs.get(id) ?? []).includes(`stdout: ${text}`);
-    await untilTrue("it answers", () => said("asked"));
+    await untilTrue("it answers", () => asked(runner, id));
     drain(runner, id);
-    assert.equal((await answer).text, "answered");
+    assert.equal((await answer).text, "begun ended");
     assert.equal((await exit(runner, id)).kind, "stopped");
   });
 
@@ -197,6 +220,9 @@ describe("a runner with servers", () => {
     await untilTrue("it is gone", () => runner.guests().length === 0);
   });
 });
+
+const asked = (runner: TestRunner, id: string): boolean =>
+  (runner.api.containerLogs.get(id) ?? []).includes("stdout: asked");
 
 /** The scheduler wants it to end what it has. */
 function drain(runner: TestRunner, id: string): void {

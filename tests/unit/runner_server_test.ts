@@ -97,13 +97,19 @@ describe("Interpreter", () => {
   function setup(options = {}) {
     const clock = new ManualClock();
     const exited = Promise.withResolvers<void>();
-    const world = { dials: 0, terminated: 0, dial: refused as () => Promise<Channel> };
+    const world = {
+      dials: 0,
+      terminated: 0,
+      dial: refused as () => Promise<Channel>,
+      connections: null as number | null,
+    };
     const interpreter = new Interpreter({
       program: {
         pid: 7,
         place: "port 1",
         exited: exited.promise,
         dial: () => (world.dials++, world.dial()),
+        connections: () => world.connections,
         terminate: () => void world.terminated++,
       },
       server: ServerSpec.parse({ command: ["serve"], ...options }),
@@ -160,5 +166,36 @@ describe("Interpreter", () => {
     assert.equal(world.terminated, 1);
     exited.resolve();
     assert.equal(await next(), null);
+  });
+
+  it("Interpreter asks it when its connections are closed, and no more can come", async () => {
+    const { world, clock, hear } = setup();
+    world.connections = 2;
+    await hear("drain");
+    await clock.advance(10_000);
+    world.connections = 0;
+    await clock.advance(1_000);
+    world.connections = 1; // of a gateway that had not heard
+    await clock.advance(1_000);
+    assert.equal(world.terminated, 0);
+    world.connections = 0;
+    await clock.advance(1_300);
+    assert.equal(world.terminated, 1);
+  });
+
+  it("Interpreter asks it when its time is over, or it is told to hurry, whatever is open", async () => {
+    const one = setup({ drain: "5s" });
+    const two = setup();
+    for (const { world, hear } of [one, two]) {
+      world.connections = 1;
+      await hear("drain");
+    }
+    await one.clock.advance(4_900);
+    assert.equal(one.world.terminated, 0);
+    await one.clock.advance(200);
+    assert.equal(one.world.terminated, 1);
+    two.interpreter.terminate();
+    await two.clock.advance(60_000);
+    assert.equal(two.world.terminated, 1);
   });
 });
