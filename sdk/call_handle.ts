@@ -2,7 +2,9 @@
 import { result } from "./calls.ts";
 import { liveItems } from "./live_items.ts";
 import type { Call, EventItem, LogItem } from "./protocol/calls.ts";
+import type { Json } from "./protocol/primitives.ts";
 import { ask, type Wire } from "./transport.ts";
+import { incoming } from "./values.ts";
 
 /** What waiting takes. */
 export interface WaitOptions {
@@ -56,9 +58,12 @@ export class CallHandle<Output = unknown> {
     return liveItems<LogItem>(this.#wire, `/v1/calls/${this.id}/logs`, options);
   }
 
-  /** What happened from the start on, and what happens until the call ends. */
-  events(options: WaitOptions = {}): AsyncGenerator<EventItem> {
-    return liveItems<EventItem>(this.#wire, `/v1/calls/${this.id}/events`, options);
+  /** What happened from the start on, and what happens until the call ends; what was yielded as it was, however large. */
+  async *events(options: WaitOptions = {}): AsyncGenerator<EventItem> {
+    for await (const item of liveItems<EventItem>(this.#wire, `/v1/calls/${this.id}/events`, options)) {
+      if (item.kind !== "yield") yield item;
+      else yield { ...item, value: await incoming(this.#wire, item.value, options.signal) as Json };
+    }
   }
 
   toJSON(): { id: string } {

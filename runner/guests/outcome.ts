@@ -10,10 +10,8 @@ const unsendable = (message: string, cause?: unknown): Error =>
 export function resultFrame(call: number, value: unknown): string | Uint8Array<ArrayBuffer> {
   if (value === undefined) return `{"t":"result","c":${call}}`;
   try {
-    const text = jsonOf(value, "return");
-    const large = largeBytes(text);
-    if (large === null && !isReferenceText(text)) return `{"t":"result","c":${call},"v":${text}}`;
-    return large === null ? new TextEncoder().encode(text) : within(LIMITS.valueBytes, large, "return");
+    const sent = outgoing(value, "return");
+    return typeof sent === "string" ? `{"t":"result","c":${call},"v":${sent}}` : sent;
   } catch (error) {
     return errorFrame(call, error);
   }
@@ -23,13 +21,17 @@ export function resultFrame(call: number, value: unknown): string | Uint8Array<A
 export const referenceFrame = (call: number, id: string): string =>
   `{"t":"result","c":${call},"v":${referenceText(id)}}`;
 
-/** The `event` frame of one yield. Throws when the value cannot travel. */
-export function yieldFrame(call: number, value: unknown): string {
-  const text = value === undefined ? "null" : jsonOf(value, "yield");
-  const large = largeBytes(text);
-  if (large !== null) within(LIMITS.resultBytes, large, "yield");
-  return `{"t":"event","c":${call},"kind":"yield","data":{"value":${text}}}`;
+/** The `event` frame of one yield; its JSON when that is too large for a frame. Throws when the value cannot travel. */
+export function yieldFrame(call: number, value: unknown): string | Uint8Array<ArrayBuffer> {
+  const sent = value === undefined ? "null" : outgoing(value, "yield");
+  return typeof sent === "string" ? yielded(call, sent) : sent;
 }
+
+/** The same of a value that has been stored. */
+export const yieldReferenceFrame = (call: number, id: string): string => yielded(call, referenceText(id));
+
+const yielded = (call: number, text: string): string =>
+  `{"t":"event","c":${call},"kind":"yield","data":{"value":${text}}}`;
 
 /** The `error` frame of whatever was thrown. */
 export function errorFrame(call: number, thrown: unknown): string {
@@ -56,6 +58,14 @@ export function describeError(thrown: unknown): { message: string; stack: string
   };
 }
 
+/** The JSON of a value; as bytes when it must be stored, being too large for a frame or what would be taken for a reference. */
+function outgoing(value: unknown, verb: "return" | "yield"): string | Uint8Array<ArrayBuffer> {
+  const text = jsonOf(value, verb);
+  const large = largeBytes(text);
+  if (large !== null) return storable(large, verb);
+  return isReferenceText(text) ? new TextEncoder().encode(text) : text;
+}
+
 function jsonOf(value: unknown, verb: "return" | "yield"): string {
   if (ArrayBuffer.isView(value)) {
     throw unsendable(`Cannot ${verb} bytes: results are JSON; encode them, or save a checkpoint`);
@@ -77,11 +87,8 @@ function largeBytes(text: string): Uint8Array<ArrayBuffer> | null {
   return bytes.length > LIMITS.resultBytes ? bytes : null;
 }
 
-function within(
-  most: number,
-  bytes: Uint8Array<ArrayBuffer>,
-  verb: "return" | "yield",
-): Uint8Array<ArrayBuffer> {
+function storable(bytes: Uint8Array<ArrayBuffer>, verb: "return" | "yield"): Uint8Array<ArrayBuffer> {
+  const most = LIMITS.valueBytes;
   if (bytes.length <= most) return bytes;
   throw unsendable(
     `Cannot ${verb} ${bytes.length} bytes: at most ${most} may travel; save a checkpoint instead`,

@@ -6,7 +6,7 @@ import { isReference, type ValueReference } from "../../sdk/protocol/reference.t
 import type { ValueStore } from "../../sdk/transport.ts";
 import type { CallFrame, CancelFrame, PreemptFrame } from "../frames.ts";
 import type { Channel } from "./channel.ts";
-import { errorFrame, referenceFrame, resultFrame, yieldFrame } from "./outcome.ts";
+import { errorFrame, referenceFrame, resultFrame, yieldFrame, yieldReferenceFrame } from "./outcome.ts";
 import type { Turn } from "./turn.ts";
 
 /** How long calls may follow each other before the socket gets a turn: cancels must come in, results must go out. */
@@ -164,7 +164,8 @@ export class Work {
     for (;;) {
       const step = await stream.next();
       if (step.done) return step.value;
-      channel.sendText(yieldFrame(call, await step.value));
+      const frame = yieldFrame(call, await step.value);
+      channel.sendText(typeof frame === "string" ? frame : await this.#storedYield(call, frame));
       if (channel.backlog > BACKLOG_MAX) await channel.drained();
       if (clock.now() >= this.#turnEndsAt) await (this.#round ??= this.#yield());
       if (!ctx.signal.aborted) continue;
@@ -188,6 +189,10 @@ export class Work {
       this.#fail(running, error);
     }
     this.#pump();
+  }
+
+  async #storedYield(call: number, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+    return yieldReferenceFrame(call, await this.#options.values.saveValue(bytes));
   }
 
   async #loaded({ $blob }: ValueReference): Promise<unknown> {

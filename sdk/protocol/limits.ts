@@ -6,9 +6,9 @@ export const LIMITS = {
   bundleBytes: 128 * 1024 * 1024,
   /** One input of a call, as JSON text. Larger ones travel by way of a blob. */
   inputBytes: 4 * 1024 * 1024,
-  /** One result or yield of a call, as JSON text. Larger results travel by way of a blob. */
+  /** One result or yield of a call, as JSON text. Larger ones travel by way of a blob. */
   resultBytes: 4 * 1024 * 1024,
-  /** One input or result that does. JavaScript holds no text of more than 512 Mi characters, and parsing needs it twice. */
+  /** One input, result or yield that does. JavaScript holds no text of more than 512 Mi characters, and parsing needs it twice. */
   valueBytes: 256 * 1024 * 1024,
   /** Inputs of one create-calls request. */
   inputsPerRequest: 5_000,

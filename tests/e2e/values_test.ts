@@ -14,6 +14,10 @@ const APP = `
 import { App, Function } from "berth";
 const app = new App("large");
 export const echo = app.function({}, (input: unknown) => input);
+export const again = app.function({}, function* (input: unknown) {
+  yield* [1, input, 2];
+});
+export const pythonAgain = app.python<unknown, Generator<unknown>>("echo.py:again", {});
 export const python = app.python("echo.py:echo", {});
 export const throughPython = app.python("echo.py:through", {});
 /** A function that calls another, with what is too large to travel. */
@@ -29,6 +33,9 @@ from berth import Function
 
 def echo(given):
     return given
+
+def again(given):
+    yield from (1, given, 2)
 
 def through(given):
     back, small, like = Function.from_name("large", "echo").map([given, 1, {"$blob": "1" * 32}])
@@ -65,6 +72,15 @@ describe("inputs and results that are too large to travel", () => {
     const mapped = await Array.fromAsync(fromName("large", "echo", { client }).map(inputs));
     assert.deepEqual(mapped, inputs);
   });
+
+  for (const name of withoutPython ? ["again"] : ["again", "pythonAgain"]) {
+    it(`are yielded in their order by ${name}`, async () => {
+      for (const input of [large, lookalike]) {
+        const yields = await Array.fromAsync(fromName("large", name, { client }).stream(input));
+        assert.deepEqual(yields, [1, input, 2]);
+      }
+    });
+  }
 
   it("are read and shown by the command line", async () => {
     await Deno.writeTextFile(`${platform.dir}/input.json`, JSON.stringify(large));

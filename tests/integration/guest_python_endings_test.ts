@@ -58,11 +58,6 @@ describe("guest.py stands what is large", { skip: withoutPython }, () => {
       `v = "x" * ${LIMITS.resultBytes}\n    for _ in range(800): v = [v]\n    return v`,
       /nested 800 levels deep, at most/,
     ],
-    [
-      "a yield too large",
-      `yield "é" * ${LIMITS.resultBytes / 2}`,
-      /Cannot yield 4194306 bytes: at most 4194304 may travel/,
-    ],
   ];
   for (const [what, code, message] of deep) {
     it(`fails a call with ${what}, and goes on`, async () => {

@@ -111,11 +111,14 @@ describe("retention", () => {
   });
 
   it("refuses an input whose value has gone, and keeps what is used of what was uploaded", async () => {
-    const { api, clock, sweep, value, call, run, values, status } = await setup();
+    const { api, clock, runner, container, sweep, value, call, values, status } = await setup();
     await using _ = api;
     const [used, unused, late] = [await value("1"), await value("2"), await value("3")];
+    const [returned, yielded] = [await value("4"), await value("5")];
     const id = await call(used);
-    await run(used);
+    const [claim] = await runner.take(container);
+    await runner.exchange({ events: [[claim!.lease, 0, 0, clock.now(), "yield", { value: yielded }]] });
+    await runner.report(claim!, () => returned as never);
     clock.ahead = 2 * DAY_MS;
     // The moment between a look into the store and the row: the bytes are still there, and it is too late.
     await api.deps.sql`update blob set state = 'going' where key = ${`values/default/${late.$blob}`}`;
@@ -124,7 +127,8 @@ describe("retention", () => {
     });
     assert.deepEqual([refused.status, refused.body.error.field], [400, "input"]);
     await sweep();
-    assert.deepEqual(await values(), [`values/default/${used.$blob}`]);
+    const kept = [used, returned, yielded].map(({ $blob }) => `values/default/${$blob}`);
+    assert.deepEqual((await values()).sort(), kept.sort());
     const gone = await api.ask<ErrorAnswer>("/v1/apps/demo/functions/work/calls", {
       body: { input: unused },
     });

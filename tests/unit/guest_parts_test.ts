@@ -9,6 +9,7 @@ import {
   referenceFrame,
   resultFrame,
   yieldFrame,
+  yieldReferenceFrame,
 } from "../../runner/guests/outcome.ts";
 import { LIMITS } from "../../sdk/protocol.ts";
 
@@ -99,8 +100,17 @@ describe("resultFrame()", () => {
 
 describe("yieldFrame()", () => {
   it("yields undefined as null", () => {
-    const frame = GuestFrame.parse(JSON.parse(yieldFrame(1, undefined)));
+    const frame = GuestFrame.parse(JSON.parse(yieldFrame(1, undefined) as string));
     assert.deepEqual(frame, { t: "event", c: 1, kind: "yield", data: { value: null } });
+  });
+
+  it("gives the bytes of what is too large, or would be taken for a reference", () => {
+    const id = "0123456789abcdef".repeat(2);
+    for (const value of ["x".repeat(LIMITS.resultBytes), { $blob: id }]) {
+      assert.deepEqual(JSON.parse(new TextDecoder().decode(yieldFrame(1, value) as Uint8Array)), value);
+    }
+    const frame = GuestFrame.parse(JSON.parse(yieldReferenceFrame(1, id)));
+    assert.deepEqual(frame, { t: "event", c: 1, kind: "yield", data: { value: { $blob: id } } });
   });
 });
 

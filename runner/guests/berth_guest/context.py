@@ -166,7 +166,7 @@ class Context(ContainerContext):
 
     def sent(self, value):
         """Sends one yield."""
-        self._event("yield", f'{{"value":{encode(value, "yield")}}}')
+        self._event("yield", f'{{"value":{encode(value, "yield", self._host.save_value)}}}')
 
     def preempt(self, deadline_ms, loop):
         with MAKING:
