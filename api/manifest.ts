@@ -80,11 +80,14 @@ function checkSecrets({ name, secrets }: FunctionSpec, field: string): void {
 }
 
 /** A server is one program behind one endpoint; nothing but requests reaches it. */
-function checkServer({ body, methods, server }: FunctionSpec, field: string): void {
+function checkServer({ body, methods, server, image }: FunctionSpec, field: string): void {
   if ((body === "server") !== (server !== undefined)) {
     refuse(`${field}.server`, "it must be given for body `server`, and for no other");
   }
   if (server === undefined) return;
+  if (server.command === undefined && image === undefined) {
+    refuse(`${field}.server.command`, "it must be given where there is no `image` that runs one by itself");
+  }
   if (methods.length > 1) refuse(`${field}.methods`, "a server must have one endpoint and nothing else");
   if (methods[0]!.kind !== "endpoint") {
     refuse(`${field}.methods.0.kind`, "it must be `endpoint` for a server");

@@ -6,12 +6,16 @@ const ESTABLISHED = "01";
 /** Of a line of /proc/net/unix. */
 const CONNECTED = "03";
 
-/** How many there are at the path of a unix socket or at `HOST:PORT` of this machine; null where that cannot be told. */
-export function openConnections(address: string): number | null {
-  if (address.startsWith("/")) return count("/proc/net/unix", (line) => isAtPath(line, address));
+/**
+ * How many there are at the path of a unix socket, as it was bound, or at `HOST:PORT`; null where that cannot be told.
+ *
+ * @param net what the kernel tells of the network that it is on
+ */
+export function openConnections(address: string, net = "/proc/net"): number | null {
+  if (address.startsWith("/")) return count(`${net}/unix`, (line) => isAtPath(line, address));
   const port = Number(address.slice(address.lastIndexOf(":") + 1));
   const at = (line: readonly string[]) => isAtPort(line, port);
-  const [four, six] = [count("/proc/net/tcp", at), count("/proc/net/tcp6", at)];
+  const [four, six] = [count(`${net}/tcp`, at), count(`${net}/tcp6`, at)];
   return four === null ? null : four + (six ?? 0);
 }
 

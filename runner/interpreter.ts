@@ -6,7 +6,7 @@ import { parseDuration } from "../sdk/duration.ts";
 import type { Clock } from "../sdk/ports.ts";
 import type { ServerSpec } from "../sdk/protocol.ts";
 import { Bell } from "./bell.ts";
-import type { Channel } from "./engine.ts";
+import type { Channel, Guest } from "./engine.ts";
 import { FrameDecoder } from "./framing.ts";
 import { ailment, type Asked } from "./health.ts";
 
@@ -184,4 +184,22 @@ export class Interpreter implements Channel {
     this.#unread.push(new TextEncoder().encode(`${JSON.stringify(frame)}\n`));
     this.#arrived.resolve();
   }
+}
+
+/** What it prints, as its engine reads it. */
+type Printed = Pick<Guest, "stdout" | "stderr">;
+
+/** The part of a guest that is the same for every server, whatever engine has started it. */
+export function interpreted(
+  deps: InterpreterDeps,
+  { stdout, stderr }: Printed,
+): Printed & Required<Pick<Guest, "channel" | "lacks" | "terminate">> {
+  const channel = new Interpreter(deps);
+  return {
+    channel,
+    stdout: channel.listen(stdout),
+    stderr: channel.listen(stderr),
+    lacks: () => channel.lacks,
+    terminate: () => channel.terminate(),
+  };
 }

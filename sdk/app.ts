@@ -172,7 +172,8 @@ export class App {
   }
 
   /**
-   * Declares a server: any program that listens on `$PORT`, served at `/e/{app}/{name}`. Its name is that of the export.
+   * Declares a server: any program that listens on `$PORT`, served at `/e/{app}/{name}`. Its name is that of the export. With an
+   * `image`, it is the container of that image: `app.server({ image: "vllm/vllm-openai:v0.11.0", health: "/health", gpu: "H100" })`.
    *
    * @example
    * ```ts

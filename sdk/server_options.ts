@@ -29,10 +29,14 @@ export interface HealthOptions {
 export interface ServerOptions extends Omit<ContainerOptions, "retries" | "permissions" | "nodes"> {
   /**
    * Program and arguments, run in a folder with `files`. `$PORT` and `$BERTH_SOCKET` in an argument stand for where it is to
-   * listen, and are in its environment too. No shell reads it.
+   * listen, and are in its environment too. No shell reads it. With an `image` it may be left out: then the image runs what it
+   * runs by itself, in the folder that it names.
    */
-  readonly command: readonly string[];
-  /** Where it listens on 127.0.0.1. By default a free port, which it finds in `$PORT`. */
+  readonly command?: readonly string[];
+  /**
+   * Where it listens: on 127.0.0.1, or, with an `image`, on all addresses of its container, which has all ports to itself. By default
+   * a free port, which it finds in `$PORT`: 8000 in a container.
+   */
   readonly port?: number;
   /**
    * Whether it listens on the unix socket `$BERTH_SOCKET` instead.
@@ -57,16 +61,23 @@ export interface ServerOptions extends Omit<ContainerOptions, "retries" | "permi
 
 /** Options as the wire has them. Throws a TypeError where they cannot be read; the rest is checked at deploy. */
 export function serverSpec(options: ServerOptions): z.input<typeof ServerSpec> {
-  const { command, port, socket, drain } = options;
-  if (!Array.isArray(command) || command.length === 0 || !command.every((part) => typeof part === "string")) {
+  const { command, image, port, socket, drain } = options;
+  if (command === undefined ? image === undefined : !isCommand(command)) {
     throw new TypeError(
-      'Cannot declare a server: `command` must be a list of texts, such as ["python3", "-m", "http.server", "$PORT"]',
+      'Cannot declare a server: `command` must be a list of texts, such as ["python3", "-m", "http.server", "$PORT"]' +
+        (command === undefined ? ", or there must be an `image` that runs one by itself" : ""),
     );
   }
   if (drain !== undefined) parseDuration(drain);
   const health = options.health === undefined ? undefined : healthSpec(options.health);
-  return { command: [...command], ...given({ port, socket, drain, health }) };
+  return {
+    ...(command === undefined ? {} : { command: [...command] }),
+    ...given({ port, socket, drain, health }),
+  };
 }
+
+const isCommand = (command: readonly string[]): boolean =>
+  Array.isArray(command) && command.length > 0 && command.every((part) => typeof part === "string");
 
 function healthSpec(health: string | HealthOptions): z.input<typeof HealthSpec> {
   if (typeof health === "string") return { path: health };

@@ -4,9 +4,10 @@ import type { ServerSpec } from "../../sdk/protocol.ts";
 import { nameProcess } from "../../sdk/proc.ts";
 import { openConnections } from "../connections.ts";
 import { type Channel, type Child, type Command, type Guest, type Spawn, StartError } from "../engine.ts";
-import { Interpreter } from "../interpreter.ts";
+import { interpreted } from "../interpreter.ts";
 import { usageOf } from "../proc.ts";
 import type { SlotPaths } from "./deno_args.ts";
+import { filledIn } from "./filled_in.ts";
 
 type Env = Readonly<Record<string, string>>;
 
@@ -84,16 +85,6 @@ export function placeOf({ port: asked, socket }: ServerSpec, slot: SlotPaths, po
   };
 }
 
-/** The command with the names of its place filled in: `$PORT`, `${PORT}`. Other text is as it is. */
-export function filledIn(command: readonly string[], env: Env): string[] {
-  return command.map((part) =>
-    part.replace(
-      /\$(?:\{(PORT|BERTH_SOCKET)\}|(PORT|BERTH_SOCKET)\b)/g,
-      (text, braced, bare) => env[braced ?? bare!] ?? text,
-    )
-  );
-}
-
 export interface StartServer {
   readonly server: ServerSpec;
   readonly slot: SlotPaths;
@@ -111,6 +102,7 @@ export interface StartServer {
 export function startServer(
   { server, slot, place, cwd, env, spawn, clock, settle, removeSlot }: StartServer,
 ): Omit<Guest, "secretFolder"> {
+  if (server.command === undefined) throw new StartError("Cannot start the server: it names no command");
   const [command, ...args] = filledIn(server.command, place.env);
   const child = spawned(spawn, place, { command: command!, args, cwd, env: { ...env, ...place.env } });
   nameProcess(`${slot.dir}/pid`, child.pid);
@@ -123,19 +115,14 @@ export function startServer(
     connections: () => openConnections(place.address),
     terminate: () => child.terminate(),
   };
-  const channel = new Interpreter({ program, server, clock });
   return {
-    channel,
-    stdout: channel.listen(child.stdout),
-    stderr: channel.listen(child.stderr),
+    ...interpreted({ program, server, clock }, child),
     exited,
     path: cwd,
     address: place.address,
     spool: slot.dir,
     settle,
-    lacks: () => channel.lacks,
     usage: () => usageOf(pid, true),
-    terminate: () => channel.terminate(),
     kill: () => child.kill(),
     release: async () => {
       place.release();

@@ -22,9 +22,12 @@ export const HealthSpec = z.strictObject({
 export type HealthSpec = z.infer<typeof HealthSpec>;
 
 export const ServerSpec = z.strictObject({
-  /** Program and arguments. `$PORT` and `$BERTH_SOCKET` in an argument stand for where it is to listen; no shell reads it. */
-  command: z.array(z.string().max(4_096)).min(1).max(256),
-  /** Where it listens on 127.0.0.1; absent: on a free port, which it finds in `$PORT`. */
+  /**
+   * Program and arguments. `$PORT` and `$BERTH_SOCKET` in an argument stand for where it is to listen; no shell reads it. Absent:
+   * what its image runs by itself.
+   */
+  command: z.array(z.string().max(4_096)).min(1).max(256).optional(),
+  /** Where it listens: of its container, or on 127.0.0.1; absent: on a free port, which it finds in `$PORT`. */
   port: z.number().int().min(1).max(65_535).optional(),
   /** It listens on the unix socket `$BERTH_SOCKET` instead of a port. */
   socket: z.boolean().default(false),
@@ -33,7 +36,10 @@ export const ServerSpec = z.strictObject({
   /** Time that its open requests have to end before it is told to (SIGTERM). New ones go elsewhere then. */
   drain: DurationText.default("30s"),
 })
-  .refine(({ command }) => command[0] !== "", { message: "must begin with a program", path: ["command", 0] })
+  .refine(({ command }) => command?.[0] !== "", {
+    message: "must begin with a program",
+    path: ["command", 0],
+  })
   .refine(({ port, socket }) => port === undefined || !socket, {
     message: "must be absent where `socket` is set",
     path: ["port"],

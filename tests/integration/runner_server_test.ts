@@ -1,11 +1,9 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { HttpUpstream } from "../../api/gateway/upstream.ts";
-import { dialContainer } from "../../api/gateway/dial.ts";
-import { realClock } from "../../sdk/ports.ts";
 import type { FunctionSpec } from "../../sdk/protocol.ts";
 import { withoutPython } from "../setup/machine.ts";
 import { TestRunner } from "../setup/runner.ts";
+import { address, drain, get } from "../setup/servers.ts";
 import { until, untilTrue } from "../setup/until.ts";
 import type { z } from "zod";
 
@@ -30,31 +28,8 @@ async function want(runner: TestRunner, source: string, options: Options = {}): 
   return assignment.id;
 }
 
-/** Where a server listens, once it is ready. */
-const address = (runner: TestRunner, id: string) =>
-  until(`${id} is ready`, () => {
-    const seen = runner.api.observed.get(id);
-    if (seen?.exit !== undefined) throw new Error(`It ended: ${seen.exit.message}`);
-    return seen?.address ?? null;
-  });
-
 const exit = (runner: TestRunner, id: string) =>
   until(`${id} has exited`, () => runner.api.observed.get(id)?.exit ?? null);
-
-/** GET of a path as the gateway asks. */
-async function get(at: string, path = "/"): Promise<{ status: number; text: string }> {
-  const upstream = new HttpUpstream({ clock: realClock, dial: dialContainer });
-  const head = `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
-  const signal = new AbortController().signal;
-  const { status, body } = await upstream.send(at, { method: "GET", head, body: null }, {
-    signal,
-    until: Date.now() + 5_000,
-    ended: () => {},
-  });
-  const text = await new Response(body).text();
-  upstream.close();
-  return { status, text };
-}
 
 const SERVE = `Deno.serve({ hostname: "127.0.0.1", port: Number(Deno.env.get("PORT")) }, `;
 
@@ -223,9 +198,3 @@ describe("a runner with servers", () => {
 
 const asked = (runner: TestRunner, id: string): boolean =>
   (runner.api.containerLogs.get(id) ?? []).includes("stdout: asked");
-
-/** The scheduler wants it to end what it has. */
-function drain(runner: TestRunner, id: string): void {
-  const wanted = runner.api.wanted.find((assignment) => assignment.id === id)!;
-  runner.api.want({ ...wanted, desired: "drain" });
-}

@@ -2,7 +2,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { parseAddress } from "../../sdk/container_address.ts";
 import type { Channel } from "../../runner/engine.ts";
-import { filledIn } from "../../runner/engines/process_server.ts";
+import { filledIn } from "../../runner/engines/filled_in.ts";
 import { ailment, statusOf } from "../../runner/health.ts";
 import { Interpreter } from "../../runner/interpreter.ts";
 import { ServerSpec } from "../../sdk/protocol.ts";

@@ -23,6 +23,9 @@ const ContainerState = z.object({
     /** Some process of it, not only the first. */
     OOMKilled: z.boolean(),
   }),
+  NetworkSettings: z.object({
+    Networks: z.record(z.string(), z.object({ IPAddress: z.string().nullish() })).nullish(),
+  }).nullish(),
 });
 export type ContainerState = z.infer<typeof ContainerState>;
 
@@ -164,8 +167,8 @@ export class OciClient {
   }
 
   /** No error when it has ended already. */
-  async kill(id: string): Promise<void> {
-    await this.#http.act(`/containers/${id}/kill`, { query: { signal: "KILL" }, also: [404, 409, 500] });
+  async kill(id: string, signal: "SIGTERM" | "SIGKILL" = "SIGKILL"): Promise<void> {
+    await this.#http.act(`/containers/${id}/kill`, { query: { signal }, also: [404, 409, 500] });
   }
 
   /** Kills it if need be, and removes all that is left of it. */

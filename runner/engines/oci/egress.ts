@@ -25,15 +25,21 @@ export interface Network {
 const NO_SERVER = "192.0.2.1";
 const plain = (mode: string): Network => ({ mode, hosts: [], dns: [], close: () => Promise.resolve() });
 
+export interface Openness {
+  readonly egress: FunctionSpec["egress"];
+  /** It listens, and this machine is to reach it. */
+  readonly listens: boolean;
+}
+
 /** @param name of the network, of its bridge and of its rules: at most 15 characters */
 export async function openNetwork(
   deps: EgressDeps,
-  egress: FunctionSpec["egress"],
+  { egress, listens }: Openness,
   name: string,
 ): Promise<Network> {
   if (egress === "open") return plain("bridge");
-  if (egress === "deny") return plain("none");
-  const places = (await Promise.all(egress.map(placesOf))).flat();
+  if (egress === "deny" && !listens) return plain("none");
+  const places = egress === "deny" ? [] : (await Promise.all(egress.map(placesOf))).flat();
   const close = () => closeNetwork(deps, name);
   try {
     await deps.client.createNetwork({

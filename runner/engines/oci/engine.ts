@@ -3,14 +3,16 @@
  * everyone who does not know all that runs on the node.
  */
 import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
-import type { BundleCache } from "../../cache.ts";
+import type { BundleCache, Unpacked } from "../../cache.ts";
 import { type Engine, type Guest, type StartContext, StartError } from "../../engine.ts";
 import { INSIDE } from "./folder.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
 import { Prestarted } from "./prestarted.ts";
+import type { Program } from "./program.ts";
 import { mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
 import { secretFolder } from "./secrets.ts";
+import { serverGuest } from "./server.ts";
 
 export interface OciEngineDeps extends Omit<LauncherDeps, "closing"> {
   readonly cache: BundleCache;
@@ -71,6 +73,7 @@ export class OciEngine implements Engine {
     refuseUnhonoured(assignment);
     const { cache } = this.#deps;
     const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    if (assignment.spec.server !== undefined) return await this.#startServer(assignment, context, arriving);
     const [launched, bundle] = await Promise.allSettled([this.#launch(assignment, context), arriving]);
     if (launched.status === "rejected") throw launched.reason;
     try {
@@ -79,6 +82,22 @@ export class OciEngine implements Engine {
       return this.#guest(launched.value, assignment.spec);
     } catch (error) {
       await launched.value.release();
+      throw error;
+    }
+  }
+
+  /** A program that starts by itself: all that it may need must be there. */
+  async #startServer(
+    assignment: Assignment,
+    context: StartContext,
+    arriving: Promise<Unpacked>,
+  ): Promise<Guest> {
+    const recipe: Recipe = { assignment, secrets: context.secrets };
+    const launched = await this.#launcher.launchServer(recipe, context, await arriving);
+    try {
+      return this.#guest(launched, assignment.spec);
+    } catch (error) {
+      await launched.release();
       throw error;
     }
   }
@@ -92,18 +111,15 @@ export class OciEngine implements Engine {
   }
 
   #guest({ program, release }: Launched, spec: FunctionSpec): Guest {
-    const { channel, folder, attached, exited } = program;
+    const { clock } = this.#deps;
+    const { folder, exited } = program;
     return {
-      channel,
-      stdout: attached.stdout,
-      stderr: attached.stderr,
+      ...spec.server === undefined ? connected(program) : serverGuest(program, spec.server, clock),
       exited,
       exitSeenMs: EXIT_SEEN_MS,
       path: spec.body === "ts" ? `${INSIDE.app}/app.js` : INSIDE.app,
-      address: folder.http,
       spool: folder.spool,
       secretFolder,
-      publish: () => folder.publish(),
       settle: () => program.printed.settle(),
       usage: () => program.usage(),
       kill: () => program.kill(),
@@ -112,11 +128,17 @@ export class OciEngine implements Engine {
   }
 }
 
+/** What is particular to a guest of ours. */
+const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) => ({
+  channel,
+  stdout,
+  stderr,
+  address: folder.http,
+  publish: () => folder.publish(),
+});
+
 /** What only an image can bring, or only the node. */
 function refuseUnhonoured({ spec, external }: Assignment): void {
-  if (spec.server !== undefined) {
-    throw new StartError("Cannot run a server in a container: it takes a node that runs plain processes");
-  }
   if (spec.image?.secret !== undefined) {
     throw new StartError(
       `Cannot pull ${spec.image.ref} with secret "${spec.image.secret}": the node takes credentials of registries from --registry-auth`,

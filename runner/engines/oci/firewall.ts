@@ -8,7 +8,8 @@ export interface Opening {
 
 /**
  * Commands for nft. Both ways out are held: through this machine (`forward`) and to it (`input`). Nothing is asked of a name server:
- * names are looked up before, and a name can carry anything out.
+ * names are looked up before, and a name can carry anything out. Nor may others of this machine's networks begin to speak to what is
+ * on it; this machine itself may.
  */
 export function rulesOf(bridge: string, openings: readonly Opening[]): string {
   const accept = openings.map(({ address, port }) =>
@@ -19,11 +20,13 @@ export function rulesOf(bridge: string, openings: readonly Opening[]): string {
     ...accept,
     `iifname "${bridge}" drop`,
   ];
-  const chain = (name: string, hook: string) => [
+  const inward = `iifname != "${bridge}" oifname "${bridge}" ct state new drop`;
+  const chain = (name: string, hook: string, more: readonly string[] = []) => [
     `add chain inet ${bridge} ${name} { type filter hook ${hook} priority -10; policy accept; }`,
-    ...rules.map((rule) => `add rule inet ${bridge} ${name} ${rule}`),
+    ...[...rules, ...more].map((rule) => `add rule inet ${bridge} ${name} ${rule}`),
   ];
-  return [`add table inet ${bridge}`, ...chain("through", "forward"), ...chain("into", "input")].join("; ");
+  return [`add table inet ${bridge}`, ...chain("through", "forward", [inward]), ...chain("into", "input")]
+    .join("; ");
 }
 
 export const withoutRules = (bridge: string): string => `delete table inet ${bridge}`;

@@ -2,6 +2,7 @@
  * The folder of one container. It sees two parts of it: `run`, with the sockets, which it may write to, and `app`, its code, which
  * it may not. What else lies here is the runner's own, out of its reach.
  */
+import { safely } from "../../../sdk/proc.ts";
 import type { SlotPaths } from "../deno_args.ts";
 
 /** Where things are inside every container. */
@@ -67,6 +68,10 @@ export class Folder {
     const listener = Deno.listen({ transport: "unix", path: this.control });
     await Deno.chmod(this.control, 0o666);
     return listener;
+  }
+
+  get isPublished(): boolean {
+    return safely(() => Deno.lstatSync(this.http)) !== null;
   }
 
   /**

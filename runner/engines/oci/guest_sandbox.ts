@@ -1,10 +1,11 @@
 /** What the container of a function is to be: its image, the command of its guest, what it sees. Pure. */
-import type { Assignment } from "../../../sdk/protocol.ts";
+import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import { denoArgs, type DenoLimits, type GuestPaths, limitsOf } from "../deno_args.ts";
 import { gangEnv } from "../environment.ts";
 import type { Network } from "./egress.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
 import type { Mount, Rlimits, Sandbox } from "./sandbox.ts";
+import { serverCommand, serverEnv } from "./server_command.ts";
 
 type Env = Readonly<Record<string, string>>;
 
@@ -44,25 +45,45 @@ const PYTHON_GUEST = `${INSIDE.host}/runner/guests/guest.py`;
 const SCRATCH = "/tmp";
 
 export function guestSandbox(
-  { spec, external, gang }: Assignment,
+  assignment: Assignment,
   premises: Premises,
   place: Place,
 ): Sandbox {
-  const { variables, mounts } = place.secrets;
-  const command = spec.body === "ts"
-    ? denoCommand({
-      ...limitsOf(spec, external.length > 0, { variables, folder: null }),
-      read: mounts.map(({ target }) => target),
-    })
-    : ["python3", PYTHON_GUEST, ...spec.preload.length === 0 ? [] : ["--import", spec.preload.join(",")]];
+  const { spec, gang } = assignment;
+  const { server } = spec;
+  const own = server === undefined ? FIXED : { ...FIXED, ...serverEnv(server) };
   return {
     ...common(premises, place),
-    command,
-    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...FIXED },
-    workdir: spec.body === "ts" ? INSIDE.slot : INSIDE.app,
+    command: commandOf(assignment, place),
+    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...own },
+    workdir: workdirOf(spec),
     cpu: spec.cpu,
     memoryMiB: spec.memory,
   };
+}
+
+function commandOf(
+  { spec, external }: Assignment,
+  { secrets: { variables, mounts } }: Place,
+): string[] | null {
+  if (spec.server !== undefined) return serverCommand(spec.server);
+  if (spec.body === "python") {
+    return [
+      "python3",
+      PYTHON_GUEST,
+      ...spec.preload.length === 0 ? [] : ["--import", spec.preload.join(",")],
+    ];
+  }
+  return denoCommand({
+    ...limitsOf(spec, external.length > 0, { variables, folder: null }),
+    read: mounts.map(({ target }) => target),
+  });
+}
+
+/** What an image runs by itself, it runs where it likes. */
+function workdirOf({ body, server }: FunctionSpec): string | null {
+  if (server !== undefined && server.command === undefined) return null;
+  return body === "ts" ? INSIDE.slot : INSIDE.app;
 }
 
 const denoCommand = (limits: DenoLimits): string[] => ["deno", ...denoArgs(PATHS, SLOT_INSIDE, limits)];

@@ -7,16 +7,17 @@ import { secretEnv } from "../../secrets.ts";
 import type { Slots } from "../../slots.ts";
 import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
 import type { OciClient } from "./client.ts";
-import { type Network, openNetwork } from "./egress.ts";
+import { type Network, type Openness, openNetwork } from "./egress.ts";
 import { Folder } from "./folder.ts";
 import { gpuEnvInside, requestedGpus } from "./gpus.ts";
 import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import type { Images, Wanting } from "./images.ts";
-import { Program } from "./program.ts";
+import { type Own, Program } from "./program.ts";
 import type { Recipe } from "./recipe.ts";
 import { persistently } from "./removal.ts";
 import { createBody, type Sandbox } from "./sandbox.ts";
 import { fillSecrets, laySecrets, secretMounts } from "./secrets.ts";
+import { serverEnv } from "./server_command.ts";
 
 export interface LauncherDeps {
   readonly client: OciClient;
@@ -64,31 +65,46 @@ export class Launcher {
     ]);
   }
 
-  async launch(recipe: Recipe, wanting: Wanting): Promise<Launched> {
+  launch(recipe: Recipe, wanting: Wanting): Promise<Launched> {
+    return this.#launch(
+      recipe,
+      wanting,
+      (own) => Program.launch(this.#deps, { ...own, signal: wanting.signal }),
+    );
+  }
+
+  /** One that knows nothing of guests: all that it is given is there, and in its environment, before it starts. */
+  launchServer(recipe: Recipe, wanting: Wanting, bundle: Unpacked): Promise<Launched> {
+    return this.#launch(recipe, wanting, async ({ sandbox, ...own }) => {
+      await this.#furnish(own.folder, bundle, recipe.secrets);
+      const told = { ...secretEnv(recipe.secrets), ...serverEnv(recipe.assignment.spec.server!) };
+      return await Program.start(this.#deps, {
+        ...own,
+        sandbox: { ...sandbox, env: { ...sandbox.env, ...told } },
+      });
+    });
+  }
+
+  async #launch(recipe: Recipe, wanting: Wanting, begin: Begin): Promise<Launched> {
     const { images, slots } = this.#deps;
     const releaseImage = await images.hold(this.#imageOf(recipe), wanting);
     const slot = await slots.create();
     const steps = [releaseImage, () => slots.remove(slot)];
     try {
-      return await this.#launch(recipe, new Folder(slot), wanting.signal, steps);
+      return await this.#launchIn(new Folder(slot), recipe, begin, steps);
     } catch (error) {
       await all(steps);
       throw error;
     }
   }
 
-  async #launch(
-    recipe: Recipe,
-    folder: Folder,
-    signal: AbortSignal,
-    steps: readonly Step[],
-  ): Promise<Launched> {
+  async #launchIn(folder: Folder, recipe: Recipe, begin: Begin, steps: readonly Step[]): Promise<Launched> {
     const { premises, client } = this.#deps;
     const name = slotName(folder.dir);
     const container = `berth-${recipe.assignment.id}-${name}`;
     await folder.furnish(premises.owner);
     await laySecrets(recipe.secrets, folder.secrets, premises.owner);
-    const network = await openNetwork(this.#network(), recipe.assignment.spec.egress, `be${name}`);
+    const network = await openNetwork(this.#network(), opennessOf(recipe), `be${name}`);
     const dismantle = () =>
       persistently(this.#deps, container, async () => {
         await client.remove(container);
@@ -96,7 +112,7 @@ export class Launcher {
       });
     try {
       const sandbox = this.#sandbox(recipe, folder, network);
-      const program = await Program.launch(this.#deps, { name: container, sandbox, folder, signal });
+      const program = await begin({ name: container, sandbox, folder });
       return {
         program,
         furnish: (bundle, secrets) => this.#furnish(folder, bundle, secrets),
@@ -145,6 +161,14 @@ export class Launcher {
     );
   }
 }
+
+/** Starts the program of a container. */
+type Begin = (own: Own) => Promise<Program>;
+
+const opennessOf = ({ assignment: { spec: { egress, server } } }: Recipe): Openness => ({
+  egress,
+  listens: server !== undefined && !server.socket,
+});
 
 type Step = () => unknown;
 

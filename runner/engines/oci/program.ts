@@ -6,7 +6,7 @@ import type { Channel, GuestExit, Spawn, Usage } from "../../engine.ts";
 import { StartError } from "../../engine.ts";
 import type { Attached } from "./attach.ts";
 import { type Meters, metersOf } from "./cgroup.ts";
-import type { OciClient } from "./client.ts";
+import type { ContainerState, OciClient } from "./client.ts";
 import { exitOf, GONE } from "./exit.ts";
 import type { Folder } from "./folder.ts";
 import { verifyGpus } from "./gpus.ts";
@@ -22,6 +22,14 @@ export interface ProgramDeps {
   readonly random: Random;
 }
 
+/** What a container is started with. */
+export interface Own {
+  /** In the engine. */
+  readonly name: string;
+  readonly sandbox: Sandbox;
+  readonly folder: Folder;
+}
+
 /** An engine that stays away this long after a kill is believed to have heard of it. */
 const KILL_MS = 10_000;
 const STDERR_MAX = 4_000;
@@ -33,11 +41,13 @@ export class Program {
   readonly attached: Attached;
   readonly printed: Printed;
   readonly exited: Promise<GuestExit>;
+  /** Its address on the network of its engine; null where it has none. */
+  readonly address: string | null;
   channel!: Channel;
   readonly #deps: ProgramDeps;
   readonly #memoryMiB: number;
   /** Its first process, as this machine counts. */
-  readonly #pid: number;
+  readonly pid: number;
   readonly #startedAt: number | null;
   readonly #meters: Meters;
   #killedAt = Infinity;
@@ -45,52 +55,48 @@ export class Program {
 
   private constructor(
     deps: ProgramDeps,
-    own: Pick<Program, "id" | "folder" | "attached" | "printed"> & { pid: number; memoryMiB: number },
+    own: Pick<Program, "id" | "pid" | "address" | "folder" | "attached" | "printed"> & { memoryMiB: number },
   ) {
     this.#deps = deps;
     this.id = own.id;
     this.folder = own.folder;
+    this.address = own.address;
     this.attached = own.attached;
     this.printed = own.printed;
     this.#memoryMiB = own.memoryMiB;
-    this.#pid = own.pid;
+    this.pid = own.pid;
     this.#startedAt = startedAt(own.pid);
     this.#meters = metersOf(own.pid);
     this.exited = this.#watch().finally(() => this.#isOver = true);
   }
 
   /** Starts one and waits for its guest to connect. Nothing else can connect after it: the socket takes one. What a failure leaves is the caller's. */
-  static async launch(
-    deps: ProgramDeps,
-    { name, sandbox, folder, signal }: {
-      name: string;
-      sandbox: Sandbox;
-      folder: Folder;
-      signal: AbortSignal;
-    },
-  ): Promise<Program> {
-    const listener = await folder.listen();
+  static async launch(deps: ProgramDeps, own: Own & { readonly signal: AbortSignal }): Promise<Program> {
+    const listener = await own.folder.listen();
     try {
-      const program = await Program.#start(deps, name, sandbox, folder);
-      await program.#connected(listener, signal);
+      const program = await Program.start(deps, own);
+      await program.#connected(listener, own.signal);
       return program;
     } finally {
       listener.close();
     }
   }
 
-  static async #start(deps: ProgramDeps, name: string, sandbox: Sandbox, folder: Folder): Promise<Program> {
+  /** Starts one that knows nothing of guests. */
+  static async start(deps: ProgramDeps, { name, sandbox, folder }: Own): Promise<Program> {
     const { client } = deps;
     const id = await client.create(name, createBody(sandbox));
     const printed = new Printed(deps);
     const attached = await client.attach(id, printed); // before the start, so that nothing is missed
     try {
       await client.start(id);
-      const pid = (await client.inspect(id))?.State.Pid ?? 0;
+      const state = await client.inspect(id);
+      const pid = state?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
       printed.begin(pid);
       await verifyGpus(pid, sandbox.gpus.length);
-      return new Program(deps, { id, pid, folder, attached, printed, memoryMiB: sandbox.memoryMiB });
+      const { memoryMiB } = sandbox;
+      return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, memoryMiB });
     } catch (error) {
       attached.close();
       throw error;
@@ -126,18 +132,26 @@ export class Program {
     return this.#isOver ? null : this.#meters?.() ?? null;
   }
 
+  /** Asks its program to end, by way of the first process. */
+  terminate(): void {
+    this.#signal("SIGTERM");
+  }
+
   /** Kills all of it: the kernel ends a container whose first process ends. The engine is asked too, where we may not. */
   kill(): void {
     if (this.#isOver) return;
-    const { client, clock } = this.#deps;
-    this.#killedAt = Math.min(this.#killedAt, clock.now());
-    const killed = this.runs && safely(() => (Deno.kill(this.#pid, "SIGKILL"), true));
-    if (!killed) client.kill(this.id).catch(() => {}); // an engine that is away is no reason to wait
+    this.#killedAt = Math.min(this.#killedAt, this.#deps.clock.now());
+    this.#signal("SIGKILL");
+  }
+
+  #signal(signal: "SIGTERM" | "SIGKILL"): void {
+    const sent = this.runs && safely(() => (Deno.kill(this.pid, signal), true));
+    if (!sent) this.#deps.client.kill(this.id, signal).catch(() => {}); // an engine that is away is no reason to wait
   }
 
   /** Whether its first process runs. */
   get runs(): boolean {
-    return this.#startedAt !== null && startedAt(this.#pid) === this.#startedAt;
+    return this.#startedAt !== null && startedAt(this.pid) === this.#startedAt;
   }
 
   #isGone(): boolean {
@@ -170,4 +184,9 @@ export class Program {
   #ended(code: number, outOfMemory: boolean, bereft: boolean) {
     return { code, outOfMemory, bereft, memoryMiB: this.#memoryMiB };
   }
+}
+
+function addressOf(state: ContainerState | null): string | null {
+  const networks = Object.values(state?.NetworkSettings?.Networks ?? {});
+  return networks.map(({ IPAddress }) => IPAddress).find((address) => address) ?? null;
 }

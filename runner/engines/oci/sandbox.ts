@@ -14,12 +14,14 @@ export interface Rlimits {
 
 export interface Sandbox {
   readonly image: string;
-  readonly command: readonly string[];
+  /** Program and arguments; null for those of the image. */
+  readonly command: readonly string[] | null;
   readonly env: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   /** `UID:GID`. */
   readonly user: string;
-  readonly workdir: string;
+  /** Null for that of the image. */
+  readonly workdir: string | null;
   readonly mounts: readonly Mount[];
   /** Cores it is sure of. */
   readonly cpu: number;
@@ -47,15 +49,14 @@ const SHARES_MIN = 2;
 
 /** Body of `POST /containers/create`. */
 export function createBody(sandbox: Sandbox) {
-  const { image, command: [program, ...args], env, labels, user, workdir } = sandbox;
+  const { image, command, env, labels, user, workdir } = sandbox;
   return {
     Image: image,
-    Entrypoint: [program!],
-    Cmd: args,
+    ...(command === null ? {} : { Entrypoint: command.slice(0, 1), Cmd: command.slice(1) }),
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     Labels: labels,
     User: user,
-    WorkingDir: workdir,
+    ...(workdir === null ? {} : { WorkingDir: workdir }),
     AttachStdout: true,
     AttachStderr: true,
     HostConfig: hostConfig(sandbox),

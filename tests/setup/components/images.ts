@@ -1,9 +1,9 @@
-/** Images for tests, made of Debian packages without any hub: busybox, Python and Deno. Made once, kept in the user's cache. */
+/** Images for tests, made of Debian packages without any hub: busybox, a server, Python and Deno. Made once, kept in the user's cache. */
 import { homedir } from "node:os";
 import { command } from "./daemon.ts";
 
 export interface TestImage {
-  readonly name: "busybox" | "python" | "deno";
+  readonly name: "busybox" | "serving" | "python" | "deno";
   readonly packages: readonly string[];
   /** Of the image's configuration. */
   readonly command: readonly string[];
@@ -12,6 +12,8 @@ export interface TestImage {
 
 export const IMAGES: readonly TestImage[] = [
   { name: "busybox", packages: [], command: ["sh"], env: [] },
+  // A server by itself, as those of models are: on all addresses, port 8000.
+  { name: "serving", packages: [], command: ["httpd", "-f", "-p", "8000", "-h", "/etc"], env: [] },
   {
     name: "python",
     packages: [
