@@ -169,11 +169,12 @@ export class Container {
   }
 
   /** Runs a command inside it, for as long as it runs itself. Throws a {@link StartError}. */
-  exec(command: ExecCommand): Exec {
+  async exec(command: ExecCommand): Promise<Exec> {
     const guest = this.#exit === null ? this.#guest : null;
     if (guest === null) throw new StartError("Cannot run a command: the container does not run");
     if (guest.exec === undefined) throw new StartError("Cannot run a command: its engine can't look into it");
-    const exec = guest.exec(command);
+    const exec = await guest.exec(command);
+    if (this.#state === "exited") exec.kill();
     this.#execs.add(exec);
     exec.exited.then(() => this.#execs.delete(exec));
     return exec;

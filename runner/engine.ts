@@ -92,7 +92,7 @@ export interface Guest {
   /** What it uses now; null when that cannot be told. */
   usage(): Usage | null;
   /** Runs a command where the guest runs: its environment, its files, its GPUs. Throws a {@link StartError}. */
-  exec?(command: ExecCommand): Exec;
+  exec?(command: ExecCommand): Promise<Exec>;
   /** Asks a program that waits for the end of its connections to end without. */
   terminate?(): void;
   /** Kills it and all it started. */

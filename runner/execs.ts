@@ -7,7 +7,7 @@ import type { Exec } from "./engine.ts";
 
 /** What is needed of a container. */
 interface Host {
-  exec(command: ExecCommand): Exec;
+  exec(command: ExecCommand): Promise<Exec>;
 }
 
 export interface ExecsDeps {
@@ -49,7 +49,7 @@ export class Execs {
       const host = containers.get(container);
       if (host === undefined) throw new Error("Cannot run a command: the container does not run here");
       log("exec.started", { exec: id, container, command: command.command });
-      await run(channel, host.exec(command));
+      await run(channel, await host.exec(command));
     } catch (error) {
       channel.say({ t: "error", message: error instanceof Error ? error.message : String(error) });
     }

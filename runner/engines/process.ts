@@ -285,8 +285,8 @@ export class ProcessEngine implements Engine {
   }
 
   #execIn(surroundings: Surroundings): NonNullable<Guest["exec"]> {
-    return (command) =>
-      execIn(surroundings, command, this.#deps.spawn, `${surroundings.cwd}/${this.#execs++}`);
+    return async (command) =>
+      await execIn(surroundings, command, this.#deps.spawn, `${surroundings.cwd}/${this.#execs++}`);
   }
 
   #guest({ slot, child, channel, mayFork, env = {} }: Program, spec: FunctionSpec): Guest {

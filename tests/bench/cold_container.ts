@@ -74,7 +74,7 @@ async function ownStart(client: OciClient, world: World): Promise<number> {
     const id = await client.create(name, body);
     const { stdout, close } = await client.attach(
       id,
-      new Printed({ clock: world.clock, random: realRandom }),
+      { marked: new Printed({ clock: world.clock, random: realRandom }) },
     );
     await client.start(id);
     await stdout.getReader().read();

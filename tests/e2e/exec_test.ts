@@ -2,6 +2,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Container, PageOf } from "../../sdk/protocol.ts";
+import { envOf, feed, openShell, sleepersIn } from "../setup/inside.ts";
 import { CLI, Platform } from "../setup/platform.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -30,23 +31,8 @@ describe("looking into containers", () => {
   });
   after(() => platform[Symbol.asyncDispose]());
 
-  /** The command line with something to read. */
-  const feed = async (input: string | Uint8Array, ...args: string[]) => {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", CLI, ...args],
-      env: env(),
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(typeof input === "string" ? new TextEncoder().encode(input) : input);
-    await writer.close();
-    const { code, stdout, stderr } = await child.output();
-    return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
-  };
   const sleepers = () => sleepersIn(platform.dir);
-  const env = () => ({ BERTH_URL: platform.url, BERTH_KEY: platform.key, NO_COLOR: "1" });
+  const env = () => envOf(platform);
 
   it("exec runs a command in the container's own surroundings, and ends with its code", async () => {
     const script = 'echo "$GREETING $CUDA_VISIBLE_DEVICES $(ls)"; echo careful >&2; exit 7';
@@ -57,7 +43,7 @@ describe("looking into containers", () => {
   });
 
   it("exec passes stdin on, and bytes as they are", async () => {
-    const { stdout } = await feed("one\ntwo\n", "exec", "-i", id, "--", "wc", "-l");
+    const { stdout } = await feed(platform, "one\ntwo\n", "exec", "-i", id, "--", "wc", "-l");
     assert.equal(stdout.trim(), "2");
   });
 
@@ -91,17 +77,8 @@ describe("looking into containers", () => {
   });
 
   it("shell has a terminal: keys, colours, its size, Ctrl-D", async () => {
-    const line = [Deno.execPath(), "run", "-A", CLI, "shell", id].join(" ");
-    const child = new Deno.Command("script", {
-      args: ["-qfec", `stty cols 91 rows 33; exec ${line}`, "/dev/null"],
-      env: { ...env(), TERM: "xterm", SHELL: "/bin/sh" },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    const seen = new Screen(child.stdout);
-    const keys = child.stdin.getWriter();
-    const type = (text: string) => keys.write(new TextEncoder().encode(text));
+    await using shell = openShell(platform, id);
+    const { seen, type } = shell;
     await type("test -t 0 && stty size; echo $GREETING-$TERM\r");
     await seen.until("33 91");
     await seen.until("hello-xterm");
@@ -112,8 +89,7 @@ describe("looking into containers", () => {
     await type("echo $?\r");
     await seen.until("\r130\r");
     await type("exit 5\r");
-    assert.equal((await child.status).code, 5);
-    await keys.close().catch(() => {});
+    assert.equal(await shell.code, 5);
   });
 
   it("shell reads commands where there is no terminal, and finds the container of a call", async () => {
@@ -126,7 +102,7 @@ describe("looking into containers", () => {
       "it runs",
       async () => (await platform.ask(`/v1/calls/${call}`)).body.state === "running",
     );
-    const { code, stdout, stderr } = await feed("ls\nexit 3\n", "shell", call);
+    const { code, stdout, stderr } = await feed(platform, "ls\nexit 3\n", "shell", call);
     assert.deepEqual([code, stdout], [3, "app.js\nserver.ts\n"], stderr);
     await platform.post(`/v1/calls/${call}/cancel`, {});
     const ended = await untilEnded(platform, call);
@@ -188,43 +164,4 @@ describe("looking into containers", () => {
 async function untilEnded(platform: Platform, call: string): Promise<string> {
   await platform.ended(call);
   return (await platform.berth("shell", call)).stderr;
-}
-
-/** Processes called `sleep` that commands inside containers of this platform have started. */
-function sleepersIn(dir: string): number[] {
-  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
-    try {
-      const mine = Deno.readTextFileSync(`/proc/${name}/environ`).includes(`BERTH_EXEC=${dir}/`);
-      return mine && Deno.readTextFileSync(`/proc/${name}/comm`) === "sleep\n" ? [Number(name)] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-/** What a terminal shows. */
-class Screen {
-  #text = "";
-  #over = false;
-
-  constructor(stdout: ReadableStream<Uint8Array>) {
-    this.#read(stdout);
-  }
-
-  /** All that it shows once `text` is there. */
-  async until(text: string): Promise<void> {
-    const seen = () => this.#over || this.#text.includes(text);
-    await untilTrue(`the terminal shows ${JSON.stringify(text)}`, seen, 15_000).catch((error) => {
-      throw new Error(`${error.message}, but ${JSON.stringify(this.#text)}`);
-    });
-    assert.ok(this.#text.includes(text), `It ended without ${JSON.stringify(text)}: ${this.#text}`);
-  }
-
-  async #read(stdout: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const bytes of stdout) {
-      this.#text += decoder.decode(bytes, { stream: true });
-    }
-    this.#over = true;
-  }
 }

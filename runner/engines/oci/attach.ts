@@ -1,12 +1,24 @@
-/** Attaching to a container: its stdout and stderr as they come. A connection of its own, since `fetch` cannot upgrade one. */
+/** Attaching to what runs in a container: its streams as they come. A connection of its own, since `fetch` cannot upgrade one. */
 import { Demux } from "./demux.ts";
 import { MarkFilter } from "./marks.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 
 export interface Attached {
+  /** Where it was attached; what is written is lost otherwise. */
+  readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
+  /** Resolves when nothing more comes. */
+  readonly ended: Promise<void>;
   close(): void;
+}
+
+export interface Attaching {
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** It has a terminal: one stream, without frames. */
+  readonly tty?: boolean;
+  readonly marked?: Marked;
 }
 
 const READ_BYTES = 64 * 1024;
@@ -21,20 +33,35 @@ export interface Marked {
 }
 
 /** @param path of the API, with its version and query */
-export async function attach(socket: string, path: string, marked: Marked): Promise<Attached> {
+export async function attach(
+  socket: string,
+  path: string,
+  { body, tty, marked }: Attaching = {},
+): Promise<Attached> {
   const connection = await Deno.connect({ transport: "unix", path: socket }).catch((cause) => {
     throw new EngineAway("Cannot reach the container engine", { cause });
   });
   try {
-    const request =
-      `POST ${path} HTTP/1.1\r\nHost: engine\r\nUpgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n`;
-    await writeAll(connection, new TextEncoder().encode(request));
+    await writeAll(connection, requestOf(path, body));
     const rest = await readHead(connection);
-    return stream(connection, rest, marked);
+    return stream(connection, rest, tty === true ? plain : demuxed(), marked);
   } catch (error) {
     connection.close();
     throw error;
   }
+}
+
+function requestOf(path: string, body: unknown): Uint8Array {
+  const bytes = new TextEncoder().encode(body === undefined ? "" : JSON.stringify(body));
+  const head = [
+    `POST ${path} HTTP/1.1`,
+    "Host: engine",
+    "Upgrade: tcp",
+    "Connection: Upgrade",
+    ...(body === undefined ? [] : ["Content-Type: application/json"]),
+    `Content-Length: ${bytes.length}`,
+  ];
+  return new Uint8Array([...new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`), ...bytes]);
 }
 
 async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
@@ -42,7 +69,7 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void>
 }
 
 /** Reads the head of the answer, and gives the first bytes after it. */
-async function readHead(connection: Deno.Conn): Promise<Uint8Array> {
+async function readHead(connection: Deno.Conn): Promise<Uint8Array<ArrayBuffer>> {
   const buffer = new Uint8Array(HEAD_BYTES_MAX);
   for (let length = 0; length < buffer.length;) {
     const n = await connection.read(buffer.subarray(length));
@@ -60,27 +87,48 @@ async function readHead(connection: Deno.Conn): Promise<Uint8Array> {
   throw new EngineRefused(500, "The container engine answered with a head without end");
 }
 
-function stream(connection: Deno.Conn, first: Uint8Array, marked: Marked): Attached {
+type Bytes = Uint8Array<ArrayBuffer>;
+/** What bytes of the connection belong to which stream. */
+type Parts = (bytes: Bytes) => Iterable<readonly ["stdout" | "stderr", Bytes]>;
+
+const plain: Parts = (bytes) => bytes.length === 0 ? [] : [["stdout", bytes.slice()]];
+
+function demuxed(): Parts {
+  const demux = new Demux();
+  return (bytes) => demux.push(bytes);
+}
+
+function stream(connection: Deno.Conn, first: Bytes, parts: Parts, marked: Marked | undefined): Attached {
   const [stdout, stderr] = [pipe(), pipe()];
   const sinks = {
     stdout: sinkOf(stdout.sink, "stdout", marked),
     stderr: sinkOf(stderr.sink, "stderr", marked),
   };
-  pump(connection, first, (name, bytes) => sinks[name].write(bytes)).finally(() => {
-    marked.over();
+  const ended = pump(connection, first, async (bytes) => {
+    for (const [name, piece] of parts(bytes)) await sinks[name].write(piece);
+  }).finally(() => {
+    marked?.over();
     for (const sink of Object.values(sinks)) sink.close().catch(() => {});
   });
-  return { stdout: stdout.readable, stderr: stderr.readable, close: () => closeQuietly(connection) };
+  return {
+    stdin: new WritableStream({
+      write: (bytes) => writeAll(connection, bytes),
+      close: () => connection.closeWrite(),
+    }),
+    stdout: stdout.readable,
+    stderr: stderr.readable,
+    ended,
+    close: () => closeQuietly(connection),
+  };
 }
 
-function sinkOf(
-  writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>,
-  name: "stdout" | "stderr",
-  marked: Marked,
-) {
+type Sink = Pick<WritableStreamDefaultWriter<Bytes>, "write" | "close">;
+
+function sinkOf(writer: Sink, name: "stdout" | "stderr", marked: Marked | undefined): Sink {
+  if (marked === undefined) return writer;
   const filter = new MarkFilter(marked.mark, () => marked.seen(name));
   return {
-    async write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    async write(bytes: Bytes): Promise<void> {
       for (const piece of filter.push(bytes)) await writer.write(piece);
     },
     async close(): Promise<void> {
@@ -92,20 +140,19 @@ function sinkOf(
 }
 
 function pipe() {
-  const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>();
+  const { readable, writable } = new TransformStream<Bytes, Bytes>();
   return { readable, sink: writable.getWriter() };
 }
 
 async function pump(
   connection: Deno.Conn,
-  first: Uint8Array,
-  tell: (stream: "stdout" | "stderr", bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
+  first: Bytes,
+  tell: (bytes: Bytes) => Promise<void>,
 ): Promise<void> {
-  const demux = new Demux();
   const buffer = new Uint8Array(READ_BYTES);
   try {
-    for (let bytes: Uint8Array | null = first; bytes !== null;) {
-      for (const [stream, piece] of demux.push(bytes)) await tell(stream, piece);
+    for (let bytes: Bytes | null = first; bytes !== null;) {
+      await tell(bytes);
       const n = await connection.read(buffer);
       bytes = n === null ? null : buffer.subarray(0, n);
     }

@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 import type { Fetch } from "../../../sdk/ports.ts";
-import { attach, type Attached, type Marked } from "./attach.ts";
+import type { TerminalSize } from "../../../sdk/protocol.ts";
+import { attach, type Attached, type Attaching } from "./attach.ts";
 import { type Credential, registryAuth } from "./credentials.ts";
 import { EngineHttp, EngineRefused, type EngineVersion, type Query } from "./http.ts";
 import { readTold, type Told } from "./json_lines.ts";
@@ -37,9 +38,25 @@ const Image = z.object({
 });
 export type Image = z.infer<typeof Image>;
 
+const ExecState = z.object({
+  Running: z.boolean(),
+  /** Absent before it has begun. */
+  ExitCode: z.number().nullish().transform((code) => code ?? null),
+  /** As this machine counts; 0 before it has begun. */
+  Pid: z.number().nullish().transform((pid) => pid ?? 0),
+});
+export type ExecState = z.infer<typeof ExecState>;
+
 const Network = z.object({ Id: z.string(), Name: z.string(), Labels });
 const Created = z.object({ Id: z.string() });
 const Waited = z.object({ StatusCode: z.number() });
+
+export interface NewExec {
+  readonly command: readonly string[];
+  readonly workdir: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly tty: boolean;
+}
 
 export interface Transfer {
   readonly credential?: Credential | undefined;
@@ -141,9 +158,9 @@ export class OciClient {
   }
 
   /** stdout and stderr from now on. Attach before the start, and nothing is missed. */
-  async attach(id: string, marked: Marked): Promise<Attached> {
+  async attach(id: string, attaching: Pick<Attaching, "marked"> = {}): Promise<Attached> {
     const path = `${await this.#http.prefix()}/containers/${id}/attach?stream=1&stdout=1&stderr=1`;
-    return await attach(this.#http.socket, path, marked);
+    return await attach(this.#http.socket, path, attaching);
   }
 
   /** Resolves with its exit code when it has ended; at once when it does not run. */
@@ -178,6 +195,38 @@ export class OciClient {
       query: { force: true, v: true },
       also: [404],
     });
+  }
+
+  // ── commands in containers ──────────────────────────────────────────────────────────────────────────────────────────
+
+  async createExec(container: string, { command, workdir, env, tty }: NewExec): Promise<string> {
+    const { Id } = await this.#http.json(Created, `/containers/${container}/exec`, {
+      method: "POST",
+      body: {
+        AttachStdin: true,
+        AttachStdout: true,
+        AttachStderr: true,
+        Tty: tty,
+        Cmd: command,
+        WorkingDir: workdir,
+        Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+      },
+    });
+    return Id;
+  }
+
+  async startExec(id: string, tty: boolean): Promise<Attached> {
+    const path = `${await this.#http.prefix()}/exec/${id}/start`;
+    return await attach(this.#http.socket, path, { body: { Detach: false, Tty: tty }, tty });
+  }
+
+  /** Null when its container is gone. */
+  async execState(id: string): Promise<ExecState | null> {
+    return await absent(this.#http.json(ExecState, `/exec/${id}/json`));
+  }
+
+  async resizeExec(id: string, { columns, rows }: TerminalSize): Promise<void> {
+    await this.#http.act(`/exec/${id}/resize`, { query: { w: columns, h: rows } });
   }
 
   // ── networks ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,9 +2,10 @@
  * The oci engine: guests run in containers of Docker or Podman, each with its own limits and nothing that it was not given. For
  * everyone who does not know all that runs on the node.
  */
-import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
+import type { Assignment } from "../../../sdk/protocol.ts";
 import type { BundleCache, Unpacked } from "../../cache.ts";
 import { type Engine, type Guest, type StartContext, StartError } from "../../engine.ts";
+import { secretEnv } from "../../secrets.ts";
 import { INSIDE } from "./folder.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
@@ -72,14 +73,15 @@ export class OciEngine implements Engine {
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
     refuseUnhonoured(assignment);
     const { cache } = this.#deps;
+    const recipe: Recipe = { assignment, secrets: context.secrets };
     const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
-    if (assignment.spec.server !== undefined) return await this.#startServer(assignment, context, arriving);
-    const [launched, bundle] = await Promise.allSettled([this.#launch(assignment, context), arriving]);
+    if (assignment.spec.server !== undefined) return await this.#startServer(recipe, context, arriving);
+    const [launched, bundle] = await Promise.allSettled([this.#launch(recipe, context), arriving]);
     if (launched.status === "rejected") throw launched.reason;
     try {
       if (bundle.status === "rejected") throw bundle.reason;
       await launched.value.furnish(bundle.value, context.secrets);
-      return this.#guest(launched.value, assignment.spec);
+      return this.#guest(launched.value, recipe);
     } catch (error) {
       await launched.value.release();
       throw error;
@@ -87,32 +89,27 @@ export class OciEngine implements Engine {
   }
 
   /** A program that starts by itself: all that it may need must be there. */
-  async #startServer(
-    assignment: Assignment,
-    context: StartContext,
-    arriving: Promise<Unpacked>,
-  ): Promise<Guest> {
-    const recipe: Recipe = { assignment, secrets: context.secrets };
+  async #startServer(recipe: Recipe, context: StartContext, arriving: Promise<Unpacked>): Promise<Guest> {
     const launched = await this.#launcher.launchServer(recipe, context, await arriving);
     try {
-      return this.#guest(launched, assignment.spec);
+      return this.#guest(launched, recipe);
     } catch (error) {
       await launched.release();
       throw error;
     }
   }
 
-  async #launch(assignment: Assignment, context: StartContext): Promise<Launched> {
-    const recipe: Recipe = { assignment, secrets: context.secrets };
+  async #launch(recipe: Recipe, context: StartContext): Promise<Launched> {
     if (!mayWait(recipe, this.#deps.gpus)) return await this.#launcher.launch(recipe, context);
     const launched = this.#prestarted.take(recipe) ?? await this.#launcher.launch(recipe, context);
     this.#prestarted.remember(withoutValues(recipe));
     return launched;
   }
 
-  #guest({ program, release }: Launched, spec: FunctionSpec): Guest {
+  #guest({ program, release }: Launched, { assignment: { spec }, secrets }: Recipe): Guest {
     const { clock } = this.#deps;
     const { folder, exited } = program;
+    const variables = secretEnv(secrets);
     return {
       ...spec.server === undefined ? connected(program) : serverGuest(program, spec.server, clock),
       exited,
@@ -122,6 +119,7 @@ export class OciEngine implements Engine {
       secretFolder,
       settle: () => program.printed.settle(),
       usage: () => program.usage(),
+      exec: (command) => program.exec(command, variables),
       kill: () => program.kill(),
       release,
     };

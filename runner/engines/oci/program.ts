@@ -2,13 +2,15 @@
 import type { Clock, Random } from "../../../sdk/ports.ts";
 import { nameProcess, safely, startedAt } from "../../../sdk/proc.ts";
 import { backoffMs } from "../../api.ts";
-import type { Channel, GuestExit, Spawn, Usage } from "../../engine.ts";
+import type { ExecCommand } from "../../../sdk/protocol.ts";
+import type { Channel, Exec, GuestExit, Spawn, Usage } from "../../engine.ts";
 import { StartError } from "../../engine.ts";
 import type { Attached } from "./attach.ts";
 import { type Meters, metersOf } from "./cgroup.ts";
 import type { ContainerState, OciClient } from "./client.ts";
 import { exitOf, GONE } from "./exit.ts";
-import type { Folder } from "./folder.ts";
+import { execIn } from "./exec.ts";
+import { type Folder, INSIDE } from "./folder.ts";
 import { verifyGpus } from "./gpus.ts";
 import { EngineRefused } from "./http.ts";
 import { ranOutOfMemory } from "./kernel.ts";
@@ -45,17 +47,18 @@ export class Program {
   readonly address: string | null;
   channel!: Channel;
   readonly #deps: ProgramDeps;
-  readonly #memoryMiB: number;
+  readonly #sandbox: Sandbox;
   /** Its first process, as this machine counts. */
   readonly pid: number;
   readonly #startedAt: number | null;
   readonly #meters: Meters;
+  #execs = 0;
   #killedAt = Infinity;
   #isOver = false;
 
   private constructor(
     deps: ProgramDeps,
-    own: Pick<Program, "id" | "pid" | "address" | "folder" | "attached" | "printed"> & { memoryMiB: number },
+    own: Pick<Program, "id" | "pid" | "address" | "folder" | "attached" | "printed"> & { sandbox: Sandbox },
   ) {
     this.#deps = deps;
     this.id = own.id;
@@ -63,7 +66,7 @@ export class Program {
     this.address = own.address;
     this.attached = own.attached;
     this.printed = own.printed;
-    this.#memoryMiB = own.memoryMiB;
+    this.#sandbox = own.sandbox;
     this.pid = own.pid;
     this.#startedAt = startedAt(own.pid);
     this.#meters = metersOf(own.pid);
@@ -87,7 +90,7 @@ export class Program {
     const { client } = deps;
     const id = await client.create(name, createBody(sandbox));
     const printed = new Printed(deps);
-    const attached = await client.attach(id, printed); // before the start, so that nothing is missed
+    const attached = await client.attach(id, { marked: printed }); // before the start, so that nothing is missed
     try {
       await client.start(id);
       const state = await client.inspect(id);
@@ -95,8 +98,7 @@ export class Program {
       nameProcess(`${folder.dir}/pid`, pid);
       printed.begin(pid);
       await verifyGpus(pid, sandbox.gpus.length);
-      const { memoryMiB } = sandbox;
-      return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, memoryMiB });
+      return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, sandbox });
     } catch (error) {
       attached.close();
       throw error;
@@ -130,6 +132,17 @@ export class Program {
 
   usage(): Usage | null {
     return this.#isOver ? null : this.#meters?.() ?? null;
+  }
+
+  /** Runs a command beside its guest. @param more of the environment, which the guest was told of after its start */
+  exec(command: ExecCommand, more: Sandbox["env"]): Promise<Exec> {
+    const { id, folder } = this;
+    const env = { ...this.#sandbox.env, ...more };
+    return execIn(
+      this.#deps,
+      { id, workdir: INSIDE.app, env, tag: `${folder.dir}/${this.#execs++}` },
+      command,
+    );
   }
 
   /** Asks its program to end, by way of the first process. */
@@ -182,7 +195,7 @@ export class Program {
   }
 
   #ended(code: number, outOfMemory: boolean, bereft: boolean) {
-    return { code, outOfMemory, bereft, memoryMiB: this.#memoryMiB };
+    return { code, outOfMemory, bereft, memoryMiB: this.#sandbox.memoryMiB };
   }
 }
 
