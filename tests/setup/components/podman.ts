@@ -89,6 +89,7 @@ const flags = (dir: string): string[] => [
 async function containersConf(dir: string, subnet: string): Promise<string> {
   const { nofile, nproc } = parseLimits(await Deno.readTextFile("/proc/self/limits"));
   await Deno.mkdir(`${dir}/networks`);
+  await Deno.writeTextFile(`${dir}/networks/podman.json`, JSON.stringify(defaultNetwork(subnet)));
   return `
 [containers]
 default_ulimits = ["nofile=${nofile}:${nofile}", "nproc=${nproc}:${nproc}"]
@@ -97,10 +98,29 @@ init_path = "/usr/libexec/podman/catatonit"
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+# In its own folder: those in shared memory are one set for all of the machine, and each service that starts takes them from the others.
+lock_type = "file"
 [network]
 network_config_dir = "${dir}/networks"
 default_subnet = "${subnet}.0/24"
 `;
+}
+
+/** With a bridge of its own: by itself every service calls it `podman0`, and shares it with all others of the machine. */
+function defaultNetwork(subnet: string) {
+  const [, a, b] = subnet.split(".").map(Number);
+  return {
+    name: "podman",
+    id: "0".repeat(64),
+    driver: "bridge",
+    network_interface: `bt${new Uint8Array([a!, b!]).toHex()}p`,
+    created: new Date().toISOString(),
+    subnets: [{ subnet: `${subnet}.0/24`, gateway: `${subnet}.1` }],
+    ipv6_enabled: false,
+    internal: false,
+    dns_enabled: false,
+    ipam_options: { driver: "host-local" },
+  };
 }
 
 const registriesConf = (registries: readonly string[]): string =>
