@@ -33,6 +33,13 @@ export const toolEnv = (own: Env): Env => ({
   NO_COLOR: "1",
 });
 
+/** Where packages come from, for what installs them in a container: no path of this machine means anything there. */
+const SOURCES =
+  /^(PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|NO_INDEX|FIND_LINKS)|(npm|NPM)_(config|CONFIG)_\w+|(HTTPS?|NO)_PROXY|(https?|no)_proxy)$/;
+
+export const packageSources = (own: Env): Env =>
+  Object.fromEntries(Object.entries(own).filter(([name]) => SOURCES.test(name)));
+
 export interface GuestEnv {
   readonly slot: string;
   readonly denoDir: string;

@@ -1,5 +1,6 @@
 /** Packages beside a bundle: npm packages that are not in it, and virtual environments for Python. Installed once, then shared. */
 import { type Command, type Spawn, StartError } from "../engine.ts";
+import { Once } from "./once.ts";
 
 export interface InstallsDeps {
   readonly spawn: Spawn;
@@ -18,7 +19,7 @@ const BACKTRACE = /\n+Stack backtrace:[\s\S]*$/;
 
 export class Installs {
   readonly #deps: InstallsDeps;
-  readonly #done = new Map<string, Promise<string>>();
+  readonly #once = new Once();
 
   constructor(deps: InstallsDeps) {
     this.#deps = deps;
@@ -29,7 +30,7 @@ export class Installs {
     if (packages.length === 0) return;
     const { deno, env } = this.#deps;
     const names = packages.join(", ");
-    await this.#once(`external ${names}`, async () => {
+    await this.#once.do(`external ${names}`, async () => {
       say(`Installing ${names}`);
       const args = ["cache", "--no-config", "--no-lock", "--node-modules-dir=none", ...packages];
       await this.#run(`install ${names}`, { command: deno, args, env, cwd: this.#deps.venvs });
@@ -44,7 +45,7 @@ export class Installs {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)))
       .toHex();
     const folder = `${this.#deps.venvs}/${digest.slice(0, 32)}`;
-    return await this.#once(folder, async () => {
+    return await this.#once.do(folder, async () => {
       if (!await isComplete(folder)) await this.#createVenv(folder, text, say);
       return `${folder}/bin/python3`;
     });
@@ -65,15 +66,6 @@ export class Installs {
     const args = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-r", list];
     await this.#run("install the requirements", { command: `${folder}/bin/python3`, args, env });
     await Deno.writeTextFile(complete(folder), "");
-  }
-
-  #once(key: string, install: () => Promise<string>): Promise<string> {
-    const known = this.#done.get(key);
-    if (known !== undefined) return known;
-    const installing = install();
-    this.#done.set(key, installing);
-    installing.catch(() => this.#done.delete(key));
-    return installing;
   }
 
   async #run(what: string, command: Command): Promise<void> {

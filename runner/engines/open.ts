@@ -7,7 +7,7 @@ import type { RunnerConfig } from "../config.ts";
 import type { Engine } from "../engine.ts";
 import { Slots, slotsFolder } from "../slots.ts";
 import { Engines } from "./choice.ts";
-import { toolEnv } from "./environment.ts";
+import { packageSources, toolEnv } from "./environment.ts";
 import { Installs } from "./installs.ts";
 import { OciClient } from "./oci/client.ts";
 import { EngineAway } from "./oci/http.ts";
@@ -42,7 +42,7 @@ export async function openEngines(
   await Deno.mkdir(bundles, { recursive: true });
   const cache = new BundleCache(bundles);
   const deps = { spawn: realSpawn, slots, cache, clock: realClock, random: realRandom, log, gpus };
-  const oci = config.engine === "process" ? null : await openOci(config, data, deps);
+  const oci = config.engine === "process" ? null : await openOci(config, data, env, deps);
   const killed = await slots.sweep();
   if (killed > 0) log("runner.swept", { killed });
   const process = config.engine === "oci" ? null : await openProcess(config, data, env, deps);
@@ -53,7 +53,7 @@ export async function openEngines(
 }
 
 /** Null when there is no engine, and need not be one. */
-async function openOci(config: RunnerConfig, data: string, deps: OciDeps): Promise<Engine | null> {
+async function openOci(config: RunnerConfig, data: string, env: Env, deps: OciDeps): Promise<Engine | null> {
   const socket = config.ociSocket ?? await firstSocket();
   try {
     if (socket === undefined) throw new EngineAway(`there is no socket at ${SOCKETS.join(" or ")}`);
@@ -67,6 +67,7 @@ async function openOci(config: RunnerConfig, data: string, deps: OciDeps): Promi
       },
       runtime: config.ociRuntime,
       ca: config.caBundle,
+      sources: packageSources(env),
       imagesMiB: config.imagesDisk,
       poolMiB: config.poolMemory,
       registryAuth: config.registryAuth,

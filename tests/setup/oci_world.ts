@@ -42,6 +42,7 @@ export function ociRunner(
         data: dir,
         root: ROOT,
         defaults: { ts: imageOf(registry.host, "deno"), python: imageOf(registry.host, "python") },
+        sources: {},
         imagesMiB: 100_000,
         poolMiB: 0,
         ...oci,

@@ -136,16 +136,10 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
 });
 
 /** What only an image can bring, or only the node. */
-function refuseUnhonoured({ spec, external }: Assignment): void {
+function refuseUnhonoured({ spec }: Assignment): void {
   if (spec.image?.secret !== undefined) {
     throw new StartError(
       `Cannot pull ${spec.image.ref} with secret "${spec.image.secret}": the node takes credentials of registries from --registry-auth`,
     );
-  }
-  if (spec.requirements.length > 0) {
-    throw new StartError("Cannot install `requirements` in a container: its image must bring them");
-  }
-  if (external.length > 0) {
-    throw new StartError("Cannot install npm packages in a container: its image must bring them");
   }
 }

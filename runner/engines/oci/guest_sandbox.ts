@@ -4,6 +4,7 @@ import { denoArgs, type DenoLimits, type GuestPaths, limitsOf } from "../deno_ar
 import { gangEnv } from "../environment.ts";
 import type { Network } from "./egress.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
+import type { Packages } from "./packages.ts";
 import type { Mount, Rlimits, Sandbox } from "./sandbox.ts";
 import { serverCommand, serverEnv } from "./server_command.ts";
 
@@ -33,6 +34,7 @@ export interface Place {
   readonly gpuEnv: Env;
   /** Names of the variables that secrets come as, and the folders of the others. */
   readonly secrets: { readonly variables: readonly string[]; readonly mounts: readonly Mount[] };
+  readonly packages: Packages;
 }
 
 const PATHS: GuestPaths = {
@@ -51,29 +53,35 @@ export function guestSandbox(
 ): Sandbox {
   const { spec, gang } = assignment;
   const { server } = spec;
-  const own = server === undefined ? FIXED : { ...FIXED, ...serverEnv(server) };
+  const { mounts, env, ...common } = surroundings(premises);
+  const own = {
+    ...server === undefined ? {} : serverEnv(server),
+    ...place.packages.env,
+    BERTH_SLOT: INSIDE.slot,
+  };
   return {
-    ...common(premises, place),
+    ...common,
+    image: place.image,
+    network: place.network.mode,
+    hosts: place.network.hosts,
+    dns: place.network.dns,
+    gpus: place.gpus,
+    mounts: [...mountsOf(place), ...mounts],
     command: commandOf(assignment, place),
-    env: { ...guestEnv(premises), ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...own },
+    env: { ...env, ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...own },
     workdir: workdirOf(spec),
     cpu: spec.cpu,
     memoryMiB: spec.memory,
   };
 }
 
-function commandOf(
-  { spec, external }: Assignment,
-  { secrets: { variables, mounts } }: Place,
-): string[] | null {
+function commandOf({ spec, external }: Assignment, { secrets, packages }: Place): string[] | null {
   if (spec.server !== undefined) return serverCommand(spec.server);
   if (spec.body === "python") {
-    return [
-      "python3",
-      PYTHON_GUEST,
-      ...spec.preload.length === 0 ? [] : ["--import", spec.preload.join(",")],
-    ];
+    const imports = spec.preload.length === 0 ? [] : ["--import", spec.preload.join(",")];
+    return [packages.python, PYTHON_GUEST, ...imports];
   }
+  const { variables, mounts } = secrets;
   return denoCommand({
     ...limitsOf(spec, external.length > 0, { variables, folder: null }),
     read: mounts.map(({ target }) => target),
@@ -88,38 +96,30 @@ function workdirOf({ body, server }: FunctionSpec): string | null {
 
 const denoCommand = (limits: DenoLimits): string[] => ["deno", ...denoArgs(PATHS, SLOT_INSIDE, limits)];
 
-const common = (
-  { owner, rlimits, labels, runtime, ...premises }: Premises,
-  { image, network, gpus, ...place }: Place,
-) => ({
-  image,
-  network: network.mode,
-  hosts: network.hosts,
-  dns: network.dns,
-  gpus,
+/** What all containers of the node have. */
+export const surroundings = ({ owner, rlimits, labels, runtime, ...premises }: Premises) => ({
   runtime,
   rlimits,
   labels,
   user: `${owner.uid}:${owner.gid}`,
-  mounts: mountsOf(premises, place),
+  env: commonEnv(premises),
+  mounts: [
+    readOnly(premises.guests, `${INSIDE.host}/runner/guests`),
+    readOnly(premises.sdk, PATHS.sdk),
+    ...premises.ca === undefined ? [] : [readOnly(premises.ca, INSIDE.ca)],
+  ],
 });
 
-function mountsOf(
-  { guests, sdk, ca }: Pick<Premises, "guests" | "sdk" | "ca">,
-  place: Pick<Place, "run" | "app" | "secrets">,
-): Mount[] {
-  const readOnly = (source: string, target: string): Mount => ({ source, target, readOnly: true });
-  return [
-    { source: place.run, target: INSIDE.slot, readOnly: false },
-    readOnly(place.app, INSIDE.app),
-    readOnly(guests, `${INSIDE.host}/runner/guests`),
-    readOnly(sdk, PATHS.sdk),
-    ...ca === undefined ? [] : [readOnly(ca, INSIDE.ca)],
-    ...place.secrets.mounts,
-  ];
-}
+const mountsOf = ({ run, app, secrets, packages }: Place): Mount[] => [
+  { source: run, target: INSIDE.slot, readOnly: false },
+  readOnly(app, INSIDE.app),
+  ...secrets.mounts,
+  ...packages.mounts,
+];
 
-const guestEnv = ({ ca }: Premises): Env => ({
+const readOnly = (source: string, target: string): Mount => ({ source, target, readOnly: true });
+
+const commonEnv = ({ ca }: Pick<Premises, "ca">): Env => ({
   HOME: SCRATCH,
   NO_COLOR: "1",
   PYTHONUNBUFFERED: "1",
@@ -131,6 +131,3 @@ const guestEnv = ({ ca }: Premises): Env => ({
     NODE_EXTRA_CA_CERTS: INSIDE.ca,
   },
 });
-
-/** What no function decides. */
-const FIXED: Env = { DENO_DIR: `${SCRATCH}/.deno`, BERTH_SLOT: INSIDE.slot };

@@ -12,6 +12,8 @@ import { Folder } from "./folder.ts";
 import { gpuEnvInside, requestedGpus } from "./gpus.ts";
 import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import type { Images, Wanting } from "./images.ts";
+import type { Installs } from "./installs.ts";
+import { NO_PACKAGES, type Packages } from "./packages.ts";
 import { type Own, Program } from "./program.ts";
 import type { Recipe } from "./recipe.ts";
 import { persistently } from "./removal.ts";
@@ -22,6 +24,7 @@ import { serverEnv } from "./server_command.ts";
 export interface LauncherDeps {
   readonly client: OciClient;
   readonly images: Images;
+  readonly installs: Installs;
   readonly slots: Slots;
   readonly spawn: Spawn;
   readonly clock: Clock;
@@ -44,11 +47,15 @@ export interface Launched {
   release(): Promise<void>;
 }
 
-type Place = Pick<Network, "mode" | "hosts" | "dns">;
+/** What differs between containers of one recipe. */
+interface Place {
+  readonly network: Pick<Network, "mode" | "hosts" | "dns">;
+  readonly packages: Packages;
+}
 
 /** Where nothing is: for recipes that are only compared. */
 const NOWHERE = new Folder({ dir: "", control: "", http: "" });
-const NO_PLACE: Place = { mode: "", hosts: [], dns: [] };
+const NO_PLACE: Place = { network: { mode: "", hosts: [], dns: [] }, packages: NO_PACKAGES };
 
 export class Launcher {
   readonly #deps: LauncherDeps;
@@ -59,10 +66,9 @@ export class Launcher {
 
   /** Equal for recipes that make the same container. */
   keyOf(recipe: Recipe): string {
-    return JSON.stringify([
-      recipe.assignment.spec.egress,
-      createBody(this.#sandbox(recipe, NOWHERE, NO_PLACE)),
-    ]);
+    const { spec: { egress, requirements }, external } = recipe.assignment;
+    const body = createBody(this.#sandbox(recipe, NOWHERE, NO_PLACE));
+    return JSON.stringify([egress, requirements, external, body]);
   }
 
   launch(recipe: Recipe, wanting: Wanting): Promise<Launched> {
@@ -86,19 +92,27 @@ export class Launcher {
   }
 
   async #launch(recipe: Recipe, wanting: Wanting, begin: Begin): Promise<Launched> {
-    const { images, slots } = this.#deps;
-    const releaseImage = await images.hold(this.#imageOf(recipe), wanting);
-    const slot = await slots.create();
-    const steps = [releaseImage, () => slots.remove(slot)];
+    const { images, installs, slots } = this.#deps;
+    const image = this.#imageOf(recipe);
+    const steps: Step[] = [await images.hold(image, wanting)];
     try {
-      return await this.#launchIn(new Folder(slot), recipe, begin, steps);
+      const packages = await installs.packages(recipe.assignment, image, wanting.say);
+      const slot = await slots.create();
+      steps.push(() => slots.remove(slot));
+      return await this.#launchIn(new Folder(slot), recipe, packages, begin, steps);
     } catch (error) {
       await all(steps);
       throw error;
     }
   }
 
-  async #launchIn(folder: Folder, recipe: Recipe, begin: Begin, steps: readonly Step[]): Promise<Launched> {
+  async #launchIn(
+    folder: Folder,
+    recipe: Recipe,
+    packages: Packages,
+    begin: Begin,
+    steps: readonly Step[],
+  ): Promise<Launched> {
     const { premises, client } = this.#deps;
     const name = slotName(folder.dir);
     const container = `berth-${recipe.assignment.id}-${name}`;
@@ -111,7 +125,7 @@ export class Launcher {
         await network.close();
       });
     try {
-      const sandbox = this.#sandbox(recipe, folder, network);
+      const sandbox = this.#sandbox(recipe, folder, { network, packages });
       const program = await begin({ name: container, sandbox, folder });
       return {
         program,
@@ -139,14 +153,14 @@ export class Launcher {
     return { client, spawn, labels };
   }
 
-  #sandbox(recipe: Recipe, folder: Folder, network: Place): Sandbox {
+  #sandbox(recipe: Recipe, folder: Folder, place: Place): Sandbox {
     const { premises, gpus: node } = this.#deps;
     const { assignment, secrets } = recipe;
     return guestSandbox(assignment, premises, {
       image: formatReference(this.#imageOf(recipe)),
       run: folder.run,
       app: folder.app,
-      network,
+      ...place,
       gpus: requestedGpus(assignment.gpus, node),
       gpuEnv: gpuEnvInside(assignment.gpus, node),
       secrets: { variables: Object.keys(secretEnv(secrets)), mounts: secretMounts(secrets, folder.secrets) },

@@ -9,8 +9,10 @@ import { type Credentials, parseDockerConfig } from "./credentials.ts";
 import { closeNetwork } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import { ownerOfGuests } from "./folder.ts";
+import type { Premises } from "./guest_sandbox.ts";
 import { layHostFiles } from "./host_files.ts";
 import { Images } from "./images.ts";
+import { Installs } from "./installs.ts";
 import { patiently } from "./removal.ts";
 import { parseLimits } from "./sandbox.ts";
 
@@ -24,6 +26,8 @@ export interface OciOptions {
   readonly defaults: Readonly<Partial<Record<FunctionSpec["body"], string>>>;
   readonly runtime?: string | undefined;
   readonly ca?: string | undefined;
+  /** Variables that say where packages come from. */
+  readonly sources: Readonly<Record<string, string>>;
   readonly imagesMiB: number;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
@@ -67,21 +71,29 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     clock,
     log,
   });
+  const premises: Premises = {
+    guests: `${host}/runner/guests`,
+    sdk: `${host}/sdk`,
+    owner: ownerOfGuests(),
+    rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
+    labels: { [LABEL]: options.data },
+    runtime: options.runtime,
+    ca: options.ca,
+  };
   return new OciEngine({
     ...deps,
     client,
     images,
+    installs: new Installs({
+      client,
+      premises,
+      clock,
+      folder: `${options.data}/packages`,
+      env: options.sources,
+    }),
     defaults: options.defaults,
     poolMiB: options.poolMiB,
-    premises: {
-      guests: `${host}/runner/guests`,
-      sdk: `${host}/sdk`,
-      owner: ownerOfGuests(),
-      rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
-      labels: { [LABEL]: options.data },
-      runtime: options.runtime,
-      ca: options.ca,
-    },
+    premises,
   });
 }
 

@@ -30,6 +30,9 @@ export const IMAGES: readonly TestImage[] = [
       "libpython3.11-stdlib",
       "python3.11-minimal",
       "python3-minimal",
+      "python3.11-venv",
+      "python3-pip-whl",
+      "python3-setuptools-whl",
     ],
     command: ["python3"],
     env: ["PYTHONUNBUFFERED=1"],
@@ -39,7 +42,7 @@ export const IMAGES: readonly TestImage[] = [
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Changed when the recipe below changes. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /** A tar of each image's files, and its configuration. */
 export interface Layer {

@@ -1,0 +1,119 @@
+import { it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { command } from "../setup/components/daemon.ts";
+import { exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
+import { tsFunction } from "../setup/runner.ts";
+import { until } from "../setup/until.ts";
+
+/** An index of packages on all addresses of this machine; `asked` counts what was fetched. */
+async function packageIndex() {
+  const dir = await Deno.makeTempDir({ prefix: "berth-index-" });
+  const asked: string[] = [];
+  const wheel = await makeWheel(dir);
+  const tarball = await makeTarball(dir);
+  const server = Deno.serve({ hostname: "0.0.0.0", port: 0, onListen: () => {} }, (request) => {
+    const { pathname, origin } = new URL(request.url);
+    asked.push(pathname);
+    if (pathname === `/${WHEEL}`) return new Response(wheel);
+    if (pathname === "/wheels/") {
+      const headers = { "content-type": "text/html" };
+      return new Response(`<a href="/${WHEEL}">${WHEEL}</a>`, { headers });
+    }
+    if (pathname === "/tinynpm") return Response.json(packument(origin, tarball));
+    if (pathname === "/tinynpm.tgz") return new Response(tarball.bytes);
+    return new Response(null, { status: 404 });
+  });
+  const { port } = server.addr;
+  return {
+    port,
+    asked,
+    [Symbol.asyncDispose]: async () => {
+      await server.shutdown();
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}
+
+const WHEEL = "tinywheel-1.0-py3-none-any.whl";
+
+async function makeWheel(dir: string): Promise<Uint8Array<ArrayBuffer>> {
+  const script = `import zipfile
+with zipfile.ZipFile("${dir}/${WHEEL}", "w") as wheel:
+  wheel.writestr("tinywheel.py", "def double(n): return n * 2\\n")
+  wheel.writestr("tinywheel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tinywheel\\nVersion: 1.0\\n")
+  wheel.writestr("tinywheel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+  wheel.writestr("tinywheel-1.0.dist-info/RECORD", "")
+`;
+  await command("python3", "-c", script);
+  return await Deno.readFile(`${dir}/${WHEEL}`);
+}
+
+async function makeTarball(dir: string) {
+  await Deno.mkdir(`${dir}/package`);
+  const manifest = { name: "tinynpm", version: "1.0.0", type: "module", main: "index.js" };
+  await Deno.writeTextFile(`${dir}/package/package.json`, JSON.stringify(manifest));
+  await Deno.writeTextFile(`${dir}/package/index.js`, "export const triple = (n) => n * 3;\n");
+  await command("tar", "-C", dir, "-czf", `${dir}/tinynpm.tgz`, "package");
+  const bytes = await Deno.readFile(`${dir}/tinynpm.tgz`);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-512", bytes));
+  return { bytes, manifest, integrity: `sha512-${digest.toBase64()}` };
+}
+
+const packument = (origin: string, { manifest, integrity }: Awaited<ReturnType<typeof makeTarball>>) => ({
+  name: "tinynpm",
+  "dist-tags": { latest: "1.0.0" },
+  versions: { "1.0.0": { ...manifest, dist: { tarball: `${origin}/tinynpm.tgz`, integrity } } },
+});
+
+onEveryEngine("packages beside an image", (world) => {
+  it("installs requirements once, with its lines in the log, for functions that reach nothing themselves", async () => {
+    const here = await world();
+    await using index = await packageIndex();
+    await using runner = await ociRunner(here);
+    const source = `import tinywheel
+def fn(n):
+  try: open(tinywheel.__file__, "a")
+  except OSError as error: return [tinywheel.double(n), error.strerror]
+`;
+    const url = `http://${here.at.gateway}:${index.port}/wheels/`;
+    const spec = {
+      body: "python" as const,
+      egress: "deny" as const,
+      startTimeout: "2m",
+      requirements: [
+        "--no-index",
+        `--find-links ${url}`,
+        `--trusted-host ${here.at.gateway}`,
+        "tinywheel==1.0",
+      ],
+    };
+    const first = await runner.assign(source, spec);
+    runner.api.want(first);
+    assert.deepEqual(await value(runner, 21), [42, "Read-only file system"]);
+    const lines = () =>
+      [...runner.api.logs.values()].flat().map(([, , , , stream, text]) => `${stream}: ${text}`);
+    await until("its lines have come", () => lines().find((line) => /^system: Successfully inst/.test(line)));
+    const second = await runner.assign(source, spec);
+    runner.api.want(second);
+    assert.deepEqual(await value(runner, 4), [8, "Read-only file system"]);
+    assert.equal(index.asked.filter((path) => path.endsWith(WHEEL)).length, 1);
+    runner.api.want(await runner.assign(source, { ...spec, requirements: ["--no-index", "tinywheel==2.0"] }));
+    const { kind, message } = await exitOf(runner, "ctr_3");
+    assert.equal(kind, "start_failed");
+    assert.match(
+      message,
+      /^Cannot install 2 requirements: .*No matching distribution found for tinywheel==2.0/s,
+    );
+  });
+
+  it("installs npm packages that are not in the bundle", async () => {
+    const here = await world();
+    await using index = await packageIndex();
+    const registry = `http://${here.at.gateway}:${index.port}/`;
+    await using runner = await ociRunner(here, { oci: { sources: { NPM_CONFIG_REGISTRY: registry } } });
+    const source = `import { triple } from "npm:tinynpm@1.0.0";\n${tsFunction("(n) => triple(n)")}`;
+    const assigned = await runner.assign(source, { startTimeout: "2m", egress: "deny" });
+    runner.api.want({ ...assigned, external: ["npm:tinynpm@1.0.0"] });
+    assert.equal(await value(runner, 14), 42);
+  });
+});
