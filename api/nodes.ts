@@ -1,6 +1,7 @@
 /** The machines seen from outside, and what operators do with them. Nodes serve all workspaces, containers belong to one. */
 import { listContainerLogs } from "../scheduler/store/container_logs.ts";
 import { findContainer, listContainers } from "../scheduler/store/containers_list.ts";
+import { discard } from "../scheduler/store/kept.ts";
 import { cordonNode, forgetNode, moveNode, takeGpuOut } from "../scheduler/store/nodes_change.ts";
 import { listNodes, nodesCalled } from "../scheduler/store/nodes_list.ts";
 import { PlatformError } from "../sdk/errors.ts";
@@ -14,6 +15,7 @@ type NodeRoutes = Pick<
   Routes,
   | "listContainers"
   | "getContainer"
+  | "deleteContainer"
   | "listContainerLogs"
   | "listNodes"
   | "getNode"
@@ -48,6 +50,19 @@ export function nodeHandlers(deps: ApiDeps): Handlers<NodeRoutes> {
       return pageFrom(rows, limit, (last) => [Date.parse(last.createdAt), last.id]);
     },
     getContainer: ({ id }, { workspace }) => knownContainer(deps, workspace, id),
+    async deleteContainer({ id }, { workspace }) {
+      const container = await knownContainer(deps, workspace, id);
+      const now = new Date(deps.clock.now());
+      const node = await sql.begin((tx) => discard(tx, now, { workspace, id }));
+      if (node === undefined) {
+        const why = container.exitedAt === null ? `it is ${container.observed}` : "nothing of it is kept";
+        const message =
+          `Cannot remove container "${id}": ${why}, only what is kept of one that failed can be removed`;
+        throw new PlatformError("conflict", message, { field: "id" });
+      }
+      deps.wakes.wake("node", node);
+      return await knownContainer(deps, workspace, id);
+    },
     async listContainerLogs({ id, limit, cursor }, { workspace }) {
       await knownContainer(deps, workspace, id);
       const after = decodeCursor(cursor, SeqPlace)?.[0];

@@ -2,6 +2,7 @@
 import type { Pool, Sql } from "../scheduler/store/connect.ts";
 import { type ContainerExit, containersExited, nodesLost } from "../scheduler/store/containers.ts";
 import { openLeasesNotHeld } from "../scheduler/store/calls.ts";
+import { discarded, noteKept } from "../scheduler/store/kept.ts";
 import * as nodes from "../scheduler/store/nodes.ts";
 import { loseGiven } from "../scheduler/store/parts.ts";
 import { wantedExecs } from "../scheduler/store/execs.ts";
@@ -51,7 +52,11 @@ export class Syncs {
       reply = await nodes.wanted(sql, nodeId);
     }
     if (this.#parked.get(nodeId) === bell) this.#parked.delete(nodeId);
-    return { ...reply, execs: await wantedExecs(sql, new Date(clock.now()), nodeId) };
+    const [execs, discards] = await Promise.all([
+      wantedExecs(sql, new Date(clock.now()), nodeId),
+      discarded(sql, nodeId),
+    ]);
+    return { ...reply, execs, discards };
   }
 
   /** Answers all that are parked. */
@@ -80,6 +85,7 @@ async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest)
     );
   }
   if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
+  await noteKept(tx, now, nodeId, request.kept);
   const health = await noteHealth(tx, nodeId, request);
   const ready = await nodes.observeRunning(tx, now, nodeId, request.containers);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>

@@ -22,7 +22,7 @@ import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
-import { causeOf, spokeOutside, type Verdict } from "./exits.ts";
+import { causeOf, neverReady, spokeOutside, type Verdict } from "./exits.ts";
 import type { LoadFrame } from "./frames.ts";
 import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
@@ -46,6 +46,8 @@ export interface ContainerDeps {
   readonly outbox: Outbox;
   /** From the notice to the kill: of a call that must end, of a container that must. */
   readonly graceMs: number;
+  /** It has ended: removes what is left of it, or keeps it. */
+  retire(assignment: Assignment, guest: Guest, exit: Exit): Promise<void>;
   /** What is observed of it has changed. */
   changed(): void;
   /** It could do with calls. */
@@ -259,7 +261,7 @@ export class Container {
     link.close();
     services.close();
     this.#exited(this.#cause(exit));
-    await guest.release();
+    await this.#deps.retire(this.#assignment, guest, this.#exit!);
   }
 
   /** What it said before it ended still counts. Somebody else may hold its pipes open, so there is an end to waiting. */
@@ -361,11 +363,8 @@ export class Container {
   }
 
   #startTimeout(): Verdict {
-    const { startTimeout } = this.#assignment.spec;
     const missing = this.#guest?.lacks?.() ?? this.#phase;
-    const said = this.#output.lastLines;
-    const sentence = `It was not ready within ${startTimeout}: ${missing}`;
-    return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
+    return neverReady(this.#assignment.spec.startTimeout, missing, this.#output.lastLines);
   }
 
   #watchMemory(now: number): void {

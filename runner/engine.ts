@@ -99,6 +99,16 @@ export interface Guest {
   kill(): void;
   /** Removes what is left of it. */
   release(): Promise<void>;
+  /** It has ended: gives back all but what can be looked into. In place of {@link release}. */
+  keep?(): Promise<Remains>;
+}
+
+/** What is left of a guest that has ended. */
+export interface Remains {
+  /** Runs a command in it, without GPUs. Throws a {@link StartError}. */
+  exec(command: ExecCommand): Promise<Exec>;
+  /** Removes it. */
+  release(): Promise<void>;
 }
 
 /** What a start may need of the container it is for. */

@@ -14,7 +14,8 @@ export interface ExecsDeps {
   readonly api: Pick<NodeApi, "connectExec">;
   readonly clock: Clock;
   readonly log: Log;
-  readonly containers: ReadonlyMap<string, Host>;
+  /** The container of this id, or what is kept of it. */
+  readonly host: (container: string) => Host | undefined;
   /** Ends all. */
   readonly over: AbortSignal;
 }
@@ -40,13 +41,13 @@ export class Execs {
   }
 
   async #serve({ id, container, ...command }: WantedExec): Promise<void> {
-    const { containers, over, log } = this.#deps;
+    const { over, log } = this.#deps;
     const channel = await this.#connect(id);
     if (channel === null) return log("exec.unreachable", { exec: id, container });
     const close = () => channel.close();
     over.addEventListener("abort", close);
     try {
-      const host = containers.get(container);
+      const host = this.#deps.host(container);
       if (host === undefined) throw new Error("Cannot run a command: the container does not run here");
       log("exec.started", { exec: id, container, command: command.command });
       await run(channel, await host.exec(command));

@@ -66,6 +66,12 @@ export const spokeOutside = (reason: string, wasReady: boolean): Verdict => ({
   message: `The function spoke outside the guest protocol: ${reason}`,
 });
 
+/** @param said the last lines that it printed */
+export function neverReady(startTimeout: string, missing: string, said: string): Verdict {
+  const sentence = `It was not ready within ${startTimeout}: ${missing}`;
+  return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
+}
+
 const how = (code: number, signal: string | null): string => signal ?? `exit code ${code}`;
 
 function withTail(sentence: string, stderr: string): string {

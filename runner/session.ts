@@ -11,6 +11,7 @@ import type { Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
 import { Execs } from "./execs.ts";
 import type { GpuHealth } from "./gpu_health.ts";
+import { Kept } from "./kept.ts";
 import { Leases } from "./leases.ts";
 import { Outbox } from "./outbox.ts";
 import { type Action, type Known, reconcile } from "./reconcile.ts";
@@ -59,6 +60,7 @@ export class Session {
   readonly #leases = new Leases();
   readonly #exchange: Exchange;
   readonly #execs: Execs;
+  readonly #kept: Kept;
   readonly #bell: Bell;
   readonly #over = new AbortController();
   #revision = 0;
@@ -76,7 +78,9 @@ export class Session {
     this.#bell = new Bell(deps.clock);
     this.#heardAt = deps.clock.now();
     const { api, clock, log } = deps;
-    this.#execs = new Execs({ api, clock, log, containers: this.#containers, over: this.#over.signal });
+    this.#kept = new Kept({ clock, log, changed: () => this.#news() });
+    const host = (id: string) => this.#kept.host(id) ?? this.#containers.get(id);
+    this.#execs = new Execs({ api, clock, log, host, over: this.#over.signal });
     this.#exchange = new Exchange({
       api: deps.api,
       session: deps.session,
@@ -100,6 +104,7 @@ export class Session {
     await Promise.all([this.#syncLoop(signal), this.#exchange.run(signal), this.#tickLoop(signal)]);
     for (const container of this.#containers.values()) container.kill();
     await Promise.all(this.#running.values());
+    await this.#kept.close();
   }
 
   /** Leaves in order: what runs may end within `drainMs`, the rest is told to, then killed; all of it is reported. */
@@ -111,6 +116,7 @@ export class Session {
       for (const container of this.#containers.values()) container.stop();
       await this.#allExited();
     }
+    await this.#kept.close();
     await within(clock, FAREWELL_MS, this.#farewell());
     await within(clock, GOODBYE_MS, this.#goodbye());
     this.abandon();
@@ -176,6 +182,7 @@ export class Session {
       node: api.node.id,
       session,
       containers: this.#observed(),
+      kept: this.#kept.observed,
       leases: this.#leases.ids(),
       ailingGpus: [...health.ailing],
       leaving,
@@ -190,7 +197,7 @@ export class Session {
     ];
   }
 
-  #apply({ revision, containers, execs, leave }: SyncReply): void {
+  #apply({ revision, containers, execs, discards, leave }: SyncReply): void {
     if (revision < this.#revision) return;
     this.#revision = revision;
     if (leave) this.#deps.released();
@@ -202,6 +209,7 @@ export class Session {
     for (const id of this.#refused.keys()) known.push({ id, state: "exited" });
     for (const action of reconcile(containers, known)) this.#act(action);
     this.#execs.want(execs);
+    this.#kept.discard(discards);
   }
 
   #act(action: Action): void {
@@ -233,6 +241,7 @@ export class Session {
       log,
       graceMs,
       outbox: this.#outbox,
+      retire: (assignment, guest, exit) => this.#kept.retire(assignment, guest, exit),
       changed: () => this.#news(),
       hungry: () => this.#exchange.wake(),
     });
@@ -277,6 +286,7 @@ export class Session {
         container.tick(clock.now());
         busy ||= container.state !== "exited" && (container.state !== "ready" || !container.idle);
       }
+      this.#kept.tick(clock.now());
       await clock.sleep(busy ? TICK_BUSY_MS : TICK_IDLE_MS, signal);
     }
   }

@@ -134,6 +134,11 @@ export interface ContainerOptions {
    * @default "open"
    */
   readonly egress?: "open" | "deny" | readonly string[];
+  /**
+   * How long what is left of a container that failed can be looked into (`berth shell`, `exec`, `cp`), such as `"1h"`: its files; its
+   * GPUs and memory are given back at once. In containers of an image `/tmp` is then on disk. By default not at all.
+   */
+  readonly keepOnFailure?: Duration;
   /** Secrets that it is given: `[Secret.fromName("hf")]`. By default none. */
   readonly secrets?: readonly Secret[];
 }
@@ -161,6 +166,7 @@ export type ContainerSpec = Partial<
     | "image"
     | "egress"
     | "secrets"
+    | "keepOnFailure"
   >
 >;
 
@@ -168,11 +174,11 @@ export type ContainerSpec = Partial<
 export function containerSpec(options: ContainerOptions): ContainerSpec {
   const { gpu, memory, disk, labels, retries, env, scale } = options;
   const { timeout, startTimeout, preemptNotice, cpu, concurrency, concurrencyPerKey } = options;
-  const { nodes, preemptible, permissions, image, egress, secrets } = options;
+  const { nodes, preemptible, permissions, image, egress, secrets, keepOnFailure } = options;
   if (gpu !== undefined) parseGpu(gpu);
   const { scaledownWindow, targetWait } = scale ?? {};
   const window = scaledownWindow === "auto" ? undefined : scaledownWindow;
-  for (const duration of [timeout, startTimeout, preemptNotice, targetWait, window]) {
+  for (const duration of [timeout, startTimeout, preemptNotice, targetWait, window, keepOnFailure]) {
     if (duration !== undefined) parseDuration(duration);
   }
   return {
@@ -182,7 +188,7 @@ export function containerSpec(options: ContainerOptions): ContainerSpec {
     ...(disk === undefined ? {} : { disk: parseMemory(disk) }),
     ...(labels === undefined ? {} : { labels: { ...labels } }),
     ...given({ cpu, timeout, startTimeout, preemptNotice, nodes, preemptible }),
-    ...given({ concurrency, concurrencyPerKey, scale, permissions }),
+    ...given({ concurrency, concurrencyPerKey, scale, permissions, keepOnFailure }),
     ...(env === undefined ? {} : { env: { ...env } }),
     ...(image === undefined ? {} : { image: imageSpec(image) }),
     ...(egress === undefined ? {} : { egress: typeof egress === "string" ? egress : [...egress] }),

@@ -13,6 +13,7 @@ import {
   type Command,
   type Engine,
   type Guest,
+  type Remains,
   type Spawn,
   type StartContext,
   StartError,
@@ -156,9 +157,13 @@ export class ProcessEngine implements Engine {
       const env = this.#env(assignment, slot, secretEnv(secrets));
       const removeSlot = () => slots.remove(slot);
       const cwd = appFolder(slot);
-      const exec = this.#execIn({ cwd, env: { ...env, ...place.env } });
+      const surroundings = { cwd, env: { ...env, ...place.env } };
       const guest = startServer({ server, slot, place, cwd, env, spawn, clock, settle, removeSlot });
-      return { ...guest, exec, secretFolder: secretFolderOf(slot) };
+      const keep = () => {
+        place.release();
+        return this.#remains(slot, surroundings);
+      };
+      return { ...guest, keep, exec: this.#execIn(surroundings), secretFolder: secretFolderOf(slot) };
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -289,7 +294,16 @@ export class ProcessEngine implements Engine {
       await execIn(surroundings, command, this.#deps.spawn, `${surroundings.cwd}/${this.#execs++}`);
   }
 
+  /** The slot, without GPUs: others may have them. */
+  #remains(slot: SlotPaths, { cwd, env }: Surroundings): Promise<Remains> {
+    return Promise.resolve({
+      exec: this.#execIn({ cwd, env: { ...env, CUDA_VISIBLE_DEVICES: "" } }),
+      release: () => this.#deps.slots.remove(slot),
+    });
+  }
+
   #guest({ slot, child, channel, mayFork, env = {} }: Program, spec: FunctionSpec): Guest {
+    const surroundings = { cwd: appFolder(slot), env };
     return {
       channel,
       stdout: child.stdout,
@@ -301,7 +315,8 @@ export class ProcessEngine implements Engine {
       secretFolder: secretFolderOf(slot),
       settle,
       usage: () => usageOf(child.pid, mayFork),
-      exec: this.#execIn({ cwd: appFolder(slot), env }),
+      exec: this.#execIn(surroundings),
+      keep: () => this.#remains(slot, surroundings),
       kill: () => child.kill(),
       release: () => this.#deps.slots.remove(slot),
     };

@@ -8,13 +8,15 @@ export interface ContainerFilter {
   readonly function?: string | undefined;
   /** True: only those that have not ended; false: only those that have. */
   readonly live?: boolean | undefined;
+  /** True: only those that have not ended, and those that are kept. */
+  readonly present?: boolean | undefined;
   readonly limit: number;
   /** Where the page before ended: creation time (ms) and id of its last container. */
   readonly after?: readonly [createdMs: number, id: string] | undefined;
 }
 
 type ContainerRow =
-  & Omit<Container, "cpu" | "memory" | "gang" | "exit" | "createdAt" | "readyAt" | "exitedAt">
+  & Omit<Container, "cpu" | "memory" | "gang" | "exit" | "createdAt" | "readyAt" | "exitedAt" | "keptUntil">
   & {
     gangId: string | null;
     rank: number;
@@ -24,6 +26,7 @@ type ContainerRow =
     createdAt: Date;
     readyAt: Date | null;
     exitedAt: Date | null;
+    keptUntil: Date | null;
     exit: Container["exit"] | null;
   };
 
@@ -31,7 +34,8 @@ type ContainerRow =
 const shown = (sql: Sql) =>
   sql`
     select c.id, a.name as app, f.name as function, c.deployment_id as deployment, c.node_id as node, c.desired, c.observed,
-      c.gpus, c.cpu_milli, c.memory_mib, c.disk_mib as disk, c.gang_id, c.rank, c.created_at, c.ready_at, c.exited_at, c.reason, c.exit
+      c.gpus, c.cpu_milli, c.memory_mib, c.disk_mib as disk, c.gang_id, c.rank, c.created_at, c.ready_at, c.exited_at, c.reason, c.exit,
+      case when c.discarded_at is null then c.kept_until end as kept_until
     from container c
     join function f on f.id = c.function_id
     join app a on a.id = f.app_id`;
@@ -49,13 +53,15 @@ export async function findContainer(
 
 /** Containers of a workspace, newest first. */
 export async function listContainers(sql: Sql, filter: ContainerFilter): Promise<Container[]> {
-  const { workspace, app = null, function: fn = null, live = null, limit, after } = filter;
+  const { workspace, app = null, function: fn = null, live = null, present = null, limit, after } = filter;
   const rows = await sql<ContainerRow[]>`
     ${shown(sql)}
     where a.workspace_id = ${workspace}
       and (${app}::text is null or a.name = ${app})
       and (${fn}::text is null or f.name = ${fn})
       and (${live}::boolean is null or (c.exited_at is null) = ${live})
+      and (${present}::boolean is null
+        or (c.exited_at is null or c.kept_until is not null and c.discarded_at is null) = ${present})
       ${after === undefined ? sql`` : sql`and (c.created_at, c.id) < (${new Date(after[0])}, ${after[1]})`}
     order by c.created_at desc, c.id desc  -- container_recent
     limit ${limit}`;
@@ -63,7 +69,7 @@ export async function listContainers(sql: Sql, filter: ContainerFilter): Promise
 }
 
 function toContainer(
-  { cpuMilli, memoryMib, gangId, rank, createdAt, readyAt, exitedAt, exit, ...rest }: ContainerRow,
+  { cpuMilli, memoryMib, gangId, rank, createdAt, readyAt, exitedAt, keptUntil, exit, ...rest }: ContainerRow,
 ): Container {
   return {
     ...rest,
@@ -73,6 +79,7 @@ function toContainer(
     createdAt: createdAt.toISOString(),
     readyAt: readyAt?.toISOString() ?? null,
     exitedAt: exitedAt?.toISOString() ?? null,
+    keptUntil: keptUntil?.toISOString() ?? null,
     ...(exit ? { exit } : {}),
   };
 }

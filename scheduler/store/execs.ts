@@ -22,8 +22,11 @@ export async function insertExec(
     join app a on a.id = f.app_id
     where c.id = ${container} and a.workspace_id = ${workspace} and node.id = c.node_id
     returning node.id`;
-  const [live] = await sql`select from container where id = ${container} and exited_at is null for update`;
-  if (node === undefined || live === undefined) return "gone";
+  const [there] = await sql`
+    select from container
+    where id = ${container} and (exited_at is null or kept_until is not null and discarded_at is null)
+    for update`;
+  if (node === undefined || there === undefined) return "gone";
   const [{ execs }] = await sql<[{ execs: number }]>`
     select count(*)::int as execs from exec where container_id = ${container} and expires_at > ${now}`;
   if (execs >= LIMITS.execsPerContainer) return "too many";

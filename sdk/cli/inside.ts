@@ -56,8 +56,8 @@ export async function runInside(
 }
 
 async function connect(job: Job, container: string): Promise<ExecChannel> {
-  const { exitedAt } = await send(job.wire(), routes.getContainer, { id: container });
-  if (exitedAt !== null) {
+  const { exitedAt, keptUntil } = await send(job.wire(), routes.getContainer, { id: container });
+  if (exitedAt !== null && keptUntil === null) {
     throw new CliError(EXIT.platform, `Cannot run a command in "${container}": it has ended`);
   }
   const { url, key } = job.shell.profile();

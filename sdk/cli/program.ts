@@ -15,7 +15,7 @@ import { keys } from "./commands/keys.ts";
 import { logs } from "./commands/logs.ts";
 import { nodes } from "./commands/nodes.ts";
 import { pools } from "./commands/pools.ts";
-import { ps } from "./commands/ps.ts";
+import { containers, ps } from "./commands/ps.ts";
 import { run } from "./commands/run.ts";
 import { scaling } from "./commands/scaling.ts";
 import { schedules } from "./commands/schedules.ts";
@@ -41,6 +41,7 @@ const COMMANDS: readonly Declare[] = [
   show,
   cancel,
   ps,
+  containers,
   exec,
   openShell,
   cp,

@@ -1,6 +1,7 @@
 /** Apps, deployments and the function specs in them. */
 import { z } from "zod";
 import { isDestination } from "../destination.ts";
+import { parseDuration } from "../duration.ts";
 import { gpuProblem } from "../gpu.ts";
 import { isImageReference } from "../image_reference.ts";
 import { LIMITS } from "./limits.ts";
@@ -145,6 +146,12 @@ export const FunctionSpec = z.object({
     z.string().max(128).regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/, "must be the name of a module"),
   )
     .max(64).default([]),
+  /** How long what is left of a container that failed can be looked into; absent: not at all. */
+  keepOnFailure: DurationText.refine(
+    (text) => parseDuration(text) <= parseDuration("7d"),
+    "must be at most 7d",
+  )
+    .optional(),
   /** `server`: what to run, and how to tell that it is well. */
   server: ServerSpec.optional(),
 });

@@ -44,6 +44,8 @@ export const Container = z.object({
   createdAt: Timestamp,
   readyAt: Timestamp.nullable(),
   exitedAt: Timestamp.nullable(),
+  /** Until when what is left of it can be looked into, if it failed and its function wants that. */
+  keptUntil: Timestamp.nullable(),
   /** Why the scheduler wants what it wants. */
   reason: z.string(),
   /** How it ended. */

@@ -109,7 +109,13 @@ export const routes = {
     "/v1/containers",
     "read",
     "Containers that run or ran of late, newest first",
-    Page.extend({ app: Name.optional(), function: Name.optional(), live: z.stringbool().optional() }),
+    Page.extend({
+      app: Name.optional(),
+      function: Name.optional(),
+      live: z.stringbool().optional(),
+      /** Those that run, and those that failed and are kept. */
+      present: z.stringbool().optional(),
+    }),
     ContainerPage,
   ),
   createValue: route(
@@ -122,6 +128,14 @@ export const routes = {
     201,
   ),
   getContainer: route("GET", "/v1/containers/:id", "read", "One container", ByContainer, Container),
+  deleteContainer: route(
+    "DELETE",
+    "/v1/containers/:id",
+    "deploy",
+    "Remove what is kept of a container that failed",
+    ByContainer,
+    Container,
+  ),
   listContainerLogs: route(
     "GET",
     "/v1/containers/:id/logs",

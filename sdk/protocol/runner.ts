@@ -68,11 +68,17 @@ export const ObservedContainer = z.object({
 });
 export type ObservedContainer = z.infer<typeof ObservedContainer>;
 
+/** What is left of a container that failed, and for how long. */
+export const KeptContainer = z.object({ id: z.string(), leftMs: Ms });
+export type KeptContainer = z.infer<typeof KeptContainer>;
+
 export const SyncRequest = z.object({
   node: z.string(),
   session: z.string(),
   /** Every container the runner knows of, exited ones until a reply no longer names them. */
   containers: z.array(ObservedContainer).max(4_096),
+  /** All that is kept of containers that failed. */
+  kept: z.array(KeptContainer).max(4_096).default([]),
   /** Leases with calls not yet reported. */
   leases: z.array(z.number().int()).max(65_536),
   /** GPUs that fail, and how. Those not named are well. */
@@ -115,6 +121,8 @@ export const SyncReply = z.object({
   containers: z.array(Assignment),
   /** Commands to run inside containers. Named until they are over; the runner connects once for each. */
   execs: z.array(WantedExec).default([]),
+  /** Containers of which nothing more is to be kept. Named until that is so. */
+  discards: z.array(z.string()).default([]),
   /** The node is no longer wanted: its runner ends for good. */
   leave: z.boolean().optional(),
 });

@@ -2,7 +2,16 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Container, PageOf } from "../../sdk/protocol.ts";
-import { envOf, feed, openShell, sleepersIn } from "../setup/inside.ts";
+import {
+  containerOf,
+  envOf,
+  feed,
+  keptOf,
+  leftIn,
+  looksInto,
+  openShell,
+  sleepersIn,
+} from "../setup/inside.ts";
 import { CLI, Platform } from "../setup/platform.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -15,6 +24,13 @@ const APP = `
 }, "run", "-A", "--no-config", "server.ts"], files: ["server.ts"],
     auth: "public", env: { GREETING: "hello" }, gpu: "L4", scale: { min: 1 },
   });
+  const broken = () => {
+    Deno.writeTextFileSync(import.meta.dirname + "/left.txt", "traces");
+    Deno.exit(3);
+  };
+  const failing = { permissions: { write: true }, env: { GREETING: "hello" } };
+  export const kept = app.function({ ...failing, keepOnFailure: "1h" }, broken);
+  export const brief = app.function({ ...failing, keepOnFailure: "1s" }, broken);
   export const slow = app.function({}, () => new Promise((done) => setTimeout(done, 60_000)));`;
 const SERVER = `
   Deno.serve({ hostname: "127.0.0.1", port: Number(Deno.env.get("PORT")) }, () => new Response("ok"));`;
@@ -130,6 +146,17 @@ describe("looking into containers", () => {
     assert.match(missing.stderr, /Cannot copy: .*nothing: No such file/);
     assert.equal(await Deno.stat(join(here, "x")).catch(() => null), null);
     assert.equal((await platform.berth("cp", "a", "b")).code, 2);
+  });
+
+  it("a container that failed is kept where its function asks for that, until it is removed or its time is over", async () => {
+    const failed = await keptOf(platform, "inside/kept");
+    await looksInto(platform, failed, ".");
+    const brief = await keptOf(platform, "inside/brief");
+    await untilTrue("its time is over", async () => (await containerOf(platform, brief)).keptUntil === null);
+    assert.match((await platform.berth("shell", "inside/brief")).stderr, /Cannot find a container/);
+    const live = await platform.berth("containers", "rm", id);
+    assert.match(live.stderr, /Cannot remove container .*: it is ready/);
+    await untilTrue("its files are gone", () => leftIn(platform.dir).length === 0);
   });
 
   it("needs a key of scope deploy, of the container's workspace", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Container, PageOf } from "../../sdk/protocol.ts";
 import { imageOf } from "../setup/components/registry.ts";
-import { envOf, feed, openShell, sleepersIn } from "../setup/inside.ts";
+import { envOf, feed, keptOf, looksInto, openShell, sleepersIn } from "../setup/inside.ts";
 import { onEveryEngine, type World } from "../setup/oci_world.ts";
 import { CLI, Platform } from "../setup/platform.ts";
 import { until, untilTrue } from "../setup/until.ts";
@@ -14,7 +14,18 @@ const app = ({ registry }: World) => `
   export const web = app.server({
     image: "${imageOf(registry.host, "python")}", command: ["python3", "-m", "http.server", "$PORT"],
     auth: "public", env: { GREETING: "hello" }, gpu: "L4", scale: { min: 1 }, startTimeout: "2m",
+  });
+  export const kept = app.python("left.py:left", {
+    image: "${
+  imageOf(registry.host, "python")
+}", keepOnFailure: "1h", startTimeout: "2m", env: { GREETING: "hello" },
   });`;
+
+const LEFT = `import os
+def left(_):
+  with open("/tmp/left.txt", "w") as file: file.write("traces")
+  os._exit(3)
+`;
 
 onEveryEngine("looking into containers of an engine", (world) => {
   it("exec, shell and cp work as with processes", async () => {
@@ -23,7 +34,7 @@ onEveryEngine("looking into containers of an engine", (world) => {
       simulateGpus: "1xL4:24GiB",
       env: { BERTH_ENGINE: "auto", BERTH_OCI_SOCKET: here.at.socket },
     });
-    await platform.deploy(app(here), "app.ts");
+    await platform.deploy(app(here), "app.ts", { "left.py": LEFT });
     const id = await until("it is ready", async () => {
       const { body } = await platform.ask<PageOf<Container>>("/v1/containers?app=inside&live=true");
       return body.items.find(({ observed }) => observed === "ready")?.id ?? null;
@@ -32,6 +43,7 @@ onEveryEngine("looking into containers of an engine", (world) => {
     await ends(platform, id);
     await shell(platform, id);
     await copies(platform, id);
+    await looksInto(platform, await keptOf(platform, "inside/kept"), "/tmp");
     const running = platform.berth("exec", id, "--", "sleep", "300");
     await untilTrue("it runs", () => sleepersIn(platform.dir).length === 1);
     await platform.fetch("/v1/apps/inside", { method: "DELETE" });

@@ -1,6 +1,8 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { insertContainerLogs, listContainerLogs } from "../../scheduler/store/container_logs.ts";
+import { findContainer, listContainers } from "../../scheduler/store/containers_list.ts";
+import { discard, discarded, noteKept } from "../../scheduler/store/kept.ts";
 import { deleteExec, insertExec, wantedExecs } from "../../scheduler/store/execs.ts";
 import { type ContainerLogRecord, LIMITS } from "../../sdk/protocol.ts";
 import { testDatabase } from "../setup/postgres.ts";
@@ -96,5 +98,48 @@ describe("execs", () => {
     const racers = Array.from({ length: LIMITS.execsPerContainer + 3 }, (_, n) => insert(ask(`exec_r${n}`)));
     const answers = await Promise.all(racers);
     assert.equal(answers.filter((answer) => answer === "too many").length, 3);
+  });
+});
+
+describe("kept containers", () => {
+  const keptUntil = async (db: Awaited<ReturnType<typeof setup>>, id: string) =>
+    (await findContainer(db.sql, { workspace: "default", id }))!.keptUntil;
+  const later = (ms: number) => new Date(NOW.getTime() + ms);
+
+  it("noteKept() notes what a runner names and forgets the rest; of what runs, nothing is kept", async () => {
+    await using db = await setup();
+    const names = [{ id: "ctr_1", leftMs: 1_000 }, { id: "ctr_2", leftMs: 1_000 }];
+    await noteKept(db.sql, NOW, "node_2", names);
+    assert.equal(await keptUntil(db, "ctr_2"), null);
+    await noteKept(db.sql, NOW, "node_1", names);
+    assert.deepEqual([await keptUntil(db, "ctr_1"), await keptUntil(db, "ctr_2")], [
+      null,
+      later(1_000).toISOString(),
+    ]);
+    await noteKept(db.sql, later(10), "node_1", [{ id: "ctr_2", leftMs: 995 }]);
+    assert.equal(await keptUntil(db, "ctr_2"), later(1_000).toISOString()); // clocks differ, time does not run back
+    await noteKept(db.sql, later(20), "node_1", []);
+    assert.equal(await keptUntil(db, "ctr_2"), null);
+  });
+
+  it("discard() is told to the runner until it keeps nothing more; nobody looks into it meanwhile", async () => {
+    await using db = await setup();
+    const of = { workspace: "default", id: "ctr_2" };
+    const exec = (id: string) =>
+      insertExec(db.sql, NOW, { id, container: "ctr_2", workspace: "default", command: ["true"] });
+    assert.equal(await discard(db.sql, NOW, of), undefined);
+    assert.equal(await exec("exec_1"), "gone");
+    await noteKept(db.sql, NOW, "node_1", [{ id: "ctr_2", leftMs: 1_000 }]);
+    assert.deepEqual(await exec("exec_2"), { node: "node_1" });
+    const present = async () =>
+      (await listContainers(db.sql, { workspace: "default", present: true, limit: 9 })).map(({ id }) => id);
+    assert.deepEqual(await present(), ["ctr_2", "ctr_1"]);
+    assert.equal(await discard(db.sql, NOW, { ...of, workspace: "other" }), undefined);
+    assert.equal(await discard(db.sql, NOW, of), "node_1");
+    assert.equal(await exec("exec_3"), "gone");
+    assert.deepEqual(await present(), ["ctr_1"]);
+    assert.deepEqual(await discarded(db.sql, "node_1"), ["ctr_2"]);
+    await noteKept(db.sql, NOW, "node_1", []);
+    assert.deepEqual(await discarded(db.sql, "node_1"), []);
   });
 });

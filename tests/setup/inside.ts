@@ -1,5 +1,7 @@
 /** What tests of commands inside containers share: the command line with something to read, a terminal, and what was left running. */
 import assert from "node:assert/strict";
+import { safely } from "../../sdk/proc.ts";
+import type { Container } from "../../sdk/protocol.ts";
 import { CLI, type Platform } from "./platform.ts";
 import { untilTrue } from "./until.ts";
 
@@ -39,6 +41,54 @@ export function openShell(platform: Platform, container: string) {
     [Symbol.asyncDispose]: () => keys.close().catch(() => {}),
   };
 }
+
+/** Calls a function that fails and says `keepOnFailure`; the container that failed, once it is kept. */
+export async function keptOf(platform: Platform, fn: string): Promise<string> {
+  const { body } = await platform.post<{ calls: { id: string }[] }>(
+    `/v1/apps/${fn.replace("/", "/functions/")}/calls`,
+    { input: null },
+  );
+  const call = body.calls[0]!.id;
+  await platform.ended(call);
+  const attempts = await platform.ask<{ items: { container: string }[] }>(`/v1/calls/${call}/attempts`);
+  const id = attempts.body.items[0]!.container;
+  await untilTrue("it is kept", async () => (await containerOf(platform, id)).keptUntil !== null);
+  return id;
+}
+
+export const containerOf = async (platform: Platform, id: string): Promise<Container> =>
+  (await platform.ask<Container>(`/v1/containers/${id}`)).body;
+
+/** What can be done with a kept container in which `left.txt` was written to `folder`. */
+export async function looksInto(platform: Platform, id: string, folder: string): Promise<void> {
+  const { stdout } = await platform.berth("ps");
+  assert.match(stdout, new RegExp(`${id} .* kept, 59m .*left`));
+  const script = `cat ${folder}/left.txt; echo " $GREETING [$CUDA_VISIBLE_DEVICES]"; cat; exit 4`;
+  const read = await feed(platform, "typed", "exec", "-i", id, "--", "sh", "-c", script);
+  assert.deepEqual([read.code, read.stdout], [4, "traces hello []\ntyped"], read.stderr);
+  const to = `${platform.dir}/copied-${id}`;
+  assert.equal((await platform.berth("cp", `${id}:${folder}/left.txt`, to)).code, 0);
+  assert.equal(await Deno.readTextFile(to), "traces");
+  {
+    await using shell = openShell(platform, id);
+    await shell.type("test -t 0 && stty size; exit 5\r");
+    await shell.seen.until("33 91");
+    assert.equal(await shell.code, 5);
+  }
+  const { code, stderr } = await platform.berth("containers", "rm", id);
+  assert.equal(code, 0, stderr);
+  await untilTrue("nothing is kept", async () => (await containerOf(platform, id)).keptUntil === null);
+  await untilTrue("its files are gone", () => leftIn(platform.dir).length === 0);
+  assert.match((await platform.berth("exec", id, "--", "true")).stderr, /it has ended/);
+  const again = async () => (await platform.berth("containers", "rm", id)).stderr;
+  await untilTrue("its runner has said so", async () => (await again()).includes("nothing of it is kept"));
+}
+
+/** Files `left.txt` below a folder. */
+export const leftIn = (dir: string): string[] =>
+  [...Deno.readDirSync(dir)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? safely(() => leftIn(`${dir}/${name}`)) ?? [] : name === "left.txt" ? [`${dir}/${name}`] : []
+  );
 
 /** Processes called `sleep` that commands inside containers of this platform have started. */
 export function sleepersIn(dir: string): number[] {

@@ -50,6 +50,7 @@ export async function loneContainer(
     outbox,
     log: silentLog,
     graceMs: GRACE_MS,
+    retire: (_, guest) => guest.release(),
     changed: () => void changes++,
     hungry: () => {},
   });

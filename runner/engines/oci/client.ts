@@ -158,9 +158,18 @@ export class OciClient {
   }
 
   /** stdout and stderr from now on. Attach before the start, and nothing is missed. */
-  async attach(id: string, attaching: Pick<Attaching, "marked"> = {}): Promise<Attached> {
-    const path = `${await this.#http.prefix()}/containers/${id}/attach?stream=1&stdout=1&stderr=1`;
+  async attach(
+    id: string,
+    { stdin = false, ...attaching }: Pick<Attaching, "marked" | "tty"> & { readonly stdin?: boolean } = {},
+  ): Promise<Attached> {
+    const streams = `stream=1&stdout=1&stderr=1${stdin ? "&stdin=1" : ""}`;
+    const path = `${await this.#http.prefix()}/containers/${id}/attach?${streams}`;
     return await attach(this.#http.socket, path, attaching);
+  }
+
+  /** Sets the size of its terminal. */
+  async resize(id: string, { columns, rows }: TerminalSize): Promise<void> {
+    await this.#http.act(`/containers/${id}/resize`, { query: { w: columns, h: rows } });
   }
 
   /** Resolves with its exit code when it has ended; at once when it does not run. */

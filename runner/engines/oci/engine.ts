@@ -106,7 +106,7 @@ export class OciEngine implements Engine {
     return launched;
   }
 
-  #guest({ program, release }: Launched, { assignment: { spec }, secrets }: Recipe): Guest {
+  #guest({ program, release, keep }: Launched, { assignment: { spec }, secrets }: Recipe): Guest {
     const { clock } = this.#deps;
     const { folder, exited } = program;
     const variables = secretEnv(secrets);
@@ -122,6 +122,7 @@ export class OciEngine implements Engine {
       exec: (command) => program.exec(command, variables),
       kill: () => program.kill(),
       release,
+      keep,
     };
   }
 }

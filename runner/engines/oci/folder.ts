@@ -41,6 +41,8 @@ export class Folder {
   readonly control: string;
   /** What its secrets are mounted from. */
   readonly secrets: string;
+  /** What it writes, where that is to be on disk. */
+  readonly scratch: string;
   /** For bodies on their way. */
   readonly spool: string;
   /** Where its endpoints are, once they were {@link publish}ed. */
@@ -52,6 +54,7 @@ export class Folder {
     this.app = `${dir}/app`;
     this.control = `${this.run}/control.sock`;
     this.secrets = `${dir}/secrets`;
+    this.scratch = `${dir}/scratch`;
     this.spool = `${dir}/spool`;
     this.http = http;
   }
@@ -60,6 +63,8 @@ export class Folder {
     await Deno.mkdir(`${this.run}/app`, { recursive: true, mode: 0o700 }); // where `app` is mounted
     await Deno.chown(this.run, uid, gid);
     await Deno.mkdir(this.app, { mode: 0o755 });
+    await Deno.mkdir(this.scratch, { mode: 0o700 });
+    await Deno.chown(this.scratch, uid, gid);
     await Deno.mkdir(this.spool, { mode: 0o700 });
   }
 

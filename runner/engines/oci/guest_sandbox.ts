@@ -5,7 +5,7 @@ import { gangEnv } from "../environment.ts";
 import type { Network } from "./egress.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
 import type { Packages } from "./packages.ts";
-import type { Mount, Rlimits, Sandbox } from "./sandbox.ts";
+import { type Mount, type Rlimits, type Sandbox, SCRATCH } from "./sandbox.ts";
 import { serverCommand, serverEnv } from "./server_command.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -29,6 +29,7 @@ export interface Place {
   /** Folders of this machine. */
   readonly run: string;
   readonly app: string;
+  readonly scratch: string;
   readonly network: Pick<Network, "mode" | "hosts" | "dns">;
   readonly gpus: readonly string[];
   readonly gpuEnv: Env;
@@ -43,8 +44,6 @@ const PATHS: GuestPaths = {
   importMap: `${INSIDE.host}/runner/guests/import_map.json`,
 };
 const PYTHON_GUEST = `${INSIDE.host}/runner/guests/guest.py`;
-/** All that a container can write to, and it counts as its memory. */
-const SCRATCH = "/tmp";
 
 export function guestSandbox(
   assignment: Assignment,
@@ -66,7 +65,7 @@ export function guestSandbox(
     hosts: place.network.hosts,
     dns: place.network.dns,
     gpus: place.gpus,
-    mounts: [...mountsOf(place), ...mounts],
+    mounts: [...mountsOf(place), ...scratchOf(spec, place), ...mounts],
     command: commandOf(assignment, place),
     env: { ...env, ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...own },
     workdir: workdirOf(spec),
@@ -116,6 +115,10 @@ const mountsOf = ({ run, app, secrets, packages }: Place): Mount[] => [
   ...secrets.mounts,
   ...packages.mounts,
 ];
+
+/** On disk where it is to outlive its container. */
+const scratchOf = ({ keepOnFailure }: FunctionSpec, { scratch }: Place): Mount[] =>
+  keepOnFailure === undefined ? [] : [{ source: scratch, target: SCRATCH, readOnly: false }];
 
 const readOnly = (source: string, target: string): Mount => ({ source, target, readOnly: true });
 

@@ -2,13 +2,13 @@
 import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
 import type { Clock, Log, Random } from "../../../sdk/ports.ts";
 import { copyBundle, type Unpacked } from "../../cache.ts";
-import { type Spawn, StartError } from "../../engine.ts";
+import { type Remains, type Spawn, StartError } from "../../engine.ts";
 import { secretEnv } from "../../secrets.ts";
 import type { Slots } from "../../slots.ts";
 import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
 import type { OciClient } from "./client.ts";
 import { type Network, type Openness, openNetwork } from "./egress.ts";
-import { Folder } from "./folder.ts";
+import { Folder, INSIDE } from "./folder.ts";
 import { gpuEnvInside, requestedGpus } from "./gpus.ts";
 import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import type { Images, Wanting } from "./images.ts";
@@ -16,6 +16,7 @@ import type { Installs } from "./installs.ts";
 import { NO_PACKAGES, type Packages } from "./packages.ts";
 import { type Own, Program } from "./program.ts";
 import type { Recipe } from "./recipe.ts";
+import { runIn } from "./remains.ts";
 import { persistently } from "./removal.ts";
 import { createBody, type Sandbox } from "./sandbox.ts";
 import { fillSecrets, laySecrets, secretMounts } from "./secrets.ts";
@@ -45,6 +46,8 @@ export interface Launched {
   furnish(bundle: Unpacked, secrets: Recipe["secrets"]): Promise<void>;
   /** Kills it, and removes all that is left of it. */
   release(): Promise<void>;
+  /** The same but for its files, in which commands can be run. */
+  keep(): Promise<Remains>;
 }
 
 /** What differs between containers of one recipe. */
@@ -124,6 +127,11 @@ export class Launcher {
         await client.remove(container);
         await network.close();
       });
+    const end = async (program: Program) => {
+      program.kill();
+      program.attached.close();
+      await dismantle();
+    };
     try {
       const sandbox = this.#sandbox(recipe, folder, { network, packages });
       const program = await begin({ name: container, sandbox, folder });
@@ -131,16 +139,26 @@ export class Launcher {
         program,
         furnish: (bundle, secrets) => this.#furnish(folder, bundle, secrets),
         release: async () => {
-          program.kill();
-          program.attached.close();
-          await dismantle();
+          await end(program);
           await all(steps);
+        },
+        keep: async () => {
+          await end(program);
+          return this.#remains(container, sandbox, recipe, () => all(steps));
         },
       };
     } catch (error) {
       await dismantle();
       throw error;
     }
+  }
+
+  /** What its network led to is closed, and its GPUs are given back. */
+  #remains(container: string, sandbox: Sandbox, { secrets }: Recipe, release: () => Promise<void>): Remains {
+    let runs = 0;
+    const env = { ...sandbox.env, ...secretEnv(secrets), CUDA_VISIBLE_DEVICES: "" };
+    const looked = { ...sandbox, env, workdir: INSIDE.app, network: "none", hosts: [], dns: [], gpus: [] };
+    return { exec: (command) => runIn(this.#deps, `${container}-${++runs}`, looked, command), release };
   }
 
   async #furnish(folder: Folder, bundle: Unpacked, secrets: Recipe["secrets"]): Promise<void> {
@@ -160,6 +178,7 @@ export class Launcher {
       image: formatReference(this.#imageOf(recipe)),
       run: folder.run,
       app: folder.app,
+      scratch: folder.scratch,
       ...place,
       gpus: requestedGpus(assignment.gpus, node),
       gpuEnv: gpuEnvInside(assignment.gpus, node),

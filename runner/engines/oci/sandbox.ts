@@ -37,6 +37,8 @@ export interface Sandbox {
   readonly rlimits: Rlimits;
   /** As nvidia-smi names them; none when empty. */
   readonly gpus: readonly string[];
+  /** Whether it reads, from whom is attached, and then whether by a terminal. @default not at all */
+  readonly stdin?: "pipe" | "tty";
 }
 
 const MIB = 1024 ** 2;
@@ -49,7 +51,7 @@ const SHARES_MIN = 2;
 
 /** Body of `POST /containers/create`. */
 export function createBody(sandbox: Sandbox) {
-  const { image, command, env, labels, user, workdir } = sandbox;
+  const { image, command, env, labels, user, workdir, stdin } = sandbox;
   return {
     Image: image,
     ...(command === null ? {} : { Entrypoint: command.slice(0, 1), Cmd: command.slice(1) }),
@@ -57,6 +59,9 @@ export function createBody(sandbox: Sandbox) {
     Labels: labels,
     User: user,
     ...(workdir === null ? {} : { WorkingDir: workdir }),
+    ...(stdin === undefined
+      ? {}
+      : { AttachStdin: true, OpenStdin: true, StdinOnce: true, Tty: stdin === "tty" }),
     AttachStdout: true,
     AttachStderr: true,
     HostConfig: hostConfig(sandbox),
@@ -64,10 +69,15 @@ export function createBody(sandbox: Sandbox) {
 }
 export type CreateContainer = ReturnType<typeof createBody>;
 
+/** All that a container can write to. */
+export const SCRATCH = "/tmp";
+
 function hostConfig({ mounts, network, hosts, dns, runtime, gpus, ...limits }: Sandbox) {
+  const onDisk = mounts.some(({ target }) => target === SCRATCH);
   return {
     ...confinement(),
     ...resources(limits),
+    ...(onDisk ? {} : { Tmpfs: scratch(limits) }),
     Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
     NetworkMode: network,
     ...(hosts.length === 0 ? {} : { ExtraHosts: hosts }),
@@ -98,9 +108,7 @@ function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB
     CpuShares: Math.max(SHARES_MIN, Math.round(cpu * SHARES_PER_CORE)),
     NanoCpus: Math.round(Math.max(cpu, CORES_MIN) * 1e9),
     PidsLimit: PIDS,
-    // What lies in these counts as memory of the container. /tmp is smaller than that, so that a full one is an error, not the end.
-    ShmSize: memory,
-    Tmpfs: { "/tmp": `rw,nosuid,nodev,size=${Math.floor(memoryMiB / 2)}m,mode=1777` },
+    ShmSize: memory, // what lies in it counts as memory of the container
     // Podman takes these instead of its own, and fails when one of its own is missing.
     Ulimits: [
       { Name: "nofile", Soft: rlimits.nofile, Hard: rlimits.nofile },
@@ -109,6 +117,11 @@ function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB
     ],
   };
 }
+
+/** In memory, and counted as such. Smaller than all of it, so that a full one is an error, not the end. */
+const scratch = ({ memoryMiB }: Pick<Sandbox, "memoryMiB">) => ({
+  [SCRATCH]: `rw,nosuid,nodev,size=${Math.floor(memoryMiB / 2)}m,mode=1777`,
+});
 
 const NOFILE_MAX = 65_536;
 /** Podman lowers its own limit to this, and may not give more than it has. */
