@@ -32,6 +32,7 @@ import type { Outbox } from "./outbox.ts";
 import { Output } from "./output.ts";
 import type { Known } from "./reconcile.ts";
 import { Redactor } from "./redact.ts";
+import { watchScratch } from "./scratch.ts";
 import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
 import { discard, fetchSecrets, publish, unlessAborted } from "./start.ts";
@@ -253,6 +254,7 @@ export class Container {
     const link = this.#link = new Link(guest.channel);
     const { api, clock } = this.#deps;
     const services = new Services({ api, clock, link, container: this.id, spool: guest.spool });
+    watchScratch(guest, clock, (message) => this.#condemn({ kind: "user_error", message }));
     const printed = this.#output.read(guest.stdout, guest.stderr);
     const read = link.read(this.#dialogue(services)).then(() => this.#hungUp(guest));
     const exit = await guest.exited;

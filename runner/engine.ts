@@ -91,6 +91,8 @@ export interface Guest {
   lacks?(): string;
   /** What it uses now; null when that cannot be told. */
   usage(): Usage | null;
+  /** Its scratch space, where that is on disk and has a limit. */
+  readonly scratch?: Scratch;
   /** Runs a command where the guest runs: its environment, its files, its GPUs. Throws a {@link StartError}. */
   exec?(command: ExecCommand): Promise<Exec>;
   /** Asks a program that waits for the end of its connections to end without. */
@@ -101,6 +103,11 @@ export interface Guest {
   release(): Promise<void>;
   /** It has ended: gives back all but what can be looked into. In place of {@link release}. */
   keep?(): Promise<Remains>;
+}
+
+export interface Scratch {
+  readonly limitMiB: number;
+  usedMiB(): Promise<number>;
 }
 
 /** What is left of a guest that has ended. */

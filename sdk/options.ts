@@ -78,7 +78,8 @@ export interface ContainerOptions {
    */
   readonly memory?: Memory;
   /**
-   * Scratch space: MiB, or a text such as `"20GiB"`.
+   * Scratch space: MiB, or a text such as `"20GiB"`. In containers of an image it is `/tmp`, on the node's disk; without, `/tmp` is half
+   * of the memory.
    * @default 0
    */
   readonly disk?: Memory;

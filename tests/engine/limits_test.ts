@@ -66,6 +66,21 @@ onEveryEngine("a function in a container", (world) => {
     assert.equal(await value(runner, "/tmp/x"), "No space left on device");
   });
 
+  it("has scratch space on disk where it asks for that, of the size that it says", async () => {
+    await using runner = await ociRunner(await world());
+    const source = python(
+      "with open('/tmp/x', 'wb') as file:",
+      "  for _ in range(input): file.write(bytes(1_000_000))",
+      "time.sleep(1000 if input > 200 else 0)",
+      "return os.path.getsize('/tmp/x')",
+    );
+    runner.api.want(await runner.assign(source, { body: "python", memory: 96, disk: 200 }));
+    assert.equal(await value(runner, 150), 150_000_000); // more than its memory
+    const { kind, message } = await failure(runner, 250);
+    assert.equal(kind, "user_error");
+    assert.match(message, /^It used 2\d\d MiB of disk and may use 200 MiB$/);
+  });
+
   it("can fork only so often, and others do not notice", async () => {
     await using runner = await ociRunner(await world());
     const source = python(

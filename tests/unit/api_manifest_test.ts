@@ -38,6 +38,8 @@ describe("checkManifest() of servers", () => {
   it("blames a server without its command, and others with one", () => {
     assert.equal(blamed(fn("web", { body: "server", methods: [endpoint] })), "0.server");
     assert.equal(blamed(fn("train", { server: { command: ["serve"] } })), "0.server");
+    assert.equal(blamed(server({ command: undefined })), "0.server.command");
+    assert.equal(blamed(server({ command: undefined }, { image: { ref: "vllm/vllm-openai" } })), null);
   });
 
   it("blames what a server cannot have", () => {

@@ -41,6 +41,13 @@ describe("describeModule() of servers", () => {
     assert.deepEqual(health({ path: "/health", interval: "1s" }), { ...usual, interval: "1s" });
   });
 
+  it("may leave the command to its image", () => {
+    const web = app.server({ image: "vllm/vllm-openai:v0.11.0", port: 8000 });
+    const [spec] = Manifest.parse(describeModule({ web }).manifest).functions;
+    assert.deepEqual(spec!.server, { port: 8000, socket: false, drain: "30s" });
+    assert.throws(() => app.server({}), /or there must be an `image` that runs one by itself/);
+  });
+
   it("refuses at once what is no command or no duration", () => {
     const declare = (options: unknown) => () => app.server(options as Parameters<App["server"]>[0]);
     assert.throws(declare({}), /`command` must be a list of texts/);

@@ -2,11 +2,12 @@
  * The oci engine: guests run in containers of Docker or Podman, each with its own limits and nothing that it was not given. For
  * everyone who does not know all that runs on the node.
  */
-import type { Assignment } from "../../../sdk/protocol.ts";
+import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import type { BundleCache, Unpacked } from "../../cache.ts";
 import { type Engine, type Guest, type StartContext, StartError } from "../../engine.ts";
 import { secretEnv } from "../../secrets.ts";
-import { INSIDE } from "./folder.ts";
+import { type Folder, INSIDE, usedMiB } from "./folder.ts";
+import { scratchMiB } from "./guest_sandbox.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
 import { Prestarted } from "./prestarted.ts";
@@ -106,6 +107,13 @@ export class OciEngine implements Engine {
     return launched;
   }
 
+  #scratch(spec: FunctionSpec, { scratch }: Folder): Pick<Guest, "scratch"> {
+    const limitMiB = scratchMiB(spec);
+    return limitMiB === null
+      ? {}
+      : { scratch: { limitMiB, usedMiB: () => usedMiB(this.#deps.spawn, scratch) } };
+  }
+
   #guest({ program, release, keep }: Launched, { assignment: { spec }, secrets }: Recipe): Guest {
     const { clock } = this.#deps;
     const { folder, exited } = program;
@@ -119,6 +127,7 @@ export class OciEngine implements Engine {
       secretFolder,
       settle: () => program.printed.settle(),
       usage: () => program.usage(),
+      ...this.#scratch(spec, folder),
       exec: (command) => program.exec(command, variables),
       kill: () => program.kill(),
       release,

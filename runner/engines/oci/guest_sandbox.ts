@@ -5,7 +5,7 @@ import { gangEnv } from "../environment.ts";
 import type { Network } from "./egress.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
 import type { Packages } from "./packages.ts";
-import { type Mount, type Rlimits, type Sandbox, SCRATCH } from "./sandbox.ts";
+import { type Mount, type Rlimits, type Sandbox, SCRATCH, scratchOfMemory } from "./sandbox.ts";
 import { serverCommand, serverEnv } from "./server_command.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -116,9 +116,14 @@ const mountsOf = ({ run, app, secrets, packages }: Place): Mount[] => [
   ...packages.mounts,
 ];
 
-/** On disk where it is to outlive its container. */
-const scratchOf = ({ keepOnFailure }: FunctionSpec, { scratch }: Place): Mount[] =>
-  keepOnFailure === undefined ? [] : [{ source: scratch, target: SCRATCH, readOnly: false }];
+const scratchOf = (spec: FunctionSpec, { scratch }: Place): Mount[] =>
+  scratchMiB(spec) === null ? [] : [{ source: scratch, target: SCRATCH, readOnly: false }];
+
+/** What may lie in /tmp, where that is on disk: its function asks for that, or for it to outlive the container. */
+export function scratchMiB({ disk, memory, keepOnFailure }: FunctionSpec): number | null {
+  if (disk > 0) return disk;
+  return keepOnFailure === undefined ? null : scratchOfMemory(memory);
+}
 
 const readOnly = (source: string, target: string): Mount => ({ source, target, readOnly: true });
 

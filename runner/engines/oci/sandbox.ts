@@ -120,8 +120,11 @@ function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB
 
 /** In memory, and counted as such. Smaller than all of it, so that a full one is an error, not the end. */
 const scratch = ({ memoryMiB }: Pick<Sandbox, "memoryMiB">) => ({
-  [SCRATCH]: `rw,nosuid,nodev,size=${Math.floor(memoryMiB / 2)}m,mode=1777`,
+  [SCRATCH]: `rw,nosuid,nodev,size=${scratchOfMemory(memoryMiB)}m,mode=1777`,
 });
+
+/** MiB. */
+export const scratchOfMemory = (memoryMiB: number): number => Math.floor(memoryMiB / 2);
 
 const NOFILE_MAX = 65_536;
 /** Podman lowers its own limit to this, and may not give more than it has. */
