@@ -13,6 +13,7 @@ import {
   sleepersIn,
 } from "../setup/inside.ts";
 import { CLI, Platform } from "../setup/platform.ts";
+import { partsOf } from "../setup/processes.ts";
 import { untilTrue } from "../setup/until.ts";
 
 const APP = `
@@ -184,6 +185,15 @@ describe("looking into containers", () => {
     assert.ok(code !== 0, stderr);
     await untilTrue("it is gone", () => sleepers().length === 0);
     assert.match((await platform.berth("exec", id, "--", "true")).stderr, /it has ended/);
+  });
+
+  it("nothing is kept of what a runner had that was killed", async () => {
+    await platform.deploy(APP, "app.ts", { "server.ts": SERVER });
+    const failed = await keptOf(platform, "inside/kept");
+    const [runner] = partsOf(platform.pid).runner;
+    Deno.kill(runner!, "SIGKILL");
+    await untilTrue("it is noticed", async () => (await containerOf(platform, failed)).keptUntil === null);
+    await untilTrue("its files are gone", () => leftIn(platform.dir).length === 0);
   });
 });
 
