@@ -8,7 +8,7 @@ export interface Attached {
   readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
-  /** Resolves when nothing more comes. */
+  /** Nothing more comes: what it was attached to has ended, or the engine went away. */
   readonly ended: Promise<void>;
   close(): void;
 }
@@ -21,6 +21,8 @@ export interface Attaching {
   readonly marked?: Marked;
 }
 
+/** What may have been printed before anybody reads it. */
+const EARLY_BYTES = 256 * 1024;
 const READ_BYTES = 64 * 1024;
 const HEAD_BYTES_MAX = 16 * 1024;
 
@@ -140,7 +142,8 @@ function sinkOf(writer: Sink, name: "stdout" | "stderr", marked: Marked | undefi
 }
 
 function pipe() {
-  const { readable, writable } = new TransformStream<Bytes, Bytes>();
+  const early = new ByteLengthQueuingStrategy({ highWaterMark: EARLY_BYTES });
+  const { readable, writable } = new TransformStream<Bytes, Bytes>({}, undefined, early);
   return { readable, sink: writable.getWriter() };
 }
 

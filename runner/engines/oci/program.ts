@@ -34,6 +34,9 @@ export interface Own {
 
 /** An engine that stays away this long after a kill is believed to have heard of it. */
 const KILL_MS = 10_000;
+/** Its pipes are closed a moment before its first process has ended. */
+const ENDING_MS = 10;
+const LOOK_MS = 250;
 const STDERR_MAX = 4_000;
 const SIGKILL = 137;
 
@@ -124,9 +127,12 @@ export class Program {
   async #notConnected(signal: AbortSignal): Promise<StartError> {
     if (signal.aborted) return new StartError("It was stopped while it started");
     const { code, signal: by, known } = await this.exited;
-    const said = (await new Response(this.attached.stderr).text()).trim().slice(-STDERR_MAX);
+    const { stdout, stderr } = this.attached;
+    const [said] = await Promise.all([new Response(stderr).text(), stdout.pipeTo(new WritableStream())]);
     return new StartError(
-      `The container ended before it connected (${known?.message ?? by ?? `exit code ${code}`}): ${said}`,
+      `The container ended before it connected (${known?.message ?? by ?? `exit code ${code}`}): ${
+        said.trim().slice(-STDERR_MAX)
+      }`,
     );
   }
 
@@ -171,13 +177,28 @@ export class Program {
     return !this.runs || this.#deps.clock.now() > this.#killedAt + KILL_MS;
   }
 
+  /**
+   * Resolves when it has ended. The engine is not asked before: Podman would look every 250 ms then, for each container, and that takes
+   * a tenth of a core. True when the engine went away while it ran.
+   */
+  async #untilOver(): Promise<boolean> {
+    const { clock } = this.#deps;
+    const closed = new AbortController();
+    this.attached.ended.then(() => closed.abort());
+    while (!closed.signal.aborted && !this.#isGone()) await clock.sleep(LOOK_MS, closed.signal);
+    let looks = 0;
+    for (; !this.#isGone(); looks++) await clock.sleep(looks === 0 ? ENDING_MS : LOOK_MS);
+    return looks > 2;
+  }
+
   /** An engine that is away does not end a container: it may come back and know it still. */
   async #watch(): Promise<GuestExit> {
     const { client, clock } = this.#deps;
+    const bereft = await this.#untilOver();
     for (let failures = 0;; failures++) {
       try {
         const code = await client.wait(this.id);
-        return await this.#explain(code, failures > 0);
+        return await this.#explain(code, bereft || failures > 0);
       } catch (error) {
         if (error instanceof EngineRefused && error.status === 404) return GONE;
         if (failures > 0 && this.#isGone()) return exitOf(this.#ended(SIGKILL, false, true));
