@@ -77,7 +77,8 @@ onEveryEngine("a server in a container", (world) => {
     const here = await world();
     await using runner = await ociRunner(here);
     const source = python('text = os.getcwd() + os.environ["GREETING"]; time.sleep(0.5)', {
-      more: "signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())",
+      more:
+        "server.daemon_threads = False; signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())",
     });
     const id = await want(runner, here, source, { env: { GREETING: "hello" }, concurrency: 4 });
     const at = await address(runner, id);
@@ -127,9 +128,9 @@ while True:
     const here = await world();
     await using runner = await ociRunner(here);
     const idle = await want(runner, here, 'import time; print("loading", flush=True); time.sleep(1000)', {
-      startTimeout: "4s",
+      startTimeout: "3s",
     });
-    const shy = await want(runner, here, python("text = 1", { host: "127.0.0.1" }), { startTimeout: "6s" });
+    const shy = await want(runner, here, python("text = 1", { host: "127.0.0.1" }), { startTimeout: "5s" });
     const missing = await want(runner, here, "", { server: { command: ["no-such-program"] } });
     const dead = await want(runner, here, 'import sys; sys.exit("no GPU here")');
     const message = async (id: string) => {
@@ -139,7 +140,7 @@ while True:
     };
     assert.match(
       await message(idle),
-      /within 4s: nothing listens on port 8000 of its container\. It printed:\n.*loading/s,
+      /within 3s: nothing listens on port 8000 of its container\. It printed:\n.*loading/s,
     );
     assert.match(await message(shy), /it listens on 127\.0\.0\.1 of its container.*listen on 0\.0\.0\.0/);
     assert.match(await message(missing), /ended while it started.*No such file/s);
@@ -155,13 +156,13 @@ while True:
         more: "well = True",
       },
     );
-    const health = { path: "/health", interval: "200ms", timeout: "2s", failures: 2 };
+    const health = { path: "/health", interval: "200ms", timeout: "1s", failures: 2 };
     const id = await want(runner, here, source, { server: { health }, concurrency: 4 });
     const at = await address(runner, id);
     get(at, "/break").catch(() => {});
     const { kind, message } = await exitOf(runner, id);
     assert.equal(kind, "user_error");
-    assert.match(message, /failed its health check 2 times in a row: GET \/health did not answer within 2s/);
+    assert.match(message, /failed its health check 2 times in a row: GET \/health did not answer within 1s/);
     await untilTrue("it is gone", () => runner.guests().length === 0);
   });
 });

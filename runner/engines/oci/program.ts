@@ -208,11 +208,16 @@ export class Program {
   }
 
   async #explain(code: number, bereft: boolean): Promise<GuestExit> {
-    const { client, spawn } = this.#deps;
-    const state = await client.inspect(this.id);
+    const state = await this.#deps.client.inspect(this.id);
     if (state === null) return GONE;
-    const outOfMemory = state.State.OOMKilled || code === SIGKILL && await ranOutOfMemory(spawn, this.id);
+    const outOfMemory = await this.#ranOut(code, state.State.OOMKilled);
     return exitOf(this.#ended(code, outOfMemory, bereft));
+  }
+
+  /** Where many run out at once the kernel does not log each: what the engine says of a killed one is believed. */
+  async #ranOut(code: number, said: boolean): Promise<boolean> {
+    if (code === SIGKILL ? said : !said) return said;
+    return await ranOutOfMemory(this.#deps.spawn, this.id) ?? said;
   }
 
   #ended(code: number, outOfMemory: boolean, bereft: boolean) {
