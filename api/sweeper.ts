@@ -2,7 +2,7 @@
  * Keeping house: bytes that nothing refers to are removed from the store of blobs, and what has ended long ago from the database. Every
  * api process does it, a little at a time; they don't meet, since each takes rows that no other has.
  */
-import { forgetBlobs, takeDueBlobs } from "../scheduler/store/blobs.ts";
+import { type DueBlob, forgetBlobs, takeDueBlobs } from "../scheduler/store/blobs.ts";
 import { isAway, type Pool } from "../scheduler/store/connect.ts";
 import { clearContainerLogs, clearRetired, retireBatches } from "../scheduler/store/retention.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
@@ -20,9 +20,10 @@ export interface SweeperDeps {
 /** Between two rounds, when there was nothing to do and when there may be more. */
 const IDLE_MS = 60_000;
 const BUSY_MS = 250;
-/** Blobs, batches and rows of a table that one round takes. */
+/** Blobs, batches with calls, and rows of a table that one round takes. */
 const BLOBS_MAX = 200;
 const BATCHES_MAX = 500;
+const CALLS_MAX = 50_000;
 const ROWS_MAX = 5_000;
 /** Blobs removed at a time. */
 const AT_ONCE = 8;
@@ -58,18 +59,30 @@ export class Sweeper {
   }
 
   async #sweepBlobs(): Promise<boolean> {
-    const { sql, clock, log, blobs } = this.#deps;
+    const { sql, clock, log } = this.#deps;
     const due = await takeDueBlobs(sql, new Date(clock.now()), BLOBS_MAX);
+    let swept = 0;
     for (let at = 0; at < due.length; at += AT_ONCE) {
-      const some = due.slice(at, at + AT_ONCE);
-      await Promise.all(some.map(async ({ key, upload }) => {
-        if (upload !== null) await blobs.abandonParts(key, upload);
-        await blobs.delete(key);
-      }));
-      await forgetBlobs(sql, some.map(({ key }) => key));
+      const gone = await Promise.all(due.slice(at, at + AT_ONCE).map((one) => this.#remove(one)));
+      const keys = gone.filter((key) => key !== null);
+      await forgetBlobs(sql, keys);
+      swept += keys.length;
     }
-    if (due.length > 0) log("blobs.swept", { blobs: due.length });
+    if (swept > 0) log("blobs.swept", { blobs: swept });
     return due.length === BLOBS_MAX;
+  }
+
+  /** The key of a blob that has gone; null when it could not be removed, and comes up again later. */
+  async #remove({ key, upload }: DueBlob): Promise<string | null> {
+    const { blobs, log } = this.#deps;
+    try {
+      if (upload !== null) await blobs.abandonParts(key, upload);
+      await blobs.delete(key);
+      return key;
+    } catch (error) {
+      log("blob.not_swept", { key, message: (error as Error).message });
+      return null;
+    }
   }
 
   async #retire(): Promise<boolean> {
@@ -77,7 +90,8 @@ export class Sweeper {
     const now = clock.now();
     if (retentionMs === 0 || now < this.#retiresAt) return false;
     const before = new Date(now - retentionMs);
-    const { after, batches } = await retireBatches(sql, { before, after: this.#after, limit: BATCHES_MAX });
+    const limits = { limit: BATCHES_MAX, calls: CALLS_MAX };
+    const { after, batches } = await retireBatches(sql, { before, after: this.#after, ...limits });
     const lines = await clearContainerLogs(sql, { before, limit: ROWS_MAX });
     if (batches + lines > 0) log("calls.retired", { batches, lines });
     this.#after = after ?? 0;

@@ -22,7 +22,7 @@ import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
-import { causeOf, neverReady, spokeOutside, type Verdict } from "./exits.ts";
+import { causeOf, neverReady, requestsMs, spokeOutside, type Verdict } from "./exits.ts";
 import type { LoadFrame } from "./frames.ts";
 import { cutText } from "./lines.ts";
 import { loadFrame } from "./load_frame.ts";
@@ -57,8 +57,6 @@ export interface ContainerDeps {
 
 /** Time for the last bytes of a guest that has ended, or for the end of one that closed its channel. */
 const LAST_WORDS_MS = 1_000;
-/** Time for requests to a drained container's endpoints to end, beyond the grace time. */
-const REQUESTS_MS = 30_000;
 const STOPPED: Verdict = { kind: "stopped", message: "It was no longer wanted" };
 
 export class Container {
@@ -381,7 +379,9 @@ export class Container {
     if (this.#state === "draining" && this.#leaveBy === Infinity && this.#work.idle) {
       this.#leaveBy = now + this.#deps.graceMs + (this.#serves ? requestsMs(this.#assignment) : 0);
     }
-    if (now >= Math.min(this.#leaveBy, this.#giveWayBy)) this.kill();
+    const end = Math.min(this.#leaveBy, this.#giveWayBy);
+    if (now >= end - this.#deps.graceMs) this.#guest?.terminate?.();
+    if (now >= end) this.kill();
   }
 
   #log(stream: LogStream, text: string): void {
@@ -394,7 +394,3 @@ export class Container {
     this.#voice.tell("system", text);
   }
 }
-
-/** What requests have to end in a container that drains. */
-const requestsMs = ({ spec: { server } }: Assignment): number =>
-  server === undefined ? REQUESTS_MS : parseDuration(server.drain);

@@ -1,5 +1,6 @@
 /** Why a container ended, told apart from what was seen of it. Pure. */
-import { type Exit, type Failure, LIMITS } from "../sdk/protocol.ts";
+import { parseDuration } from "../sdk/duration.ts";
+import { type Assignment, type Exit, type Failure, LIMITS } from "../sdk/protocol.ts";
 import type { DoomReason } from "./calls.ts";
 import type { GuestExit } from "./engine.ts";
 
@@ -105,3 +106,10 @@ export function failureOfDoom(why: DoomReason, timeout: string): Failure | null 
   if (why === "preempted") return { ...PREEMPTED, message: "It gave way to more important work" };
   return { kind: "timeout", message: `The call ran longer than its timeout of ${timeout}`, retryable: true };
 }
+
+/** Time for requests to a drained container's endpoints to end, beyond the grace time. */
+const REQUESTS_MS = 30_000;
+
+/** What requests have to end in a container that drains. */
+export const requestsMs = ({ spec: { server } }: Assignment): number =>
+  server === undefined ? REQUESTS_MS : parseDuration(server.drain);

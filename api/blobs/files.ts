@@ -121,23 +121,25 @@ export class FileBlobs implements Blobs {
   }
 
   async completeParts(key: string, upload: string, parts: readonly StoredPart[]): Promise<void> {
-    const from = this.#partsOf(upload);
-    const file = await ignoreAbsent(Deno.stat(from));
-    if (file === undefined && await this.head(key) !== null) return; // it was done before
     const arrived = parts.every(({ etag, size }, i) =>
       etag === this.#urls.etagOf(key, { upload, number: i + 1 }, size)
     );
-    const size = parts.reduce((sum, part) => sum + part.size, 0);
-    if (!arrived || file?.size !== size || this.#writing.has(upload)) throw noSuchParts(key);
+    if (!arrived || this.#writing.has(upload)) throw noSuchParts(key);
+    const whole = `${this.#partsOf(upload)}.whole`;
+    await ignoreAbsent(Deno.rename(this.#partsOf(upload), whole)); // nobody writes to it any more
+    const file = await ignoreAbsent(Deno.stat(whole));
+    if (file === undefined && await this.head(key) !== null) return; // it was done before
+    if (file?.size !== parts.reduce((sum, { size }) => sum + size, 0)) throw noSuchParts(key);
     const path = this.#pathOf(key);
     await this.#makeFolder(dirname(path));
-    await linked(from, path);
+    await linked(whole, path);
     await sync(dirname(path));
-    await ignoreAbsent(Deno.remove(from));
+    await ignoreAbsent(Deno.remove(whole));
   }
 
   async abandonParts(_key: string, upload: string): Promise<void> {
-    await ignoreAbsent(Deno.remove(this.#partsOf(upload)));
+    const file = this.#partsOf(upload);
+    for (const path of [file, `${file}.whole`]) await ignoreAbsent(Deno.remove(path));
   }
 
   async #writePart(key: string, part: PartOf, bytes: ReadableStream<Bytes>): Promise<string> {

@@ -14,17 +14,26 @@ export interface Retired {
 }
 
 /**
- * Takes batches out of sight that were made before `before` and in which nothing has happened since, among the next `limit`. All of a
- * batch has ended when none of it waits and none is leased.
+ * Takes batches out of sight that were made before `before` and in which nothing has happened since, among the next `limit` or as many as
+ * have `calls` calls. All of a batch has ended when none of it waits and none is leased.
  */
 export async function retireBatches(
   sql: Sql,
-  { before, after, limit }: { readonly before: Date; readonly after: number; readonly limit: number },
+  { before, after, limit, calls }: {
+    readonly before: Date;
+    readonly after: number;
+    readonly limit: number;
+    readonly calls: number;
+  },
 ): Promise<Retired> {
-  const [row] = await sql<{ last: number | null; looked: number; batches: number }[]>`
-    with old as materialized (
-      select id from batch where id > ${after} and created_at < ${before} order by id limit ${limit}
+  const [row] = await sql<{ last: number | null; more: boolean; batches: number }[]>`
+    with next as materialized (
+      select id, sum(size) over (order by id) - size as calls_before
+      from (
+        select id, size from batch where id > ${after} and created_at < ${before} order by id limit ${limit}
+      ) b
     ),
+    old as materialized (select id from next where calls_before < ${calls}),
     over as materialized (
       select id from old
       where not exists (select from ready where batch_id = old.id)
@@ -34,9 +43,11 @@ export async function retireBatches(
     ),
     gone as (delete from batch using over where batch.id = over.id returning batch.id),
     noted as (insert into retired (batch_id) select id from gone)
-    select max(id) as last, count(*)::int as looked, (select count(*)::int from gone) as batches from old`;
-  const { last, looked, batches } = row!;
-  return { after: looked < limit ? null : last, batches };
+    select (select max(id) from old) as last, (select count(*)::int from gone) as batches,
+      count(*) = ${limit} or count(*) > (select count(*) from old) as more
+    from next`;
+  const { last, more, batches } = row!;
+  return { after: more ? last : null, batches };
 }
 
 /** What hangs on a batch, and may be a lot. */
