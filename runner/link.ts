@@ -15,6 +15,8 @@ export interface LinkSink extends FrameSink {
 type Piece = string | Uint8Array | { readonly file: string };
 
 const READ_BYTES = 64 * 1024;
+/** Of what a guest does not read, kept for it before it is not read any more. Far more than calls ahead and answers under way. */
+const BACKLOG_MAX = 64 * 1024 * 1024;
 
 export class Link {
   readonly #channel: Channel;
@@ -73,6 +75,7 @@ export class Link {
       sink.endOfTurn();
       const held = sink.hold();
       if (held !== null) await held;
+      if (this.#backlog > BACKLOG_MAX) await this.flushed();
     }
   }
 

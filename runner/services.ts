@@ -17,6 +17,7 @@ import {
 import type { GuestFrame } from "./frames.ts";
 import type { Link } from "./link.ts";
 import { publishFile } from "./publish.ts";
+import { SpoolFile } from "./spool.ts";
 import { type PieceFrame, type Uploaded, Uploads } from "./uploads.ts";
 
 export interface ServicesDeps {
@@ -138,20 +139,19 @@ export class Services {
   /** Takes a body into a file, and answers with what `store` says of it. */
   #spool(n: number, store: (path: string, size: number) => Promise<Partial<Reply>>): BodySink {
     if (this.#requests >= REQUESTS_MAX) return this.#refuse(n, TOO_MANY);
-    const path = this.#newFile();
-    // Written at once, not queued: a piece is valid only until the next read, and the page cache takes it in microseconds.
-    const file = Deno.openSync(path, { write: true, createNew: true });
+    const file = new SpoolFile(this.#newFile());
     return {
-      piece: (bytes) => {
-        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-      },
+      piece: (bytes) => file.write(bytes),
       end: () => {
-        const { size } = file.statSync();
-        file.close();
-        this.#answer(n, () =>
-          store(path, size)
-            .then((said) => this.#reply({ n, ok: true, ...said }))
-            .finally(() => removeQuietly(path)));
+        const failure = file.close();
+        this.#answer(n, async () => {
+          try {
+            if (failure !== null) return void this.#refuse(n, `Cannot take the bytes: ${failure}`);
+            this.#reply({ n, ok: true, ...await store(file.path, file.size) });
+          } finally {
+            await removeQuietly(file.path);
+          }
+        });
       },
     };
   }

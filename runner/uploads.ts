@@ -7,6 +7,7 @@ import { LIMITS } from "../sdk/protocol.ts";
 import type { ArtifactOf, LeaseOf } from "./api.ts";
 import type { GuestFrame } from "./frames.ts";
 import type { BodySink } from "./services.ts";
+import { SpoolFile } from "./spool.ts";
 
 export type PieceFrame = Extract<GuestFrame, { t: "artifact-save" }>;
 
@@ -24,10 +25,8 @@ export interface UploadsDeps {
 interface Upload {
   readonly by: LeaseOf;
   readonly name: string;
-  readonly path: string;
-  readonly file: Deno.FsFile;
+  readonly file: SpoolFile;
   readonly hash: Hash;
-  size: number;
 }
 
 /** Artifacts of one guest at a time. */
@@ -46,7 +45,7 @@ export class Uploads {
   piece({ n, name, at, bytes }: PieceFrame, by: LeaseOf | null): BodySink {
     const upload = at === 0 && !this.#open.has(n) ? this.#begin(n, name, by) : this.#open.get(n);
     if (upload === undefined) return NOTHING;
-    if (at !== upload.size) {
+    if (at !== upload.file.size) {
       return this.#giveUp(n, upload, `its pieces must follow each other, byte ${at} does not`);
     }
     if (at + bytes > LIMITS.artifactBytes) {
@@ -66,35 +65,36 @@ export class Uploads {
       const why = by === null ? "the call has ended" : `${UPLOADS_MAX} others are under way`;
       return void this.#deps.refuse(n, why);
     }
-    const path = this.#deps.newFile();
-    const file = Deno.openSync(path, { write: true, createNew: true });
-    const upload = { by, name, path, file, hash: createHash("sha256"), size: 0 };
+    const file = new SpoolFile(this.#deps.newFile());
+    const upload = { by, name, file, hash: createHash("sha256") };
     this.#open.set(n, upload);
     return upload;
   }
 
-  #end(n: number, { by, name, path, file, hash, size }: Upload): void {
+  #end(n: number, upload: Upload): void {
+    const { by, name, file, hash } = upload;
+    const failure = file.close();
+    if (failure !== null) return void this.#drop(n, upload, failure);
     this.#open.delete(n);
-    file.close();
-    this.#deps.whole(n, { by, name, path, size, digest: hash.digest("hex") });
+    this.#deps.whole(n, { by, name, path: file.path, size: file.size, digest: hash.digest("hex") });
   }
 
-  #giveUp(n: number, { file, path }: Upload, why: string): BodySink {
+  #giveUp(n: number, upload: Upload, why: string): BodySink {
+    upload.file.close();
+    return this.#drop(n, upload, why);
+  }
+
+  #drop(n: number, { file }: Upload, why: string): BodySink {
     this.#open.delete(n);
-    file.close();
-    Deno.removeSync(path);
+    Deno.removeSync(file.path);
     return this.#deps.refuse(n, why);
   }
 }
 
-/** Written at once, as the pieces of a checkpoint are: a piece is valid only until the next read. */
-function sinkOf(upload: Upload): BodySink {
-  return {
-    piece: (bytes) => {
-      upload.size += bytes.length;
-      upload.hash.update(bytes);
-      for (let at = 0; at < bytes.length;) at += upload.file.writeSync(bytes.subarray(at));
-    },
-    end: () => {},
-  };
-}
+const sinkOf = ({ file, hash }: Upload): BodySink => ({
+  piece: (bytes) => {
+    hash.update(bytes);
+    file.write(bytes);
+  },
+  end: () => {},
+});
