@@ -49,6 +49,11 @@ export class Slots {
     return { dir, control: `${dir}/control.sock`, http: `${dir}/http.sock` };
   }
 
+  /** Kills what a guest has started and left behind, as far as it still has the environment of one. */
+  killStrays({ dir }: SlotPaths): void {
+    for (const pid of processesWith(`BERTH_SLOT=${dir}\0`)) kill(pid);
+  }
+
   async remove(slot: SlotPaths): Promise<void> {
     await removeTree(slot.dir);
   }

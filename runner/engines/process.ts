@@ -318,7 +318,10 @@ export class ProcessEngine implements Engine {
       exec: this.#execIn(surroundings),
       keep: () => this.#remains(slot, surroundings),
       kill: () => child.kill(),
-      release: () => this.#deps.slots.remove(slot),
+      release: () => {
+        this.#deps.slots.killStrays(slot);
+        return this.#deps.slots.remove(slot);
+      },
     };
   }
 }
