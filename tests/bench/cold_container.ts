@@ -100,6 +100,6 @@ async function likeAFunction({ image }: BenchEngine): Promise<Sandbox> {
     hosts: [],
     dns: [],
     rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
-    gpus: [],
+    gpus: { way: "request", names: [] },
   };
 }

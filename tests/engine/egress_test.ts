@@ -1,19 +1,31 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import type { Json } from "../../sdk/protocol.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { command } from "../setup/components/daemon.ts";
-import { ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
+import { Neighbour, ownAddress } from "../setup/neighbour.ts";
+import { exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
+import type { TestRunner } from "../setup/runner.ts";
 
-/** Connects to HOST:PORT and says what came of it. */
+/** Connects to each HOST:PORT and says what came of it. */
 const source = `import socket
-def fn(place):
+def greeting(place):
   host, port = place.rsplit(":", 1)
   try:
-    with socket.create_connection((host, int(port)), timeout=1.5) as connection:
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
       return connection.recv(100).decode()
   except OSError as error:
     return type(error).__name__
+def fn(places):
+  return [greeting(place) for place in places]
 `;
+const python = { body: "python" } as const;
+
+/** Those of the places where somebody says hello. */
+async function greeted(runner: TestRunner, places: readonly string[]): Promise<string[]> {
+  const said = await value(runner, [...places]) as Json[];
+  return places.filter((_, i) => said[i] === "hello");
+}
 
 /** Says hello on all addresses of this machine. */
 function greeter() {
@@ -27,55 +39,86 @@ function greeter() {
   return { port: (listener.addr as Deno.NetAddr).port, [Symbol.dispose]: () => listener.close() };
 }
 
-/** Of this machine, whichever bridges come and go. */
-function ownAddress(): string {
-  const own = Deno.networkInterfaces().find(({ name, family }) =>
-    family === "IPv4" && !/^(lo|bt|be|podman|docker|veth)/.test(name)
-  );
-  return own!.address;
-}
+/** Every address of this machine: those of its bridges, where containers are, as well. */
+const ownAddresses = (): string[] =>
+  Deno.networkInterfaces().flatMap(({ family, address }) => family === "IPv4" ? [address] : []);
+
+const hasRules = async (name: string): Promise<boolean> =>
+  (await command("nft", "list", "tables")).includes(`table inet ${name}`);
 
 onEveryEngine("the egress of a function", (world) => {
-  it("is open, when nothing is said", async () => {
-    const here = await world();
+  it("is open, when nothing is said: to others, not to the node, nor to what clouds tell machines", async () => {
+    await using neighbour = await Neighbour.start();
     using host = greeter();
-    await using runner = await ociRunner(here);
-    runner.api.want(await runner.assign(source, { body: "python" }));
-    assert.equal(await value(runner, `${here.at.gateway}:${host.port}`), "hello");
+    await using runner = await ociRunner(await world());
+    runner.api.want(await runner.assign(source, python));
+    const { place, metadata } = neighbour;
+    assert.deepEqual(await greeted(runner, [place]), [place]);
+    const node = ownAddresses().map((address) => `${address}:${host.port}`);
+    assert.ok(node.length > 2, "there are bridges among them");
+    assert.deepEqual(await greeted(runner, [metadata, ...node]), []);
+  });
+
+  it("leads to the ports of the node that its administrator names", async () => {
+    const address = ownAddress();
+    using host = greeter();
+    using other = greeter();
+    await using runner = await ociRunner(await world(), { oci: { hostPorts: [host.port] } });
+    runner.api.want(await runner.assign(source, python));
+    const [named, unnamed] = [host, other].map(({ port }) => `${address}:${port}`) as [string, string];
+    assert.deepEqual(await greeted(runner, [named, unnamed]), [named]);
   });
 
   it("is nowhere when it is denied, and yet the function runs", async () => {
-    const here = await world();
+    await using neighbour = await Neighbour.start();
     using host = greeter();
-    await using runner = await ociRunner(here);
-    runner.api.want(await runner.assign(source, { body: "python", egress: "deny" }));
-    assert.notEqual(await value(runner, `${here.at.gateway}:${host.port}`), "hello");
-    assert.notEqual(await value(runner, `127.0.0.1:${host.port}`), "hello");
+    await using runner = await ociRunner(await world());
+    runner.api.want(await runner.assign(source, { ...python, egress: "deny" }));
+    const node = [...ownAddresses(), "127.0.0.1"].map((address) => `${address}:${host.port}`);
+    assert.deepEqual(await greeted(runner, [neighbour.place, ...node]), []);
   });
 
   it("leads to the places of its list, and nowhere else; nothing of it is left", async () => {
     const here = await world();
+    await using neighbour = await Neighbour.start();
     using allowed = greeter();
     using other = greeter();
-    const gateway = ownAddress();
-    const runner = await ociRunner(here);
-    const tables: string[] = [];
+    const address = ownAddress();
+    const [mine, notMine] = [allowed, other].map(({ port }) => `${address}:${port}`) as [string, string];
+    const runner = await ociRunner(here, { oci: { hostPorts: [allowed.port, other.port] } });
+    const client = clientOf(here.at);
+    const networks = async () =>
+      (await client.networks(`berth.runner=${runner.dir}`)).map(({ Name }) => Name);
+    let made: string | undefined;
     try {
-      runner.api.want(
-        await runner.assign(source, { body: "python", egress: [`${gateway}:${allowed.port}`] }),
-      );
-      assert.equal(await value(runner, `${gateway}:${allowed.port}`), "hello");
-      assert.notEqual(await value(runner, `${gateway}:${other.port}`), "hello");
-      assert.notEqual(await value(runner, "example.com:80"), "hello"); // there is no name server
-      for (const { name } of Deno.readDirSync(`${runner.dir}/slots`)) tables.push(`table inet be${name}`);
-      assert.equal(tables.length, 1);
-      assert.ok((await command("nft", "list", "tables")).includes(tables[0]!));
+      runner.api.want(await runner.assign(source, { ...python, egress: [mine, neighbour.place] }));
+      const places = [mine, neighbour.place, notMine, neighbour.metadata, "example.com:80"]; // there is no name server
+      assert.deepEqual(await greeted(runner, places), [mine, neighbour.place]);
+      [made] = await networks();
+      assert.match(made!, /^be[0-9a-f]{8}$/);
+      assert.ok(await hasRules(made!));
     } finally {
       await runner[Symbol.asyncDispose]();
     }
-    const client = clientOf(here.at);
-    assert.deepEqual(await client.networks(`berth.runner=${runner.dir}`), []);
+    assert.deepEqual(await networks(), []);
+    assert.ok(!await hasRules(made!));
     client.close();
-    assert.ok(!(await command("nft", "list", "tables")).includes(tables[0]!));
+  });
+
+  it("is not opened by a function to the node's own ports, nor to what clouds tell machines", async () => {
+    using host = greeter();
+    await using runner = await ociRunner(await world());
+    const refused = [`${ownAddress()}:${host.port}`, "169.254.169.254:80"];
+    runner.api.want(
+      ...await Promise.all(refused.map((place) => runner.assign(source, { ...python, egress: [place] }))),
+    );
+    assert.match(
+      (await exitOf(runner, "ctr_1")).message,
+      /^Cannot allow .* is the node itself, and its --host-ports/,
+    );
+    assert.match(
+      (await exitOf(runner, "ctr_2")).message,
+      /^Cannot allow .* hand out a machine's credentials$/,
+    );
   });
 });

@@ -1,59 +1,231 @@
-import { it } from "@std/testing/bdd";
+import { after, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
-import { tsFunction } from "../setup/runner.ts";
+import type { DeliveredSecret } from "../../sdk/protocol.ts";
+import { command } from "../setup/components/daemon.ts";
+import { clientOf, type EngineAt } from "../setup/components/engines.ts";
+import { assertOutOfReach, type Attempt, attempt, BODIES, hostile } from "../setup/hostile.ts";
+import { end, exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
+import type { TestRunner } from "../setup/runner.ts";
 import { processes } from "../setup/processes.ts";
-import { untilTrue } from "../setup/until.ts";
+import { until, untilTrue } from "../setup/until.ts";
 
-const WHOLE = { read: true, write: true, net: true, run: true, env: true, sys: true, ffi: true } as const;
+const SECRET = "correct horse battery staple";
+const SECRETS: DeliveredSecret[] = [{ name: "db", as: "files", values: { PASSWORD: SECRET } }];
+const VICTIM = `import os, socket, subprocess
+def fn(_, ctx):
+  subprocess.Popen(["sleep", "77777"])
+  listener = socket.create_server(("0.0.0.0", 5000))
+  globals()["kept"] = listener
+  socket.create_connection(("127.0.0.1", 5000)).close()
+  return [socket.gethostbyname(socket.gethostname()), open(ctx.secret_file("PASSWORD")).read()]
+`;
+
+/** One that is up to no good, and one that has something to lose, with the address of the latter. */
+async function neighbours(world: World, body: typeof BODIES[number]) {
+  const runner = await ociRunner(world);
+  runner.api.secrets = SECRETS;
+  const [source, spec] = hostile(body);
+  const secrets = SECRETS.map(({ values: _, ...ref }) => ref);
+  runner.api.want(
+    await runner.assign(VICTIM, { body: "python", name: "victim", secrets }),
+    await runner.assign(source, spec),
+  );
+  const { value } = await end(runner, runner.api.call("victim", [null], "fn"));
+  const [address, secret] = value as [string, string];
+  assert.equal(secret, SECRET);
+  return { runner, address };
+}
+
+/** TCP ports on which this machine listens, on any of its addresses. */
+const listening = async (): Promise<number[]> =>
+  (await command("cat", "/proc/net/tcp", "/proc/net/tcp6")).split("\n").flatMap((line) => {
+    const [, , port, state] = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2})/.exec(line) ?? [];
+    return state === "0A" ? [parseInt(port!, 16)] : [];
+  });
+
+/** This machine's addresses that stay, and those of the bridge of the runner's containers, as these would call them. */
+async function addressesOf(runner: TestRunner, at: EngineAt): Promise<string[]> {
+  const client = clientOf(at);
+  const [bridge] = await client.networks(`berth.runner=${runner.dir}`);
+  client.close();
+  const own = Deno.networkInterfaces().filter(({ name, family }) =>
+    name === bridge!.Name || family === "IPv4" && !/^(lo|b[te]|nb|veth)/.test(name)
+  );
+  return own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
+}
+
+const onlyRefused = async (runner: TestRunner, attempts: readonly Attempt[]): Promise<void> => {
+  const outcomes = await attempt(runner, attempts);
+  assert.deepEqual(attempts.flatMap((one, i) => outcomes[i]![0] ? [[one, outcomes[i]![1]]] : []), []);
+};
+
+/** Numbers of system calls on this kind of machine. */
+const CALLS = {
+  chroot: [161],
+  mount: [165],
+  umount: [166],
+  reboot: [169, 0xfee1dead, 672274793, 0],
+  sethostname: [170],
+  iopl: [172, 3],
+  "init_module": [175],
+  "kexec_load": [246],
+  "add_key": [248],
+  "request_key": [249],
+  "keyctl: the keys of its user": [250, 0, -4, 1],
+  "unshare: a user": [272, 0x1000_0000],
+  "unshare: mounts": [272, 0x2_0000],
+  "setns": [308, 0, 0],
+  "perf_event_open": [298],
+  "open_by_handle_at": [304, -100, 0, 0],
+  "bpf": [321],
+  "userfaultfd": [323, 0],
+} as const;
+const REFUSED = /errno (1|38)$/; // EPERM, ENOSYS: not that it was asked the wrong way
 
 onEveryEngine("a hostile function", (world) => {
-  it("finds nothing of others in what it can read, in Python", async () => {
-    const here = await world();
-    await using runner = await ociRunner(here);
-    const secret = `secret-${crypto.randomUUID()}`;
-    await Deno.writeTextFile(`${runner.dir}/secret`, secret);
-    const probe = `import os
-def fn(root):
-  found = []
-  for folder, _, files in os.walk(root):
-    if folder.startswith(("/proc", "/sys", "/dev", "/usr")): continue
-    for name in files:
-      try:
-        with open(os.path.join(folder, name), "rb") as file:
-          if b"secret-" in file.read(100_000) and name != "app.py": found.append(os.path.join(folder, name))
-      except OSError: pass
-  commands = []
-  for pid in filter(str.isdigit, os.listdir("/proc")):
-    try: commands.append(open(f"/proc/{pid}/cmdline").read().split("\\0")[0])
-    except OSError: pass
-  return [found, sorted(set(os.path.basename(c) for c in commands if c)), os.path.exists("${runner.dir}"), os.path.exists("${here.at.socket}")]
-`;
-    runner.api.want(
-      await runner.assign(tsFunction(`() => "${secret}"`), { name: "other" }),
-      await runner.assign(probe, { body: "python" }),
-    );
-    const [found, commands, folder, socket] = await value(runner, "/") as [
-      string[],
-      string[],
-      boolean,
-      boolean,
-    ];
-    assert.deepEqual([found, folder, socket], [[], false, false]);
-    assert.ok(commands.includes("python3") && !commands.includes("deno"), commands.join(" "));
-  });
+  for (const body of BODIES) {
+    describe(`in ${body === "ts" ? "TypeScript" : "Python"}`, () => {
+      let shared: ReturnType<typeof neighbours> | undefined;
+      const both = () => shared ??= world().then((here) => neighbours(here, body));
+      after(async () => await (await shared)?.runner[Symbol.asyncDispose]());
 
-  it("sees no file of the machine with all of Deno's permissions", async () => {
-    const here = await world();
-    await using runner = await ociRunner(here);
-    const probe = tsFunction(
-      `(paths) => paths.map((path) => { try { Deno.statSync(path); return path; } catch { return null; } })`,
-    );
-    runner.api.want(await runner.assign(probe, { permissions: WHOLE }));
-    const paths = [runner.dir, here.at.socket, "/var/run/docker.sock", "/home", "/var/lib", Deno.execPath()]
-      .filter((path) => path !== "/usr/bin/deno");
-    assert.deepEqual(await value(runner, paths), paths.map(() => null));
-  });
+      it("does what it is told", async () => {
+        const { runner } = await both();
+        const outcomes = await attempt(runner, [
+          { do: "write", path: "/tmp/x", text: "mine" },
+          { do: "read", path: "/tmp/x" },
+          { do: "run", argv: ["cat", "/tmp/x"] },
+          { do: "call", n: 39, args: [] }, // getpid
+          { do: "connect", host: "127.0.0.1", ports: [1] },
+        ]);
+        assert.ok(outcomes.every(([worked]) => worked), JSON.stringify(outcomes));
+        assert.deepEqual(outcomes.slice(1, 3), [[true, "mine"], [true, "mine"]]);
+      });
+
+      it("reaches nothing of the machine: bundles, secrets, sockets of others, the engine", async () => {
+        const { runner } = await both();
+        const here = await world();
+        const slots = await Array.fromAsync(Deno.readDir(`${runner.dir}/slots`), ({ name }) => name);
+        const sockets = (await command("find", "/dev/shm", "-maxdepth", "2", "-name", slots[0]!)).trim();
+        const [bundle] = await Array.fromAsync(Deno.readDir(`${runner.dir}/bundles`), ({ name }) => name);
+        const places = [
+          `${runner.dir}/slots/${slots[0]}`,
+          `${sockets}/run`,
+          `${runner.dir}/bundles/${bundle}`,
+        ];
+        for (const path of [runner.dir, ...places, here.at.socket]) await assertOutOfReach(runner, path);
+        const secret = (await command("grep", "-rl", SECRET, `${runner.dir}/slots`)).trim();
+        await assertOutOfReach(runner, secret);
+      });
+
+      it("sees no process of others, and cannot signal one", async () => {
+        const { runner } = await both();
+        const sleeper = processes().find(({ command }) => command === "sleep 77777")!;
+        const own = processes().find(({ pid }) => pid === Deno.pid)!;
+        const [[, list]] = await attempt(runner, [{ do: "run", argv: ["ps"] }]) as [[true, string]];
+        assert.doesNotMatch(list, /77777/);
+        assert.ok(list.trim().split("\n").length < 8, list);
+        await onlyRefused(
+          runner,
+          [sleeper.pid, own.pid].flatMap((pid): Attempt[] => [
+            { do: "call", n: 62, args: [pid, 0] }, // kill
+            { do: "read", path: `/proc/${pid}/cmdline` },
+            { do: "list", path: `/proc/${pid}/root` },
+          ]),
+        );
+      });
+
+      it("is refused by the kernel: namespaces, mounts, keys, modules, other processes", async () => {
+        const { runner } = await both();
+        const attempts = Object.entries(CALLS).map(([, [n, ...args]]): Attempt => ({ do: "call", n, args }));
+        const outcomes = await attempt(runner, attempts);
+        const wrong = Object.keys(CALLS).flatMap((name, i) => {
+          const [worked, said] = outcomes[i]!;
+          return worked || !REFUSED.test(String(said)) ? [[name, said]] : [];
+        });
+        assert.deepEqual(wrong, []);
+        await onlyRefused(
+          runner,
+          [
+            ["unshare", "-U", "true"],
+            ["unshare", "-m", "true"],
+            ["mknod", "/tmp/disk", "b", "254", "0"],
+            ["mknod", "/berth/slot/disk", "c", "1", "1"],
+            ["mount", "-t", "cgroup", "-o", "memory", "cgroup", "/tmp"],
+            ["mount", "-t", "proc", "proc", "/tmp"],
+            ["ping", "-c", "1", "127.0.0.1"],
+            ["su", "-c", "true"],
+          ].map((argv): Attempt => ({ do: "run", argv })),
+        );
+      });
+
+      it("can write to no setting of the kernel, to no control group and to no disk", async () => {
+        const { runner } = await both();
+        const places = ["/proc/sys", "/sys", "/etc", "/usr/bin", "/berth/host", "/berth/slot/app"];
+        const outcomes = await attempt(runner, places.map((path) => ({ do: "writable", path })));
+        // Deno itself keeps its code out of /proc/sys and /sys.
+        assert.deepEqual(outcomes.filter(([worked, paths]) => worked && (paths as string[]).length > 0), []);
+        const [devices] = await attempt(runner, [{ do: "writable", path: "/dev" }]);
+        const found = devices![0] ? devices![1] as string[] : [];
+        const harmless =
+          /^\/dev\/(null|zero|full|random|urandom|tty|ptmx|console|std\w+|fd\/|pts\/|shm\/|mqueue\/)/;
+        assert.deepEqual(found.filter((path) => !harmless.test(path)), []);
+        await onlyRefused(runner, [
+          ...["/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/sys/kernel/uevent_helper"].map((
+            path,
+          ): Attempt => ({
+            do: "write",
+            path,
+            text: "1",
+          })),
+          ...["/proc/kmsg", "/dev/mem", "/dev/kmsg", "/dev/vda", "/dev/sda"].map((path): Attempt => ({
+            do: "read",
+            path,
+          })),
+        ]);
+        const [kcore] = await attempt(runner, [{ do: "read", path: "/proc/kcore" }]);
+        assert.ok(!String(kcore![1]).includes("ELF"));
+      });
+
+      it("reaches no port of the machine, nor of the container beside it", async () => {
+        const { runner, address } = await both();
+        using everywhere = Deno.listen({ hostname: "::", port: 0 });
+        const { port } = everywhere.addr as Deno.NetAddr;
+        const ports = [...new Set(await listening())];
+        assert.ok(ports.includes(port) && ports.includes(Number(new URL(runner.api.origin).port)));
+        const own = await addressesOf(runner, (await world()).at);
+        assert.ok(own.length > 2, own.join(" "));
+        const attempts = [
+          // By addresses of the sixth version each attempt takes its time: nobody says where they are.
+          ...own.map((host): Attempt => ({
+            do: "connect",
+            host,
+            ports: host.includes(":") ? [port] : ports,
+          })),
+          { do: "connect", host: address, ports: [5000] } as const,
+        ];
+        assert.deepEqual(await attempt(runner, attempts), attempts.map(() => [true, []]));
+      });
+
+      it("does not outlive its cancel, whatever it has started and however deaf it is", async () => {
+        const { runner } = await both();
+        const mark = `9${Math.floor(Math.random() * 1e8)}`;
+        const deaf = `trap "" TERM INT HUP QUIT; sleep ${mark} & sleep ${mark}`;
+        const script =
+          `(setsid sh -c '${deaf}' >/dev/null 2>&1 &); (env -i sh -c '${deaf}' >/dev/null 2>&1 &); ${deaf}`;
+        const batch = runner.api.call("fn", [[{ do: "run", argv: ["sh", "-c", script] }]]);
+        const sleepers = () => processes().filter(({ command }) => command.includes(`sleep ${mark}`));
+        await untilTrue(
+          "they run",
+          () => sleepers().filter(({ command }) => command.startsWith("sleep")).length === 6,
+        );
+        runner.api.cancel(batch, 0);
+        assert.equal((await until("it has ended", () => runner.api.endOf(batch) ?? null)).outcome, 2);
+        assert.equal((await exitOf(runner, "ctr_2")).kind, "cancelled");
+        await untilTrue("they are gone", () => sleepers().length === 0);
+      });
+    });
+  }
 
   it("cannot lead the gateway to another socket", async () => {
     const here = await world();
@@ -66,28 +238,11 @@ export const fn = app.endpoint({}, () => new Response("x"));
 `;
     runner.api.want(
       await runner.assign(source, {
-        permissions: WHOLE,
+        permissions: { write: true, read: true },
         methods: [{ name: "fn", kind: "endpoint", endpoint: { name: "fn" } }],
       }),
     );
     await untilTrue("it was refused", () => runner.api.observed.get("ctr_1")?.exit !== undefined);
     assert.match(runner.api.observed.get("ctr_1")!.exit!.message, /endpoints cannot be reached/);
-  });
-
-  it("leaves nothing running, whatever it has started", async () => {
-    const mark = `9${Math.floor(Math.random() * 1e8)}`;
-    await using runner = await ociRunner(await world());
-    const source = `import subprocess
-def fn(n):
-  for _ in range(3):
-    subprocess.Popen(["sleep", "${mark}"], start_new_session=True)
-  return n
-`;
-    runner.api.want(await runner.assign(source, { body: "python" }));
-    assert.equal(await value(runner, 1), 1);
-    const sleepers = () => processes().filter(({ command }) => command.includes(mark));
-    await untilTrue("they run", () => sleepers().length === 3);
-    runner.api.want();
-    await untilTrue("they are gone", () => sleepers().length === 0);
   });
 });

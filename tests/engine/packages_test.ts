@@ -69,7 +69,7 @@ onEveryEngine("packages beside an image", (world) => {
   it("installs requirements once, with its lines in the log, for functions that reach nothing themselves", async () => {
     const here = await world();
     await using index = await packageIndex();
-    await using runner = await ociRunner(here);
+    await using runner = await ociRunner(here, { oci: { hostPorts: [index.port] } });
     const source = `import tinywheel
 def fn(n):
   try: open(tinywheel.__file__, "a")
@@ -110,7 +110,9 @@ def fn(n):
     const here = await world();
     await using index = await packageIndex();
     const registry = `http://${here.at.gateway}:${index.port}/`;
-    await using runner = await ociRunner(here, { oci: { sources: { NPM_CONFIG_REGISTRY: registry } } });
+    await using runner = await ociRunner(here, {
+      oci: { sources: { NPM_CONFIG_REGISTRY: registry }, hostPorts: [index.port] },
+    });
     const source = `import { triple } from "npm:tinynpm@1.0.0";\n${tsFunction("(n) => triple(n)")}`;
     const assigned = await runner.assign(source, { startTimeout: "2m", egress: "deny" });
     runner.api.want({ ...assigned, external: ["npm:tinynpm@1.0.0"] });

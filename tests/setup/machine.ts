@@ -13,13 +13,13 @@ const S3 = {
 const ENGINES = {
   what: "Tests of container engines",
   packages: [
-    ...["docker.io", "containerd", "runc", "tini", "iptables", "iproute2", "nftables"],
+    ...["docker.io", "containerd", "runc", "tini", "iptables", "iproute2", "nftables", "openssl"],
     ...["podman", "conmon", "netavark", "aardvark-dns", "catatonit", "docker-registry"],
   ],
   probe: [
     "sh",
     "-c",
-    "PATH=$PATH:/usr/sbin; for t in dockerd podman docker-registry nft ip; do command -v $t || exit 1; done",
+    "PATH=$PATH:/usr/sbin; for t in dockerd podman docker-registry nft ip openssl; do command -v $t || exit 1; done",
   ],
 } as const;
 /** What engines do to a machine, done where it leaves nothing: some machines don't let even root. */

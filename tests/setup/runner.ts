@@ -83,7 +83,11 @@ export class TestRunner implements AsyncDisposable {
       env,
       poolSize,
     });
-    const engine = await make?.(dir, deps) ?? processes;
+    const engine = await make?.(dir, deps).catch(async (error) => {
+      await api[Symbol.asyncDispose]();
+      await Deno.remove(dir, { recursive: true });
+      throw error;
+    }) ?? processes;
     const agent = new Agent({
       api: new RunnerApi({ address: apiAddress(api.origin), fetch: realFetch, clock: realClock }),
       engine,

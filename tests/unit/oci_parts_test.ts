@@ -131,7 +131,7 @@ describe("createBody()", () => {
     hosts: [],
     dns: [],
     rlimits: { nofile: 100, nproc: 200 },
-    gpus: [],
+    gpus: { way: "request", names: [] },
   };
 
   it("grants nothing that is not asked for", () => {

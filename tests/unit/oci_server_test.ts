@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { rulesOf } from "../../runner/engines/oci/firewall.ts";
+import { listRules } from "../../runner/engines/oci/firewall.ts";
 import { listensAtHomeOnly } from "../../runner/engines/oci/listening.ts";
 import { serverCommand, serverEnv } from "../../runner/engines/oci/server_command.ts";
 import { ServerSpec } from "../../sdk/protocol.ts";
@@ -37,14 +37,17 @@ describe("listensAtHomeOnly()", () => {
   });
 });
 
-describe("rulesOf()", () => {
+describe("listRules()", () => {
   it("lets nothing out but to the openings, and nothing of other networks in", () => {
-    const rules = rulesOf("be1", [{ address: "10.0.0.7", port: 5432 }]).split("; ");
+    const rules = listRules("be1", [{ address: "10.0.0.7", port: 5432 }], { hostPorts: [] }).split("; ");
     const through = rules.filter((rule) => rule.startsWith("add rule inet be1 through "));
     assert.deepEqual(through.map((rule) => rule.replace("add rule inet be1 through ", "")), [
       'iifname "be1" ct state established,related accept',
+      'iifname "be1" ct status dnat meta l4proto tcp reject with tcp reset',
+      'iifname "be1" ct status dnat reject with icmpx type admin-prohibited',
       'iifname "be1" ip daddr 10.0.0.7 tcp dport 5432 accept',
-      'iifname "be1" drop',
+      'iifname "be1" meta l4proto tcp reject with tcp reset',
+      'iifname "be1" reject with icmpx type admin-prohibited',
       'iifname != "be1" oifname "be1" ct state new drop',
     ]);
   });

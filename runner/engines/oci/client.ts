@@ -10,6 +10,7 @@ import { type Credential, registryAuth } from "./credentials.ts";
 import { EngineHttp, EngineRefused, type EngineVersion, type Query } from "./http.ts";
 import { readTold, type Told } from "./json_lines.ts";
 import { formatReference, type Reference, repositoryOf } from "../../../sdk/image_reference.ts";
+import type { LibpodContainer } from "./libpod.ts";
 import type { CreateContainer } from "./sandbox.ts";
 
 const Labels = z.record(z.string(), z.string()).nullish().transform((labels) => labels ?? {});
@@ -47,6 +48,7 @@ const ExecState = z.object({
 });
 export type ExecState = z.infer<typeof ExecState>;
 
+const LibpodContainerState = z.object({ OCIRuntime: z.string() });
 const Network = z.object({ Id: z.string(), Name: z.string(), Labels });
 const Created = z.object({ Id: z.string() });
 const Waited = z.object({ StatusCode: z.number() });
@@ -57,6 +59,13 @@ export interface NewExec {
   readonly env: Readonly<Record<string, string>>;
   readonly tty: boolean;
 }
+const Info = z.object({
+  /** By name. Podman tells nothing of its own. */
+  Runtimes: z.record(z.string(), z.unknown()).nullish(),
+  /** Where Docker 25 and later look for devices by name, where that is switched on. */
+  CDISpecDirs: z.array(z.string()).nullish(),
+});
+export type Info = z.infer<typeof Info>;
 
 export interface Transfer {
   readonly credential?: Credential | undefined;
@@ -73,6 +82,10 @@ export class OciClient {
 
   version(): Promise<EngineVersion> {
     return this.#http.version();
+  }
+
+  info(): Promise<Info> {
+    return this.#http.json(Info, "/info");
   }
 
   close(): void {
@@ -151,6 +164,24 @@ export class OciClient {
       body: container,
     });
     return Id;
+  }
+
+  /** By Podman's own API. */
+  async createLibpod(container: LibpodContainer): Promise<string> {
+    const { Id } = await this.#http.json(Created, "/containers/create", {
+      method: "POST",
+      libpod: true,
+      body: container,
+    });
+    return Id;
+  }
+
+  /** What a container will run on, by Podman's own API. */
+  async runtimeOf(id: string): Promise<string> {
+    const { OCIRuntime } = await this.#http.json(LibpodContainerState, `/containers/${id}/json`, {
+      libpod: true,
+    });
+    return OCIRuntime;
   }
 
   async start(id: string): Promise<void> {
@@ -242,6 +273,11 @@ export class OciClient {
 
   async createNetwork(network: { readonly Name: string } & Record<string, unknown>): Promise<void> {
     await this.#http.act("/networks/create", { body: network });
+  }
+
+  /** Null when there is none. */
+  async network(name: string): Promise<z.infer<typeof Network> | null> {
+    return await absent(this.#http.json(Network, `/networks/${name}`));
   }
 
   networks(label: string): Promise<z.infer<typeof Network>[]> {

@@ -1,15 +1,24 @@
-/** Networks of containers: the engine's own, none, or one that leads to some places only, made for one container. */
+/**
+ * Networks of containers: none; one for all of a runner whose egress is open, which leads everywhere but to this machine and to each
+ * other; or one that leads to some places only, made for one container.
+ */
 import { lookup } from "node:dns/promises";
 import { parseDestination } from "../../../sdk/destination.ts";
+import type { Log } from "../../../sdk/ports.ts";
 import type { FunctionSpec } from "../../../sdk/protocol.ts";
 import { type Spawn, StartError } from "../../engine.ts";
 import type { OciClient } from "./client.ts";
-import { type Opening, rulesOf, withoutRules } from "./firewall.ts";
+import { type HostPorts, isMetadata, listRules, type Opening, openRules, withoutRules } from "./firewall.ts";
 
-export interface EgressDeps {
+export interface NetworksDeps extends HostPorts {
   readonly client: OciClient;
   readonly spawn: Spawn;
+  readonly log: Log;
   readonly labels: Readonly<Record<string, string>>;
+  /** Of the network that containers with open egress share, of its bridge and of its rules: at most 15 characters. */
+  readonly shared: string;
+  /** Whether this runner may make rules, which takes root. */
+  readonly guarded: boolean;
 }
 
 export interface Network {
@@ -18,67 +27,148 @@ export interface Network {
   readonly hosts: readonly string[];
   /** Name servers other than the machine's. */
   readonly dns: readonly string[];
+  /** To be called when its container has started, before any code of a function runs there. */
+  seal(): void;
   close(): Promise<void>;
 }
 
 /** An address that is nobody's (RFC 5737): questions go there to die. */
 const NO_SERVER = "192.0.2.1";
-const plain = (mode: string): Network => ({ mode, hosts: [], dns: [], close: () => Promise.resolve() });
+const plain = (mode: string): Network => ({
+  mode,
+  hosts: [],
+  dns: [],
+  seal: () => {},
+  close: () => Promise.resolve(),
+});
 
+/** What a container is to reach, and whether it is to be reached. */
 export interface Openness {
   readonly egress: FunctionSpec["egress"];
   /** It listens, and this machine is to reach it. */
   readonly listens: boolean;
 }
 
-/** @param name of the network, of its bridge and of its rules: at most 15 characters */
-export async function openNetwork(
-  deps: EgressDeps,
-  { egress, listens }: Openness,
-  name: string,
-): Promise<Network> {
-  if (egress === "open") return plain("bridge");
-  if (egress === "deny" && !listens) return plain("none");
-  const places = egress === "deny" ? [] : (await Promise.all(egress.map(placesOf))).flat();
-  const close = () => closeNetwork(deps, name);
-  try {
-    await deps.client.createNetwork({
+export class Networks {
+  readonly #deps: NetworksDeps;
+  #isShared = false;
+
+  constructor(deps: NetworksDeps) {
+    this.#deps = deps;
+  }
+
+  /** @param name of the network, when it is one for this container: at most 15 characters */
+  async open({ egress, listens }: Openness, name: string): Promise<Network> {
+    if (egress === "open") return await this.openOut();
+    if (egress === "deny") return listens ? await this.#openListed([], name) : plain("none");
+    return await this.#openListed(egress, name);
+  }
+
+  /** The one that leads everywhere but to this machine. */
+  openOut(): Promise<Network> {
+    return this.#deps.guarded ? this.#openShared() : Promise.resolve(plain("bridge"));
+  }
+
+  /** Removes the shared one. Its containers must be gone. */
+  async close(): Promise<void> {
+    if (this.#isShared) await closeNetwork(this.#deps, this.#deps.shared).catch(() => {}); // the next runner sweeps
+  }
+
+  /** Made anew when it is gone, and its rules too: administrators prune networks and reload rules. */
+  async #openShared(): Promise<Network> {
+    const { client, spawn, shared, log } = this.#deps;
+    if (await client.network(shared) === null) {
+      await this.#create(shared).catch(async (error) => {
+        if (await client.network(shared) === null) throw error; // another start made it meanwhile
+      });
+      log("oci.network", { network: shared });
+    }
+    this.#isShared = true;
+    await nft(spawn, openRules(shared, this.#deps));
+    return { ...plain(shared), seal: () => isolatePorts(shared) };
+  }
+
+  async #openListed(egress: readonly string[], name: string): Promise<Network> {
+    const places = (await Promise.all(egress.map((text) => placesOf(text, this.#deps)))).flat();
+    const close = () => closeNetwork(this.#deps, name);
+    try {
+      await this.#create(name);
+      await nft(this.#deps.spawn, listRules(name, places, this.#deps));
+    } catch (error) {
+      await close();
+      throw error;
+    }
+    const hosts = places.map(({ host, address }) => `${host}:${address}`);
+    return { mode: name, hosts, dns: [NO_SERVER], seal: () => {}, close };
+  }
+
+  #create(name: string): Promise<void> {
+    const { client, labels } = this.#deps;
+    return client.createNetwork({
       Name: name,
       Driver: "bridge",
       CheckDuplicate: true,
-      Labels: deps.labels,
+      Labels: labels,
       Options: { "com.docker.network.bridge.name": name },
     });
-    await nft(deps.spawn, rulesOf(name, places));
-  } catch (error) {
-    await close();
-    throw error;
   }
-  return {
-    mode: name,
-    hosts: places.map(({ host, address }) => `${host}:${address}`),
-    dns: [NO_SERVER],
-    close,
-  };
 }
 
 /** Removes a network and its rules, as far as they are there: the network last, since by its label a later runner finds both. */
 export async function closeNetwork(
-  { client, spawn }: Omit<EgressDeps, "labels">,
+  { client, spawn }: Pick<NetworksDeps, "client" | "spawn">,
   name: string,
 ): Promise<void> {
   await spawn.output({ command: "nft", args: [withoutRules(name)] }).catch(() => {});
   await client.removeNetwork(name);
 }
 
-async function placesOf(text: string): Promise<(Opening & { host: string })[]> {
-  const { host, port } = parseDestination(text)!;
-  try {
-    const found = await lookup(host, { all: true, family: 4 });
-    return found.map(({ address }) => ({ host, address, port }));
-  } catch (cause) {
-    throw new StartError(`Cannot allow ${text}: ${host} has no address`, { cause });
+/** Whether rules can be made here. Without them containers reach all that this machine's own programs do. */
+export async function canGuard(spawn: Spawn): Promise<boolean> {
+  if (Deno.uid() !== 0) return false;
+  const { code } = await spawn.output({ command: "nft", args: ["list tables"] }).catch(() => ({ code: 1 }));
+  return code === 0;
+}
+
+/**
+ * Ports of a bridge that are isolated reach the machine, and not each other. What they say to each other is not routed, so that rules
+ * of nft see it on some machines only.
+ */
+function isolatePorts(bridge: string): void {
+  const ports = `/sys/class/net/${bridge}/brif`;
+  for (const { name } of whileThere(() => [...Deno.readDirSync(ports)]) ?? []) {
+    whileThere(() => Deno.writeTextFileSync(`${ports}/${name}/isolated`, "1"));
   }
+}
+
+/** Undefined when what it is about is gone: containers end at any time. */
+function whileThere<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+async function placesOf(text: string, { hostPorts }: HostPorts): Promise<(Opening & { host: string })[]> {
+  const { host, port } = parseDestination(text)!;
+  const found = await lookup(host, { all: true, family: 4 }).catch((cause) => {
+    throw new StartError(`Cannot allow ${text}: ${host} has no address`, { cause });
+  });
+  const own = new Set(Deno.networkInterfaces().map(({ address }) => address));
+  for (const { address } of found) {
+    if (isMetadata(address)) {
+      throw new StartError(
+        `Cannot allow ${text}: ${address} is where clouds hand out a machine's credentials`,
+      );
+    }
+    if (own.has(address) && !hostPorts.includes(port)) {
+      throw new StartError(
+        `Cannot allow ${text}: ${address} is the node itself, and its --host-ports do not have ${port}`,
+      );
+    }
+  }
+  return found.map(({ address }) => ({ host, address, port }));
 }
 
 async function nft(spawn: Spawn, script: string): Promise<void> {

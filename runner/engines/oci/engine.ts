@@ -68,6 +68,9 @@ export class OciEngine implements Engine {
   async close(): Promise<void> {
     await this.#prestarted.close();
     this.#closed.abort();
+    const { networks, premises } = this.#deps;
+    await networks.close();
+    if (premises.sockets !== null) await Deno.remove(premises.sockets, { recursive: true }).catch(() => {});
     this.#deps.client.close();
   }
 

@@ -1,4 +1,4 @@
-/** Rules that let a bridge reach some places and no others. Pure. */
+/** Rules that say where the containers of a bridge can connect to, as commands for nft. Pure. */
 
 /** One address and port that may be reached. */
 export interface Opening {
@@ -6,27 +6,74 @@ export interface Opening {
   readonly port: number;
 }
 
+/** What this machine lets its containers connect to on itself: nothing else of it is theirs. */
+export interface HostPorts {
+  /** TCP ports, on every address of the machine. */
+  readonly hostPorts: readonly number[];
+}
+
 /**
- * Commands for nft. Both ways out are held: through this machine (`forward`) and to it (`input`). Nothing is asked of a name server:
- * names are looked up before, and a name can carry anything out. Nor may others of this machine's networks begin to speak to what is
- * on it; this machine itself may.
+ * Where clouds tell a machine who it is, and hand its credentials to whoever asks from there. No function has a say in this. Their
+ * name servers have addresses of these ranges too.
  */
-export function rulesOf(bridge: string, openings: readonly Opening[]): string {
-  const accept = openings.map(({ address, port }) =>
-    `iifname "${bridge}" ${address.includes(":") ? "ip6" : "ip"} daddr ${address} tcp dport ${port} accept`
+const METADATA = {
+  ip: ["169.254.0.0/16", "100.100.100.200", "168.63.129.16"],
+  ip6: ["fe80::/10", "fd00:ec2::/32"],
+};
+/** Refused at once, where dropped packets would let a program wait for minutes. The kernel sends few ICMP messages, and any number of resets. */
+const REJECT = ["meta l4proto tcp reject with tcp reset", "reject with icmpx type admin-prohibited"];
+const rejecting = (what: string): string[] => REJECT.map((how) => `${what} ${how}`);
+const NAMES = "meta l4proto { tcp, udp } th dport 53";
+
+/** The bridge of functions with open egress: out into the world, but not to this machine, its metadata, or one another. */
+export function openRules(bridge: string, { hostPorts }: HostPorts): string {
+  const metadata = Object.entries(METADATA).map(([family, ranges]) =>
+    `${family} daddr { ${ranges.join(", ")} }`
   );
-  const rules = [
-    `iifname "${bridge}" ct state established,related accept`,
-    ...accept,
-    `iifname "${bridge}" drop`,
-  ];
-  const inward = `iifname != "${bridge}" oifname "${bridge}" ct state new drop`;
-  const chain = (name: string, hook: string, more: readonly string[] = []) => [
-    `add chain inet ${bridge} ${name} { type filter hook ${hook} priority -10; policy accept; }`,
-    ...[...rules, ...more].map((rule) => `add rule inet ${bridge} ${name} ${rule}`),
-  ];
-  return [`add table inet ${bridge}`, ...chain("through", "forward", [inward]), ...chain("into", "input")]
-    .join("; ");
+  return rules(bridge, {
+    through: [
+      ...rejecting('oifname "be*"'), // bridges of ours, this one too
+      ...rejecting("ct status dnat"), // what this machine publishes of other containers
+      ...metadata.flatMap((range) => [`${range} ${NAMES} accept`, ...rejecting(range)]),
+    ],
+    // Podman's name server listens on the bridge.
+    into: [`${NAMES} accept`, ...hostPorts.map((port) => `tcp dport ${port} accept`), ...REJECT],
+  });
+}
+
+/** A bridge that leads to some places and no others. Nothing is asked of a name server: a name can carry anything out. */
+export function listRules(bridge: string, openings: readonly Opening[], { hostPorts }: HostPorts): string {
+  const accept = ({ address, port }: Opening) =>
+    `${address.includes(":") ? "ip6" : "ip"} daddr ${address} tcp dport ${port} accept`;
+  return rules(bridge, {
+    through: [...rejecting("ct status dnat"), ...openings.map(accept), ...REJECT],
+    into: [...openings.filter(({ port }) => hostPorts.includes(port)).map(accept), ...REJECT],
+  });
 }
 
 export const withoutRules = (bridge: string): string => `delete table inet ${bridge}`;
+
+/** Both ways out of a bridge: through this machine, and to it. All at once, in place of the rules that were there before. */
+function rules(
+  bridge: string,
+  ways: { readonly through: readonly string[]; readonly into: readonly string[] },
+): string {
+  const chain = (name: keyof typeof ways, hook: string) => [
+    `add chain inet ${bridge} ${name} { type filter hook ${hook} priority -10; policy accept; }`,
+    ...["ct state established,related accept", ...ways[name]].map((rule) =>
+      `add rule inet ${bridge} ${name} iifname "${bridge}" ${rule}`
+    ),
+  ];
+  return [
+    `add table inet ${bridge}`,
+    `flush table inet ${bridge}`,
+    ...chain("through", "forward"),
+    ...chain("into", "input"),
+    // Nor may other networks of this machine begin to speak to what is on this one; the machine itself may.
+    `add rule inet ${bridge} through iifname != "${bridge}" oifname "${bridge}" ct state new drop`,
+  ].join("; ");
+}
+
+/** Whether an address tells a machine who it is. */
+export const isMetadata = (address: string): boolean =>
+  /^(169\.254\.|100\.100\.100\.200$|168\.63\.129\.16$|fe[89ab][0-9a-f]:|fd00:0?ec2:)/i.test(address);

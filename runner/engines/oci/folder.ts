@@ -1,7 +1,9 @@
 /**
  * The folder of one container. It sees two parts of it: `run`, with the sockets, which it may write to, and `app`, its code, which
- * it may not. What else lies here is the runner's own, out of its reach.
+ * it may not. What else lies here is the runner's own, out of its reach. What can be written to lies in memory, where the machine has
+ * such a place, and counts as the container's: on disk it would have no end.
  */
+import { statfs } from "node:fs/promises";
 import { safely } from "../../../sdk/proc.ts";
 import type { Spawn } from "../../engine.ts";
 import type { SlotPaths } from "../deno_args.ts";
@@ -49,15 +51,19 @@ export class Folder {
   /** Where its endpoints are, once they were {@link publish}ed. */
   readonly http: string;
 
-  constructor({ dir, http }: SlotPaths) {
+  readonly #sockets: string;
+
+  /** @param sockets a folder in memory for those of all containers; null for none */
+  constructor({ dir }: SlotPaths, sockets: string | null) {
     this.dir = dir;
-    this.run = `${dir}/run`;
+    this.#sockets = sockets === null ? dir : `${sockets}/${dir.slice(dir.lastIndexOf("/") + 1)}`;
+    this.run = `${this.#sockets}/run`;
     this.app = `${dir}/app`;
     this.control = `${this.run}/control.sock`;
     this.secrets = `${dir}/secrets`;
     this.scratch = `${dir}/scratch`;
     this.spool = `${dir}/spool`;
-    this.http = http;
+    this.http = `${this.#sockets}/http.sock`;
   }
 
   async furnish({ uid, gid }: Owner): Promise<void> {
@@ -67,6 +73,11 @@ export class Folder {
     await Deno.mkdir(this.scratch, { mode: 0o700 });
     await Deno.chown(this.scratch, uid, gid);
     await Deno.mkdir(this.spool, { mode: 0o700 });
+  }
+
+  /** Removes what does not lie in its slot. */
+  async remove(): Promise<void> {
+    await Deno.remove(this.#sockets, { recursive: true }).catch(() => {});
   }
 
   /** Listens for the guest; other users of the machine cannot come in, since the slot is closed to them. */
@@ -97,3 +108,19 @@ export async function usedMiB(spawn: Spawn, folder: string): Promise<number> {
   const { stdout } = await spawn.output({ command: "du", args: ["-skx", folder] });
   return Math.ceil((parseInt(stdout) || 0) / 1_024);
 }
+
+const MEMORY = "/dev/shm";
+const TMPFS = 0x01021994;
+
+/** A folder in memory of this name, without what an earlier runner left in it; null where there is no such place. */
+export async function memoryFolder(name: string): Promise<string | null> {
+  const place = await statfs(MEMORY).catch(() => null);
+  if (place?.type !== TMPFS) return null;
+  const folder = `${MEMORY}/${name}`;
+  await removeMemoryFolder(name);
+  await Deno.mkdir(folder, { mode: 0o700 });
+  return folder;
+}
+
+export const removeMemoryFolder = (name: string): Promise<void> =>
+  Deno.remove(`${MEMORY}/${name}`, { recursive: true }).catch(() => {});

@@ -3,6 +3,7 @@ import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import { denoArgs, type DenoLimits, type GuestPaths, limitsOf } from "../deno_args.ts";
 import { gangEnv } from "../environment.ts";
 import type { Network } from "./egress.ts";
+import type { GpuWay, WantedGpus } from "./gpus.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
 import type { Packages } from "./packages.ts";
 import { type Mount, type Rlimits, type Sandbox, SCRATCH, scratchOfMemory } from "./sandbox.ts";
@@ -16,8 +17,12 @@ export interface Premises {
   readonly guests: string;
   readonly sdk: string;
   readonly owner: Owner;
+  readonly gpuWay: GpuWay;
+  /** A folder in memory for the sockets of containers. */
+  readonly sockets: string | null;
   readonly rlimits: Rlimits;
   readonly labels: Env;
+  readonly seccomp: string | undefined;
   readonly runtime: string | undefined;
   /** More certificates to trust, a file of this machine. */
   readonly ca: string | undefined;
@@ -31,7 +36,7 @@ export interface Place {
   readonly app: string;
   readonly scratch: string;
   readonly network: Pick<Network, "mode" | "hosts" | "dns">;
-  readonly gpus: readonly string[];
+  readonly gpus: WantedGpus;
   readonly gpuEnv: Env;
   /** Names of the variables that secrets come as, and the folders of the others. */
   readonly secrets: { readonly variables: readonly string[]; readonly mounts: readonly Mount[] };
@@ -96,8 +101,9 @@ function workdirOf({ body, server }: FunctionSpec): string | null {
 const denoCommand = (limits: DenoLimits): string[] => ["deno", ...denoArgs(PATHS, SLOT_INSIDE, limits)];
 
 /** What all containers of the node have. */
-export const surroundings = ({ owner, rlimits, labels, runtime, ...premises }: Premises) => ({
+export const surroundings = ({ owner, rlimits, labels, runtime, seccomp, ...premises }: Premises) => ({
   runtime,
+  seccomp,
   rlimits,
   labels,
   user: `${owner.uid}:${owner.gid}`,

@@ -24,6 +24,8 @@ export class EngineRefused extends Error {
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface EngineRequest {
+  /** Podman's own API, which knows what the shared one does not. */
+  readonly libpod?: boolean;
   readonly method?: "GET" | "POST" | "PUT" | "DELETE" | "HEAD";
   readonly query?: Query;
   /** Sent as JSON, unless it is bytes. */
@@ -36,6 +38,8 @@ export interface EngineRequest {
 
 /** The API this was written for; older engines lack `next-exit`, and newer ones may have given it up. */
 const API = "1.41";
+/** Podman 4.3 and all that came after it speak this version of their own. */
+const LIBPOD = "/v4.0.0/libpod";
 
 const Version = z.object({
   Version: z.string(),
@@ -77,7 +81,7 @@ export class EngineHttp {
 
   /** An answer that means yes, its body unread. */
   async ask(path: string, request: EngineRequest = {}): Promise<Response> {
-    return await this.#send(await this.prefix() + path, request);
+    return await this.#send((request.libpod ? LIBPOD : await this.prefix()) + path, request);
   }
 
   /** An answer in JSON. */

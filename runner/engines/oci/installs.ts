@@ -5,6 +5,8 @@ import { StartError } from "../../engine.ts";
 import { LineSplitter } from "../../lines.ts";
 import { Once } from "../once.ts";
 import type { OciClient } from "./client.ts";
+import { create } from "./create.ts";
+import type { Networks } from "./egress.ts";
 import type { Premises } from "./guest_sandbox.ts";
 import {
   type Install,
@@ -16,12 +18,13 @@ import {
   pythonInstall,
 } from "./packages.ts";
 import { patiently } from "./removal.ts";
-import { createBody, type Sandbox } from "./sandbox.ts";
+import type { Sandbox } from "./sandbox.ts";
 import { formatReference, type Reference } from "../../../sdk/image_reference.ts";
 
 export interface InstallsDeps {
   readonly client: OciClient;
   readonly premises: Premises;
+  readonly networks: Pick<Networks, "openOut">;
   readonly clock: Clock;
   /** Keeps what was installed. */
   readonly folder: string;
@@ -75,26 +78,37 @@ export class Installs {
       await Deno.chown(folder, uid, gid);
     }
     await Deno.writeTextFile(`${place.tmp}/requirements.txt`, `${spec.requirements.join("\n")}\n`);
-    const { premises, env } = this.#deps;
+    const { premises, networks, env } = this.#deps;
     const image = formatReference(reference);
+    const { mode: network, seal } = await networks.openOut();
     say(capital(install.what.replace(/^install/, "installing")));
-    await this.#run(`berth-install-${key}`, installSandbox(install, premises, { ...place, image, env }), {
-      what: install.what,
-      say,
-    });
+    await this.#run(
+      `berth-install-${key}`,
+      installSandbox(install, premises, { ...place, image, network, env }),
+      {
+        what: install.what,
+        say,
+        seal,
+      },
+    );
     await Deno.remove(place.tmp, { recursive: true });
     await Deno.writeTextFile(complete(home), "");
     return place.folder;
   }
 
-  async #run(name: string, sandbox: Sandbox, { what, say }: { what: string; say: Say }): Promise<void> {
+  async #run(
+    name: string,
+    sandbox: Sandbox,
+    { what, say, seal }: { what: string; say: Say; seal(): void },
+  ): Promise<void> {
     const { client, clock } = this.#deps;
     const remove = () => patiently(clock, () => client.remove(name));
     await remove(); // what an earlier failure has left
-    const id = await client.create(name, createBody(sandbox));
+    const id = await create(client, name, sandbox);
     try {
       const attached = await client.attach(id);
       await client.start(id);
+      seal();
       const said: string[] = [];
       const tell = (line: string) => {
         said.push(line);

@@ -7,9 +7,9 @@ import { secretEnv } from "../../secrets.ts";
 import type { Slots } from "../../slots.ts";
 import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
 import type { OciClient } from "./client.ts";
-import { type Network, type Openness, openNetwork } from "./egress.ts";
+import type { Network, Networks, Openness } from "./egress.ts";
 import { Folder, INSIDE } from "./folder.ts";
-import { gpuEnvInside, requestedGpus } from "./gpus.ts";
+import { gpuEnvInside, wantedGpus } from "./gpus.ts";
 import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import type { Images, Wanting } from "./images.ts";
 import type { Installs } from "./installs.ts";
@@ -26,6 +26,7 @@ export interface LauncherDeps {
   readonly client: OciClient;
   readonly images: Images;
   readonly installs: Installs;
+  readonly networks: Networks;
   readonly slots: Slots;
   readonly spawn: Spawn;
   readonly clock: Clock;
@@ -57,7 +58,7 @@ interface Place {
 }
 
 /** Where nothing is: for recipes that are only compared. */
-const NOWHERE = new Folder({ dir: "", control: "", http: "" });
+const NOWHERE = new Folder({ dir: "", control: "", http: "" }, null);
 const NO_PLACE: Place = { network: { mode: "", hosts: [], dns: [] }, packages: NO_PACKAGES };
 
 export class Launcher {
@@ -95,14 +96,15 @@ export class Launcher {
   }
 
   async #launch(recipe: Recipe, wanting: Wanting, begin: Begin): Promise<Launched> {
-    const { images, installs, slots } = this.#deps;
+    const { images, installs, slots, premises } = this.#deps;
     const image = this.#imageOf(recipe);
     const steps: Step[] = [await images.hold(image, wanting)];
     try {
       const packages = await installs.packages(recipe.assignment, image, wanting.say);
       const slot = await slots.create();
-      steps.push(() => slots.remove(slot));
-      return await this.#launchIn(new Folder(slot), recipe, packages, begin, steps);
+      const folder = new Folder(slot, premises.sockets);
+      steps.push(() => folder.remove(), () => slots.remove(slot));
+      return await this.#launchIn(folder, recipe, packages, begin, steps);
     } catch (error) {
       await all(steps);
       throw error;
@@ -116,12 +118,12 @@ export class Launcher {
     begin: Begin,
     steps: readonly Step[],
   ): Promise<Launched> {
-    const { premises, client } = this.#deps;
+    const { premises, client, networks } = this.#deps;
     const name = slotName(folder.dir);
     const container = `berth-${recipe.assignment.id}-${name}`;
     await folder.furnish(premises.owner);
     await laySecrets(recipe.secrets, folder.secrets, premises.owner);
-    const network = await openNetwork(this.#network(), opennessOf(recipe), `be${name}`);
+    const network = await networks.open(opennessOf(recipe), `be${name}`);
     const dismantle = () =>
       persistently(this.#deps, container, async () => {
         await client.remove(container);
@@ -134,7 +136,7 @@ export class Launcher {
     };
     try {
       const sandbox = this.#sandbox(recipe, folder, { network, packages });
-      const program = await begin({ name: container, sandbox, folder });
+      const program = await begin({ name: container, sandbox, folder, network });
       return {
         program,
         furnish: (bundle, secrets) => this.#furnish(folder, bundle, secrets),
@@ -157,18 +159,14 @@ export class Launcher {
   #remains(container: string, sandbox: Sandbox, { secrets }: Recipe, release: () => Promise<void>): Remains {
     let runs = 0;
     const env = { ...sandbox.env, ...secretEnv(secrets), CUDA_VISIBLE_DEVICES: "" };
-    const looked = { ...sandbox, env, workdir: INSIDE.app, network: "none", hosts: [], dns: [], gpus: [] };
+    const gpus = { ...sandbox.gpus, names: [] };
+    const looked = { ...sandbox, env, workdir: INSIDE.app, network: "none", hosts: [], dns: [], gpus };
     return { exec: (command) => runIn(this.#deps, `${container}-${++runs}`, looked, command), release };
   }
 
   async #furnish(folder: Folder, bundle: Unpacked, secrets: Recipe["secrets"]): Promise<void> {
     await copyBundle(bundle, folder.app);
     await fillSecrets(secrets, folder.secrets, this.#deps.premises.owner);
-  }
-
-  #network() {
-    const { client, spawn, premises: { labels } } = this.#deps;
-    return { client, spawn, labels };
   }
 
   #sandbox(recipe: Recipe, folder: Folder, place: Place): Sandbox {
@@ -180,7 +178,7 @@ export class Launcher {
       app: folder.app,
       scratch: folder.scratch,
       ...place,
-      gpus: requestedGpus(assignment.gpus, node),
+      gpus: wantedGpus(premises.gpuWay, assignment.gpus, node),
       gpuEnv: gpuEnvInside(assignment.gpus, node),
       secrets: { variables: Object.keys(secretEnv(secrets)), mounts: secretMounts(secrets, folder.secrets) },
     });

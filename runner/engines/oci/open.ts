@@ -4,17 +4,19 @@ import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
 import type { BundleCache } from "../../cache.ts";
 import type { Spawn } from "../../engine.ts";
 import type { Slots } from "../../slots.ts";
-import { OciClient } from "./client.ts";
-import { type Credentials, parseDockerConfig } from "./credentials.ts";
-import { closeNetwork } from "./egress.ts";
+import { type Info, OciClient } from "./client.ts";
+import { canGuard, closeNetwork, Networks } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
-import { ownerOfGuests } from "./folder.ts";
 import type { Premises } from "./guest_sandbox.ts";
 import { layHostFiles } from "./host_files.ts";
+import { memoryFolder, ownerOfGuests, removeMemoryFolder } from "./folder.ts";
+import { credentialsOf, trustedIn } from "./given_files.ts";
+import { gpuWay } from "./gpus.ts";
 import { Images } from "./images.ts";
 import { Installs } from "./installs.ts";
 import { patiently } from "./removal.ts";
 import { parseLimits } from "./sandbox.ts";
+import { PODMAN_FILTERS, stricterFilter } from "./seccomp.ts";
 
 export interface OciOptions {
   /** Unix socket of the engine. */
@@ -33,6 +35,8 @@ export interface OciOptions {
   readonly poolMiB: number;
   /** A file as `docker login` writes it. */
   readonly registryAuth?: string | undefined;
+  /** Ports of this machine that containers may connect to. @default none */
+  readonly hostPorts?: readonly number[] | undefined;
 }
 
 export interface OciDeps {
@@ -58,7 +62,9 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   const client = new OciClient({ socket: options.socket, fetch: realFetch });
   const { clock, log } = deps;
   const { name, version } = await client.version();
+  const info = name === "docker" ? await client.info() : {}; // Podman's takes long, and says nothing of use
   log("oci.engine", { name, version, socket: options.socket });
+  checkRuntime(options.runtime, info);
   const removed = await sweepEngineOf({ ...deps, client }, options.data);
   if (removed > 0) log("oci.swept", { removed });
   const host = `${options.data}/host`;
@@ -71,22 +77,41 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     clock,
     log,
   });
+  const labels = { [LABEL]: options.data };
+  const guarded = await canGuard(deps.spawn);
+  if (!guarded) {
+    log("oci.unguarded", { why: "containers can connect to this machine's ports: rules take root and nft" });
+  }
+  const networks = new Networks({
+    client,
+    spawn: deps.spawn,
+    log,
+    labels,
+    shared: await shortName(options.data),
+    guarded,
+    hostPorts: options.hostPorts ?? [],
+  });
   const premises: Premises = {
     guests: `${host}/runner/guests`,
     sdk: `${host}/sdk`,
     owner: ownerOfGuests(),
     rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
-    labels: { [LABEL]: options.data },
+    labels,
+    gpuWay: gpuWay({ name }, info),
+    sockets: await memoryFolder(await shortName(options.data)),
+    seccomp: name === "podman" ? await writeFilter(`${options.data}/seccomp.json`, log) : undefined,
     runtime: options.runtime,
-    ca: options.ca,
+    ca: await trustedIn(options.data, options.ca),
   };
   return new OciEngine({
     ...deps,
     client,
     images,
+    networks,
     installs: new Installs({
       client,
       premises,
+      networks,
       clock,
       folder: `${options.data}/packages`,
       env: options.sources,
@@ -105,8 +130,32 @@ export async function sweepEngineOf(deps: SweepDeps, data: string): Promise<numb
   for (const { Name } of await client.networks(`${LABEL}=${data}`)) {
     await patiently(deps.clock, () => closeNetwork(deps, Name));
   }
+  await removeMemoryFolder(await shortName(data));
   return containers.length;
 }
 
-const credentialsOf = async (file: string | undefined): Promise<Credentials> =>
-  file === undefined ? new Map() : parseDockerConfig(await Deno.readTextFile(file));
+/** The same for every runner of this folder. */
+async function shortName(data: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(data));
+  return `be${new Uint8Array(digest).toHex().slice(0, 12)}`;
+}
+
+/** Undefined where Podman's own filter is not where it should be, and so stays as it is. */
+async function writeFilter(file: string, log: Log): Promise<string | undefined> {
+  for (const path of PODMAN_FILTERS) {
+    const filter = await Deno.readTextFile(path).then(stricterFilter).catch(() => null);
+    if (filter === null) continue;
+    await Deno.writeTextFile(file, filter);
+    return file;
+  }
+  log("oci.unfiltered", { why: `there is no filter of system calls at ${PODMAN_FILTERS.join(" or ")}` });
+}
+
+/** Podman does not tell what it has: there the first container fails. */
+function checkRuntime(runtime: string | undefined, { Runtimes }: Info): void {
+  if (runtime === undefined || !Runtimes || Runtimes[runtime] !== undefined) return;
+  const known = Object.keys(Runtimes).join(", ");
+  throw new TypeError(
+    `Cannot start the runner: option --oci-runtime: the engine has no "${runtime}", it has ${known}`,
+  );
+}

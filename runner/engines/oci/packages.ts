@@ -63,6 +63,8 @@ export interface InstallPlace {
   /** Folders of this machine: what is filled, and what is thrown away afterwards. */
   readonly folder: string;
   readonly tmp: string;
+  /** That of open egress, whatever the function's is. */
+  readonly network: string;
   /** Where packages come from, as the runner was told. */
   readonly env: Env;
 }
@@ -89,9 +91,9 @@ export function installSandbox(install: Install, premises: Premises, place: Inst
     ],
     cpu: 1,
     memoryMiB: MEMORY_MIB,
-    network: "bridge",
+    network: place.network,
     hosts: [],
     dns: [],
-    gpus: [],
+    gpus: { way: premises.gpuWay, names: [] },
   };
 }

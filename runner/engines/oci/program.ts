@@ -8,6 +8,8 @@ import { StartError } from "../../engine.ts";
 import type { Attached } from "./attach.ts";
 import { type Meters, metersOf } from "./cgroup.ts";
 import type { ContainerState, OciClient } from "./client.ts";
+import { create } from "./create.ts";
+import type { Network } from "./egress.ts";
 import { exitOf, GONE } from "./exit.ts";
 import { execIn } from "./exec.ts";
 import { type Folder, INSIDE } from "./folder.ts";
@@ -15,7 +17,7 @@ import { verifyGpus } from "./gpus.ts";
 import { EngineRefused } from "./http.ts";
 import { ranOutOfMemory } from "./kernel.ts";
 import { Printed } from "./printed.ts";
-import { createBody, type Sandbox } from "./sandbox.ts";
+import type { Sandbox } from "./sandbox.ts";
 
 export interface ProgramDeps {
   readonly client: OciClient;
@@ -30,6 +32,7 @@ export interface Own {
   readonly name: string;
   readonly sandbox: Sandbox;
   readonly folder: Folder;
+  readonly network: Pick<Network, "seal">;
 }
 
 /** An engine that stays away this long after a kill is believed to have heard of it. */
@@ -89,18 +92,19 @@ export class Program {
   }
 
   /** Starts one that knows nothing of guests. */
-  static async start(deps: ProgramDeps, { name, sandbox, folder }: Own): Promise<Program> {
+  static async start(deps: ProgramDeps, { name, sandbox, folder, network }: Own): Promise<Program> {
     const { client } = deps;
-    const id = await client.create(name, createBody(sandbox));
+    const id = await create(client, name, sandbox);
     const printed = new Printed(deps);
     const attached = await client.attach(id, { marked: printed }); // before the start, so that nothing is missed
     try {
       await client.start(id);
+      network.seal();
       const state = await client.inspect(id);
       const pid = state?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
       printed.begin(pid);
-      await verifyGpus(pid, sandbox.gpus.length);
+      await verifyGpus(pid, sandbox.gpus);
       return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, sandbox });
     } catch (error) {
       attached.close();

@@ -3,7 +3,7 @@
  * container: its code, what its secrets hold, and the `load` frame. Pure.
  */
 import { Assignment, type DeliveredSecret, FunctionSpec, type Gpu } from "../../../sdk/protocol.ts";
-import { requestedGpus } from "./gpus.ts";
+import { realGpus } from "./gpus.ts";
 
 export interface Recipe {
   readonly assignment: Assignment;
@@ -27,7 +27,7 @@ export const withoutValues = ({ assignment, secrets }: Recipe): Recipe => ({
  */
 export const mayWait = ({ assignment: { spec, gpus, gang } }: Recipe, node: readonly Gpu[]): boolean =>
   spec.body !== "server" && gang === undefined && typeof spec.egress === "string" &&
-  requestedGpus(gpus, node).length === 0;
+  realGpus(gpus, node).length === 0;
 
 /** That of a function which says nothing of itself but its body. */
 export function plainRecipe(body: "ts" | "python"): Recipe {

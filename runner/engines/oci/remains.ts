@@ -3,9 +3,10 @@ import type { Clock } from "../../../sdk/ports.ts";
 import type { ExecCommand } from "../../../sdk/protocol.ts";
 import type { Exec, GuestExit } from "../../engine.ts";
 import type { OciClient } from "./client.ts";
+import { create } from "./create.ts";
 import { exitOf } from "./exit.ts";
 import { persistently, type RemovalDeps } from "./removal.ts";
-import { createBody, type Sandbox } from "./sandbox.ts";
+import type { Sandbox } from "./sandbox.ts";
 
 export interface RemainsDeps extends RemovalDeps {
   readonly client: OciClient;
@@ -24,15 +25,12 @@ export async function runIn(
   const { client } = deps;
   const term: Sandbox["env"] = tty === undefined ? {} : { TERM: tty.term };
   const remove = () => persistently(deps, name, () => client.remove(name));
-  const id = await client.create(
-    name,
-    createBody({
-      ...sandbox,
-      command,
-      env: { ...sandbox.env, ...term },
-      stdin: tty === undefined ? "pipe" : "tty",
-    }),
-  );
+  const id = await create(client, name, {
+    ...sandbox,
+    command,
+    env: { ...sandbox.env, ...term },
+    stdin: tty === undefined ? "pipe" : "tty",
+  });
   try {
     const attached = await client.attach(id, { stdin: true, tty: tty !== undefined });
     await client.start(id);

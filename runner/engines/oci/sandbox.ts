@@ -1,5 +1,7 @@
 /** What a container is to be, and how an engine is told so. The limits are the same for all; nothing is granted by default. Pure. */
 
+import type { WantedGpus } from "./gpus.ts";
+
 export interface Mount {
   readonly source: string;
   readonly target: string;
@@ -30,13 +32,15 @@ export interface Sandbox {
   readonly network: string;
   /** Names it knows beside those of its name servers, as `NAME:ADDRESS`. */
   readonly hosts: readonly string[];
-  /** Its name servers; those of the machine when empty. */
+  /** Its name servers, that know nothing; those of the machine when empty. */
   readonly dns: readonly string[];
+  /** A file with a filter of system calls other than the engine's own. */
+  readonly seccomp?: string | undefined;
   /** Other than the engine's own: `runsc`. */
   readonly runtime?: string | undefined;
   readonly rlimits: Rlimits;
   /** As nvidia-smi names them; none when empty. */
-  readonly gpus: readonly string[];
+  readonly gpus: WantedGpus;
   /** Whether it reads, from whom is attached, and then whether by a terminal. @default not at all */
   readonly stdin?: "pipe" | "tty";
 }
@@ -72,31 +76,35 @@ export type CreateContainer = ReturnType<typeof createBody>;
 /** All that a container can write to. */
 export const SCRATCH = "/tmp";
 
-function hostConfig({ mounts, network, hosts, dns, runtime, gpus, ...limits }: Sandbox) {
+function hostConfig({ mounts, network, hosts, dns, runtime, gpus, seccomp, ...limits }: Sandbox) {
   const onDisk = mounts.some(({ target }) => target === SCRATCH);
   return {
-    ...confinement(),
+    ...confinement(seccomp),
     ...resources(limits),
     ...(onDisk ? {} : { Tmpfs: scratch(limits) }),
     Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
     NetworkMode: network,
     ...(hosts.length === 0 ? {} : { ExtraHosts: hosts }),
-    ...(dns.length === 0 ? {} : { Dns: dns }),
+    // Nobody answers there: a program should not wait for it as long as for others.
+    ...(dns.length === 0 ? {} : { Dns: dns, DnsOptions: ["timeout:1", "attempts:1"] }),
     // What it prints is read from the attached stream; a copy on disk would grow without end.
     LogConfig: { Type: "none" },
     ...(runtime === undefined ? {} : { Runtime: runtime }),
-    ...(gpus.length === 0 ? {} : {
-      DeviceRequests: [{ Driver: "nvidia", DeviceIDs: gpus, Capabilities: [["gpu", "compute", "utility"]] }],
-    }),
+    ...(gpus.names.length === 0 || gpus.way === "libpod" ? {} : { DeviceRequests: [requestOf(gpus)] }),
   };
 }
 
-const confinement = () => ({
+const requestOf = ({ way, names }: WantedGpus) =>
+  way === "cdi"
+    ? { Driver: "cdi", DeviceIDs: names }
+    : { Driver: "nvidia", DeviceIDs: names, Capabilities: [["gpu", "compute", "utility"]] };
+
+const confinement = (seccomp: string | undefined) => ({
   // A first process that collects the dead and can be killed by its own signals, which a guest as pid 1 could not.
   Init: true,
   ReadonlyRootfs: true,
   CapDrop: ["ALL"],
-  SecurityOpt: ["no-new-privileges"],
+  SecurityOpt: ["no-new-privileges", ...seccomp === undefined ? [] : [`seccomp=${seccomp}`]],
   IpcMode: "private",
 });
 

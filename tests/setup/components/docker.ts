@@ -2,7 +2,7 @@
 import { OciClient } from "../../../runner/engines/oci/client.ts";
 import { realFetch } from "../../../sdk/ports.ts";
 import { command, Daemon, Guard } from "./daemon.ts";
-import type { TestEngine } from "./engine.ts";
+import { type TestEngine, WRAPPED, wrapRuntime } from "./engine.ts";
 
 export async function startDocker(): Promise<TestEngine> {
   const dir = await Deno.makeTempDir({ prefix: "berth-docker-" });
@@ -17,6 +17,7 @@ export async function startDocker(): Promise<TestEngine> {
   };
   try {
     await layBridge(bridge);
+    await wrapRuntime(dir);
     let daemon = await start();
     return {
       name: "docker",
@@ -39,6 +40,8 @@ export async function startDocker(): Promise<TestEngine> {
 }
 
 const args = (dir: string, bridge: string): string[] => [
+  "--add-runtime",
+  `${WRAPPED}=${dir}/${WRAPPED}`,
   "--data-root",
   `${dir}/data`,
   "--exec-root",

@@ -3,7 +3,7 @@ import { OciClient } from "../../../runner/engines/oci/client.ts";
 import { parseLimits } from "../../../runner/engines/oci/sandbox.ts";
 import { realFetch } from "../../../sdk/ports.ts";
 import { Daemon, Guard } from "./daemon.ts";
-import type { TestEngine } from "./engine.ts";
+import { type TestEngine, WRAPPED, wrapRuntime } from "./engine.ts";
 
 /** @param registries hosts that are spoken to without TLS */
 export async function startPodman(registries: readonly string[]): Promise<TestEngine> {
@@ -12,6 +12,7 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
   const subnet = `10.${250 + crypto.getRandomValues(new Uint8Array(1))[0]! % 5}.${
     crypto.getRandomValues(new Uint8Array(1))[0]! % 255
   }`;
+  await wrapRuntime(dir);
   await Deno.writeTextFile(`${dir}/containers.conf`, await containersConf(dir, subnet));
   await Deno.writeTextFile(`${dir}/registries.conf`, registriesConf(registries));
   const client = new OciClient({ socket, fetch: realFetch });
@@ -100,6 +101,8 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 # In its own folder: those in shared memory are one set for all of the machine, and each service that starts takes them from the others.
 lock_type = "file"
+[engine.runtimes]
+${WRAPPED} = ["${dir}/${WRAPPED}"]
 [network]
 network_config_dir = "${dir}/networks"
 default_subnet = "${subnet}.0/24"

@@ -1,0 +1,73 @@
+/** A machine beside this one: a network namespace with a cable to it, where a program says hello to whoever connects. */
+import { command } from "./components/daemon.ts";
+
+/** What it runs; it ends when its input does, and its network with it. */
+const GREETER = `
+const listener = Deno.listen({ hostname: "0.0.0.0", port: 4000 });
+(async () => {
+  for await (const connection of listener) {
+    await connection.write(new TextEncoder().encode("hello")).catch(() => {});
+    connection.close();
+  }
+})();
+console.log("up");
+for await (const _ of Deno.stdin.readable);
+Deno.exit();
+`;
+
+export class Neighbour implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  /** Where it greets: an address like any other's, and one like those where clouds keep their metadata. */
+  readonly place: string;
+  readonly metadata: string;
+
+  private constructor(child: Deno.ChildProcess, address: string, metadata: string) {
+    this.#child = child;
+    this.place = `${address}:4000`;
+    this.metadata = `${metadata}:4000`;
+  }
+
+  static async start(): Promise<Neighbour> {
+    const child = new Deno.Command("unshare", {
+      args: ["--net", Deno.execPath(), "eval", GREETER],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    await child.stdout.getReader().read();
+    const [a, b] = crypto.getRandomValues(new Uint8Array(2)), id = new Uint8Array([a!, b!]).toHex();
+    const net = `198.18.${a}.${b! & 0xfc}`, metadata = `169.254.${a! % 200}.${b}`;
+    const [near, far] = [
+      net.replace(/\d+$/, (n) => `${Number(n) + 1}`),
+      net.replace(/\d+$/, (n) => `${Number(n) + 2}`),
+    ];
+    const inside = ["nsenter", "--target", `${child.pid}`, "--net"] as const;
+    for (
+      const line of [
+        `ip link add nb${id}a type veth peer name nb${id}b netns ${child.pid}`,
+        `ip addr add ${near}/30 dev nb${id}a`,
+        `ip link set nb${id}a up`,
+        ...[
+          "ip link set lo up",
+          `ip addr add ${far}/30 dev nb${id}b`,
+          `ip addr add ${metadata}/32 dev lo`,
+          `ip link set nb${id}b up`,
+          `ip route add default via ${near}`,
+        ].map((line) => `${inside.join(" ")} ${line}`),
+        `ip route add ${metadata}/32 via ${far}`,
+      ]
+    ) await command(...line.split(" ") as [string, ...string[]]);
+    return new Neighbour(child, far, metadata);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.stdin.close();
+    await this.#child.status;
+  }
+}
+
+/** An address of this machine that stays, whichever bridges come and go. */
+export const ownAddress = (): string =>
+  Deno.networkInterfaces().find(({ name, family }) =>
+    family === "IPv4" && !/^(lo|b[a-z]|podman|docker|veth|nb)/.test(name)
+  )!.address;
