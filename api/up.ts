@@ -158,6 +158,7 @@ async function keepRunner({ job, options, folder, parts, log }: Start, platform:
       token,
       simulateGpus: options.simulatedGpus?.text,
       poolSize: options.poolSize,
+      more: options.runnerArgs,
       clock,
       log,
     });

@@ -38,6 +38,17 @@ function fromJson(text: string): Record<string, string> | null {
   }
 }
 
+const PORT_MAX = 65_535;
+
+const Ports = z.string().transform((text, ctx) => {
+  const ports = text.split(",").map((port) => port.trim()).filter((port) => port !== "");
+  if (ports.every((port) => /^\d+$/.test(port) && Number(port) >= 1 && Number(port) <= PORT_MAX)) {
+    return ports.map(Number);
+  }
+  ctx.addIssue({ code: "custom", message: `must be numbers from 1 to ${PORT_MAX}, joined by commas` });
+  return z.NEVER;
+});
+
 const ImageName = z.string().refine(
   isImageReference,
   "must be [HOST[:PORT]/]NAME[:TAG] or NAME@sha256:DIGEST",
@@ -99,6 +110,8 @@ export const RunnerConfig = z.object({
   registryAuth: z.string().optional(),
   /** More certificates that containers should trust, a file in PEM. */
   caBundle: z.string().optional(),
+  /** TCP ports of this machine that containers may connect to, such as that of a database. @default none */
+  hostPorts: Ports.default([]),
   denoDir: z.string(),
   tmp: z.string(),
 });
@@ -132,6 +145,7 @@ const OPTIONS = {
   "pool-memory": { type: "string" },
   "registry-auth": { type: "string" },
   "ca-bundle": { type: "string" },
+  "host-ports": { type: "string" },
 } as const;
 /** Also read from variables, `BERTH_ENGINE` and so on, for runners that others start: the node of `berth up`, those of pools. */
 const ALSO_VARIABLES = [
@@ -144,6 +158,7 @@ const ALSO_VARIABLES = [
   "pool-memory",
   "registry-auth",
   "ca-bundle",
+  "host-ports",
 ] as const;
 
 /** Reads the command line and the environment. Throws a sentence that names the option. */

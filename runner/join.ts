@@ -21,7 +21,7 @@ export async function join(
   const given = token === undefined ? rest : { ...rest, BERTH_JOIN_TOKEN: token };
   const config = configOf(["--api", url, "--data", dataDir, ...runnerArgs], given);
   output.status(`Joining ${url}`);
-  const { agent, machine, close } = await buildRunner(config, {
+  const { agent, machine, close } = await build(config, {
     env,
     log: eventLog(output, clock),
     joined: (node) => {
@@ -49,6 +49,15 @@ export async function join(
     output.clearStatus();
   }
   return EXIT.ok;
+}
+
+/** What is wrong with what it was told is for the person to put right. */
+async function build(...args: Parameters<typeof buildRunner>): ReturnType<typeof buildRunner> {
+  try {
+    return await buildRunner(...args);
+  } catch (error) {
+    throw error instanceof TypeError ? usageError(error.message) : error;
+  }
 }
 
 function configOf(args: readonly string[], env: Readonly<Record<string, string>>): RunnerConfig {

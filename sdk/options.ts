@@ -131,7 +131,8 @@ export interface ContainerOptions {
   /** The container image to run in, `"ghcr.io/team/train:3"`. It must hold what runs the code: `deno`, or `python3`. By default none. */
   readonly image?: string | Image;
   /**
-   * Whom the code may talk to over the network: anybody, nobody, or a list of `"HOST:PORT"`.
+   * Whom the code may talk to over the network: anybody, nobody, or a list of `"HOST:PORT"`. A container never reaches its own node,
+   * except for ports that its administrator opens.
    * @default "open"
    */
   readonly egress?: "open" | "deny" | readonly string[];

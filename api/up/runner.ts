@@ -11,6 +11,8 @@ export interface RunnerOptions {
   readonly data: string;
   readonly simulateGpus: string | undefined;
   readonly poolSize: number | undefined;
+  /** More of its flags. */
+  readonly more: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -24,7 +26,7 @@ const NO_KEYS = { BERTH_SECRETS_KEY: "", BERTH_SECRETS_KEYS_OLD: "" };
 
 /** Starts the runner; resolves when it has joined. */
 export async function startRunner(options: RunnerOptions): Promise<Running> {
-  const { socket, token, data, simulateGpus, poolSize, clock, log } = options;
+  const { socket, token, data, simulateGpus, poolSize, more, clock, log } = options;
   const gpus = simulateGpus === undefined ? [] : ["--simulate-gpus", simulateGpus];
   const pool = poolSize === undefined ? [] : ["--pool-size", String(poolSize)];
   const child = new Deno.Command(Deno.execPath(), {
@@ -40,6 +42,7 @@ export async function startRunner(options: RunnerOptions): Promise<Running> {
       data,
       ...gpus,
       ...pool,
+      ...more,
     ],
     // It is started by us, and has no business with our keys.
     env: { ...NO_KEYS, BERTH_API: `unix:${socket}`, BERTH_JOIN_TOKEN: token, NO_COLOR: "1" },
@@ -57,7 +60,8 @@ export async function startRunner(options: RunnerOptions): Promise<Running> {
   if (!await joined(child, clock)) {
     kill(child.pid, "SIGKILL");
     await relayed;
-    throw new Error(`Cannot start the runner: ${words.join("\n").trim() || "it did not join in time"}`);
+    const why = words.join("\n").trim().replace(/^Cannot start the runner: /, "");
+    throw new Error(`Cannot start the runner: ${why || "it did not join in time"}`);
   }
   return { pid: child.pid, exited, stop: () => stop(child, clock) };
 }

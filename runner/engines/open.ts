@@ -56,7 +56,7 @@ export async function openEngines(
 async function openOci(config: RunnerConfig, data: string, env: Env, deps: OciDeps): Promise<Engine | null> {
   const socket = config.ociSocket ?? await firstSocket();
   try {
-    if (socket === undefined) throw new EngineAway(`there is no socket at ${SOCKETS.join(" or ")}`);
+    if (socket === undefined) throw new EngineAway(SOCKETS.join(" or "));
     return await openOciEngine({
       socket,
       data,
@@ -71,11 +71,26 @@ async function openOci(config: RunnerConfig, data: string, env: Env, deps: OciDe
       imagesMiB: config.imagesDisk,
       poolMiB: config.poolMemory,
       registryAuth: config.registryAuth,
+      hostPorts: config.hostPorts,
     }, deps);
   } catch (error) {
     if (!(error instanceof EngineAway)) throw error;
-    if (config.engine === "auto" && config.ociSocket === undefined) return null;
-    throw new TypeError(`Cannot start the runner: ${error.message}`, { cause: error });
+    const why = socket === undefined ? error.message : `${socket}: ${await whyAway(socket)}`;
+    if (config.engine === "auto" && config.ociSocket === undefined) {
+      if (socket !== undefined) deps.log("oci.away", { why });
+      return null;
+    }
+    throw new TypeError(`Cannot start the runner: no container engine answers at ${why}`, { cause: error });
+  }
+}
+
+/** Often that this user may not, or that nothing is there. */
+async function whyAway(socket: string): Promise<string> {
+  try {
+    (await Deno.connect({ transport: "unix", path: socket })).close();
+    return "it does not speak Docker's API";
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 

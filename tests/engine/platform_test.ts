@@ -10,9 +10,9 @@ const PATIENCE_MS = 120_000;
 
 const up = ({ at, registry }: World, engine: string): Promise<Platform> =>
   Platform.up({
+    // Flags and variables say the same.
+    args: ["--engine", engine, "--oci-socket", at.socket],
     env: {
-      BERTH_ENGINE: engine,
-      BERTH_OCI_SOCKET: at.socket,
       BERTH_DENO_IMAGE: imageOf(registry.host, "deno"),
       BERTH_PYTHON_IMAGE: imageOf(registry.host, "python"),
     },

@@ -77,12 +77,30 @@ describe("runner/main.ts", () => {
   });
 
   it("refuses to start with nonsense, naming the option", async () => {
-    const args = ["run", "-A", MAIN, "--api", "http://127.0.0.1:1", "--simulate-gpus", "8 big ones"];
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).output();
-    assert.notEqual(code, 0);
-    assert.match(
-      new TextDecoder().decode(stderr),
-      /option --simulate-gpus: Cannot read GPUs "8 big ones"/,
-    );
+    const data = await Deno.makeTempDir();
+    const refusals: [string[], RegExp][] = [
+      [["--simulate-gpus", "8 big ones"], /option --simulate-gpus: Cannot read GPUs "8 big ones"/],
+      [["--host-ports", "5432,http"], /option --host-ports: must be numbers from 1 to 65535/],
+      [
+        ["--oci-socket", "/nowhere.sock"],
+        /Cannot start the runner: no container engine answers at \/nowhere.sock: No such file/,
+      ],
+    ];
+    await Promise.all(refusals.map(async ([flags, reason]) => {
+      const args = [
+        "run",
+        "-A",
+        MAIN,
+        "--api",
+        "http://127.0.0.1:1",
+        "--data",
+        `${data}/${flags[0]}`,
+        ...flags,
+      ];
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).output();
+      assert.notEqual(code, 0);
+      assert.match(new TextDecoder().decode(stderr), reason);
+    }));
+    await Deno.remove(data, { recursive: true });
   });
 });

@@ -1,6 +1,7 @@
 /** `berth join`: makes this machine a node of a platform elsewhere. */
 import { resolve } from "node:path";
 import { command, type Declare, type Job } from "../cli.ts";
+import { engineArgs, type EngineFlags, engineOptions } from "../engine_options.ts";
 import { usageError } from "../failure.ts";
 import { gpusOf, labelsOf, mibOf, numberOf } from "../machine_options.ts";
 import { loadRoom } from "../rooms.ts";
@@ -20,7 +21,7 @@ export interface JoinModule {
   join(job: Job, options: JoinOptions): Promise<number>;
 }
 
-interface Flags {
+interface Flags extends EngineFlags {
   readonly token?: string;
   readonly data: string;
   readonly name?: string;
@@ -37,11 +38,17 @@ interface Flags {
 const EXAMPLES = [
   "berth join https://berth.example:7878 --token join_…",
   "BERTH_JOIN_TOKEN=join_… berth join http://10.0.0.1:7878 --labels zone=eu-1,rack=7",
+  "berth join http://10.0.0.1:7878 --token join_… --engine oci --registry-auth ~/.docker/config.json",
   "berth join http://10.0.0.1:7878 --token join_… --simulate-gpus 2xL4 --cpu 4 --memory 16GiB",
 ];
 
 export const join: Declare = (program, cli) => {
-  command(program, "join", "Make this machine a node of a platform, in the foreground", EXAMPLES)
+  const declared = command(
+    program,
+    "join",
+    "Make this machine a node of a platform, in the foreground",
+    EXAMPLES,
+  )
     .argument("<url>", "where the platform is")
     .option(
       "--token <token>",
@@ -60,7 +67,8 @@ export const join: Declare = (program, cli) => {
       "where the platform reaches what endpoints run here; any free one when absent",
       numberOf,
     )
-    .option("--pool-size <n>", "guests kept started ahead, for quick cold starts", numberOf)
+    .option("--pool-size <n>", "guests kept started ahead, for quick cold starts", numberOf);
+  engineOptions(declared)
     .action(cli.action<Flags>(async (job, flags, url = "") => {
       checkUrl(url);
       if (flags.simulateGpus !== undefined) gpusOf(flags.simulateGpus);
@@ -70,7 +78,7 @@ export const join: Declare = (program, cli) => {
         url,
         token: flags.token ?? job.shell.env.BERTH_JOIN_TOKEN,
         dataDir: resolve(job.shell.cwd, flags.data),
-        runnerArgs: runnerArgs(flags),
+        runnerArgs: [...runnerArgs(flags), ...engineArgs(flags, job.shell.cwd)],
       });
     }));
 };

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { ListedGpu } from "../../gpu_list.ts";
 import { command, type Declare, type Job } from "../cli.ts";
+import { engineArgs, type EngineFlags, engineOptions } from "../engine_options.ts";
 import { usageError } from "../failure.ts";
 import { gpusOf } from "../machine_options.ts";
 import { loadRoom } from "../rooms.ts";
@@ -18,6 +19,8 @@ export interface UpOptions {
   readonly poolSize: number | undefined;
   /** Whether this machine is a node itself. */
   readonly runner: boolean;
+  /** Flags of its runner as that takes them. */
+  readonly runnerArgs: readonly string[];
 }
 
 /** Each holds about 50 MB. */
@@ -27,7 +30,7 @@ const POOL_MAX = 64;
 export interface UpModule {
   up(job: Job, options: UpOptions): Promise<number>;
 }
-interface Flags {
+interface Flags extends EngineFlags {
   readonly port: number;
   readonly host: string;
   readonly data: string;
@@ -42,17 +45,20 @@ const EXAMPLES = [
   "berth up",
   "berth up --port 0 --data /var/lib/berth --json",
   "berth up --simulate-gpus 8xH100:80GiB",
+  "berth up --engine oci --oci-socket /run/podman/podman.sock",
 ];
 
 export const up: Declare = (program, cli) => {
-  command(program, "up", "Start everything on this machine, in the foreground", EXAMPLES)
+  const declared = command(program, "up", "Start everything on this machine, in the foreground", EXAMPLES)
     .option("--port <port>", "port to listen on; 0 for any free one", portOf, 7878)
     .option("--host <host>", "address to listen on", "127.0.0.1")
     .option("--data <dir>", "folder of all data", ".berth")
     .option("--simulate-gpus <spec>", "count and give away GPUs that are not there, such as 8xH100:80GiB")
     .option("--pool-size <n>", "guests kept started ahead, for quick cold starts; 0 for none", poolSizeOf)
-    .option("--no-runner", "do not make this machine a node: nodes are those of pools, or join")
-    .action(cli.action<Flags>(async (job, { host, port, data, simulateGpus: text, poolSize, runner }) => {
+    .option("--no-runner", "do not make this machine a node: nodes are those of pools, or join");
+  engineOptions(declared)
+    .action(cli.action<Flags>(async (job, flags) => {
+      const { host, port, data, simulateGpus: text, poolSize, runner } = flags;
       const { up } = await loadRoom<UpModule>("api/up.ts");
       const simulatedGpus = text === undefined ? undefined : { text, gpus: gpusOf(text) };
       return await up(job, {
@@ -62,6 +68,7 @@ export const up: Declare = (program, cli) => {
         simulatedGpus,
         poolSize,
         runner,
+        runnerArgs: engineArgs(flags, job.shell.cwd),
       });
     }));
 };
