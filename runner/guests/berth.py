@@ -17,6 +17,16 @@ Outside Berth the marks change nothing, so that the same file can be imported, t
 __all__ = ["CallFailedError", "Function", "NonRetryableError", "PlatformError", "Call", "enter", "exit", "marked", "method"]
 
 MARK = "__berth__"
+CONTEXT = ("Checkpoint", "ContainerContext", "Context", "Gang")
+
+
+def __getattr__(name):
+    """What handlers are given, to name it in annotations. Loaded on first use: a guest has it by then."""
+    if name not in CONTEXT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from berth_guest import context
+
+    return getattr(context, name)
 
 
 def method(code):

@@ -16,6 +16,7 @@ import { logs } from "./commands/logs.ts";
 import { nodes } from "./commands/nodes.ts";
 import { pools } from "./commands/pools.ts";
 import { containers, ps } from "./commands/ps.ts";
+import { pyPath } from "./commands/py_path.ts";
 import { run } from "./commands/run.ts";
 import { scaling } from "./commands/scaling.ts";
 import { schedules } from "./commands/schedules.ts";
@@ -55,6 +56,7 @@ const COMMANDS: readonly Declare[] = [
   workspaces,
   keys,
   secret,
+  pyPath,
   open,
 ];
 
