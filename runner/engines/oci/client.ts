@@ -217,10 +217,19 @@ export class OciClient {
     return await absent(this.#http.json(ContainerState, `/containers/${id}/json`));
   }
 
-  /** Also those that have ended. @param label `NAME=VALUE`; all of them when absent */
-  containers(label?: string): Promise<ContainerRow[]> {
+  /**
+   * Also those that have ended. Podman that was killed in the midst of a removal lists nothing here any more; its own API still does.
+   *
+   * @param label `NAME=VALUE`; all of them when absent
+   */
+  async containers(label?: string): Promise<ContainerRow[]> {
     const filters = JSON.stringify(label === undefined ? {} : { label: [label] });
-    return this.#http.json(z.array(ContainerRow), "/containers/json", { query: { all: true, filters } });
+    const list = (own: { libpod?: true } = {}) =>
+      this.#http.json(z.array(ContainerRow), "/containers/json", { query: { all: true, filters }, ...own });
+    return await list().catch((error) => {
+      if (!(error instanceof EngineRefused)) throw error;
+      return list({ libpod: true }).catch(() => Promise.reject(error));
+    });
   }
 
   /** No error when it has ended already. */
