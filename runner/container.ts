@@ -163,8 +163,8 @@ export class Container {
     try {
       this.#guest = await unlessAborted(this.#abort.signal, starting);
     } catch (error) {
-      starting.then(discard, () => {});
-      return this.#exited(this.#notStarted(error));
+      this.#exited(this.#notStarted(error));
+      return await starting.then(discard, () => {});
     }
     await this.#live(this.#guest);
   }

@@ -45,14 +45,18 @@ const FAREWELL_STEP_MS = 5;
 const GOODBYE_MS = 1_000;
 /** Exited containers that are remembered, so that an old reply does not start one again. */
 const ENDED_MAX = 4_096;
+/** Time to remove what is left of containers. An installation that nobody wants any more may go on for longer. */
+const REMOVAL_MS = 5_000;
 /** Differs from any: the api answers at once. */
 const NO_REVISION = -1;
 
 export class Session {
   readonly #deps: SessionDeps;
   readonly #containers = new Map<string, Container>();
-  /** The lives of containers, until they are over and released. */
-  readonly #running = new Map<string, Promise<void>>();
+  /** Resolve when containers have exited. */
+  readonly #exits = new Map<string, Promise<void>>();
+  /** Containers of which something is left. The platform may have forgotten them. */
+  readonly #lives = new Set<Promise<void>>();
   /** Wanted, but never started. */
   readonly #refused = new Map<string, ObservedContainer>();
   readonly #ended = new Set<string>();
@@ -103,7 +107,8 @@ export class Session {
     const { signal } = this.#over;
     await Promise.all([this.#syncLoop(signal), this.#exchange.run(signal), this.#tickLoop(signal)]);
     for (const container of this.#containers.values()) container.kill();
-    await Promise.all(this.#running.values());
+    await this.#allExited();
+    await within(this.#deps.clock, REMOVAL_MS, Promise.all(this.#lives));
     await this.#kept.close();
   }
 
@@ -234,6 +239,7 @@ export class Session {
     if (this.#leaving || this.#ended.has(id)) return this.#refuse(id);
     const { api, engine, clock, log, graceMs } = this.#deps;
     log("container.start", { container: id, app, function: spec.name });
+    const exited = Promise.withResolvers<void>();
     const container = new Container(assignment, {
       api,
       engine,
@@ -242,11 +248,16 @@ export class Session {
       graceMs,
       outbox: this.#outbox,
       retire: (assignment, guest, exit) => this.#kept.retire(assignment, guest, exit),
-      changed: () => this.#news(),
+      changed: () => {
+        if (container.state === "exited") exited.resolve();
+        this.#news();
+      },
       hungry: () => this.#exchange.wake(),
     });
     this.#containers.set(id, container);
-    this.#running.set(id, container.run());
+    this.#exits.set(id, exited.promise);
+    const life = container.run().finally(() => this.#lives.delete(life));
+    this.#lives.add(life);
   }
 
   #refuse(id: string): void {
@@ -261,7 +272,7 @@ export class Session {
   #forget(id: string): void {
     this.#containers.delete(id);
     this.#refused.delete(id);
-    this.#running.delete(id);
+    this.#exits.delete(id);
     this.#ended.add(id);
     if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.values().next().value!);
   }
@@ -292,7 +303,7 @@ export class Session {
   }
 
   async #allExited(): Promise<void> {
-    await Promise.all(this.#running.values());
+    await Promise.all(this.#exits.values());
   }
 
   /** Never fails: there is nothing left to do about it. */

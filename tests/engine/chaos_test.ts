@@ -110,9 +110,8 @@ class World implements AsyncDisposable {
     for (const engine of engines) stack.defer(() => engine.stop());
     const [docker, podman] = engines;
     const platform = await Platform.up({ args: ["--no-runner"] });
-    const traces = stack.use(
-      new Traces(engines, ["n0", "n1", "n2"].map((name) => `${platform.dir}/${name}`)),
-    );
+    const data = ["n0", "n1", "n2"].map((name) => `${platform.dir}/${name}`);
+    const traces = stack.use(await Traces.watch(engines, data));
     await platform.post("/v1/pools", { name: "room", provider: "static" });
     const images = {
       BERTH_DENO_IMAGE: imageOf(registry.host, "deno"),

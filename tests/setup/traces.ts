@@ -3,10 +3,10 @@
  * these tests has traces of others too; at the end each is looked for.
  */
 import { dirname } from "node:path";
+import { z } from "zod";
 import { EngineHttp } from "../../runner/engines/oci/http.ts";
 import { read } from "../../sdk/proc.ts";
 import { realFetch } from "../../sdk/ports.ts";
-import { z } from "zod";
 import { command } from "./components/daemon.ts";
 import type { TestEngine } from "./components/engine.ts";
 import { processes } from "./processes.ts";
@@ -15,57 +15,45 @@ import { processes } from "./processes.ts";
 const RECORDS = { docker: "data/containers", podman: "storage/overlay-containers" } as const;
 /** What an engine is itself. */
 const ENGINE = /^(\S*\/)?(dockerd|containerd|podman .*system service)\b/;
+const OWN_NETWORKS = ["bridge", "host", "none", "podman"];
 const NAMESPACES = "/run/netns";
-
-interface Network {
-  readonly Name: string;
-}
-interface Volumes {
-  readonly Volumes: { readonly Name: string }[] | null;
-}
+const LINKS = "/sys/class/net";
 
 export class Traces implements Disposable {
   readonly #engines: readonly TestEngine[];
   readonly #slotFolders: readonly string[];
   readonly #watchers: Deno.FsWatcher[] = [];
-  /** Ids of containers. */
-  readonly #containers = new Set<string>();
-  /** Names of slots: of what else is made for a container. */
-  readonly #slots = new Set<string>();
-  readonly #mounts = new Set(mounts());
-  readonly #namespaces = new Set(namespaces());
+  /** Ids of containers, and names of slots, which are parts of the names of all that is made for one. */
+  readonly #seen = new Set<string>();
+  /** Of the machine, before. */
+  readonly #before: { readonly mounts: string[]; readonly namespaces: string[]; readonly tables: string[] };
 
-  /** @param data folders of the runners */
-  constructor(engines: readonly TestEngine[], data: readonly string[]) {
+  private constructor(engines: readonly TestEngine[], data: readonly string[], tables: string[]) {
     this.#engines = engines;
     this.#slotFolders = data.map((folder) => `${folder}/slots`);
-    for (const { name, socket } of engines) {
-      this.#watch(`${dirname(socket)}/${RECORDS[name]}`, this.#containers);
-    }
-    for (const folder of this.#slotFolders) this.#watch(folder, this.#slots);
+    this.#before = { mounts: mounts(), namespaces: names(NAMESPACES), tables };
+    const records = engines.map(({ name, socket }) => `${dirname(socket)}/${RECORDS[name]}`);
+    for (const folder of [...records, ...this.#slotFolders]) this.#watch(folder);
   }
 
-  /** How many containers there have been. */
-  get containers(): number {
-    return this.#containers.size;
+  /** @param data folders of the runners */
+  static async watch(engines: readonly TestEngine[], data: readonly string[]): Promise<Traces> {
+    return new Traces(engines, data, await tables());
   }
 
   /** All that is left, in words; empty when nothing is. */
   async left(): Promise<string[]> {
+    const { mounts: mounted, namespaces, tables: ruled } = this.#before;
+    const named = (what: string, all: readonly string[]) => all.map((one) => `${what} ${one}`);
     return [
       ...(await Promise.all(this.#engines.map(objectsOf))).flat(),
-      ...this.#slotFolders.flatMap((folder) => names(folder).map((name) => `folder ${folder}/${name}`)),
-      ...this.#ofContainers(
-        "control group",
-        await lines("sh", "-c", "find /sys/fs/cgroup -type d 2>/dev/null; true"),
-      ),
-      ...this.#ofSlots("table", await lines("nft", "list", "tables")),
-      ...this.#ofSlots("link", await lines("ip", "-o", "link")),
-      ...await this.#lostNamespaces(),
-      ...mounts().filter((mount) => !this.#mounts.has(mount) && this.#isOurs(mount)).map((one) =>
-        `mount ${one}`
-      ),
-      ...processes().filter((one) => this.#isLost(one)).map(({ command }) => `process ${command}`),
+      ...this.#slotFolders.flatMap((folder) => named(`in ${folder}:`, names(folder))),
+      ...named("control group", (await controlGroups()).filter((path) => this.#isOurs(path))),
+      ...named("table", newOnes(await tables(), ruled).filter((name) => this.#isLostTable(name))),
+      ...named("link", names(LINKS).filter((name) => this.#isOurs(name))),
+      ...named("network namespace", await withoutProcesses(newOnes(names(NAMESPACES), namespaces))),
+      ...named("mount", newOnes(mounts(), mounted).filter((mount) => this.#isOurs(mount))),
+      ...named("process", processes().filter((one) => this.#isLost(one)).map(({ command }) => command)),
     ];
   }
 
@@ -73,81 +61,72 @@ export class Traces implements Disposable {
     for (const watcher of this.#watchers) watcher.close();
   }
 
-  async #watch(folder: string, seen: Set<string>): Promise<void> {
+  async #watch(folder: string): Promise<void> {
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const watcher = Deno.watchFs(folder, { recursive: false });
     this.#watchers.push(watcher);
     for await (const { kind, paths } of watcher) {
-      if (kind !== "create") continue;
-      for (const path of paths) {
-        const name = path.slice(folder.length + 1);
-        if (/^[0-9a-f]+$/.test(name)) seen.add(name);
-      }
+      const found = kind === "create" ? paths.map((path) => path.slice(folder.length + 1)) : [];
+      for (const name of found) if (/^[0-9a-f]{8,}$/.test(name)) this.#seen.add(name);
     }
-  }
-
-  #ofContainers(what: string, all: readonly string[]): string[] {
-    return all.filter((line) => [...this.#containers].some((id) => line.includes(id))).map((line) =>
-      `${what} ${line}`
-    );
-  }
-
-  #ofSlots(what: string, all: readonly string[]): string[] {
-    return all.filter((line) => [...this.#slots].some((slot) => line.includes(slot))).map((line) =>
-      `${what} ${line}`
-    );
   }
 
   #isOurs(text: string): boolean {
-    return [...this.#engines.map(({ socket }) => dirname(socket)), ...this.#slotFolders].some((folder) =>
-      text.includes(folder)
-    );
+    const folders = [...this.#engines.map(({ socket }) => dirname(socket)), ...this.#slotFolders];
+    return [...folders, ...this.#seen].some((mark) => text.includes(mark));
+  }
+
+  /** Rules of a bridge are called like it: without the bridge nobody needs them. */
+  #isLostTable(name: string): boolean {
+    return this.#isOurs(name) || name.startsWith("be") && !names(LINKS).includes(name);
   }
 
   #isLost({ pid, command }: { readonly pid: number; readonly command: string }): boolean {
-    if (ENGINE.test(command)) return false;
-    return this.#engines.some(({ socket }) => command.includes(dirname(socket))) ||
-      [...this.#slots].some((slot) => command.includes(slot)) ||
-      [...this.#containers].some((id) => read(`/proc/${pid}/cgroup`)?.includes(id));
-  }
-
-  /** Network namespaces that are new and that no process is in. */
-  async #lostNamespaces(): Promise<string[]> {
-    const lost: string[] = [];
-    for (const name of namespaces()) {
-      if (this.#namespaces.has(name)) continue;
-      const pids = await command("ip", "netns", "pids", name).catch(() => "it has gone");
-      if (pids.trim() === "") lost.push(`network namespace ${name}`);
-    }
-    return lost;
+    return !ENGINE.test(command) &&
+      (this.#isOurs(command) || this.#isOurs(read(`/proc/${pid}/cgroup`) ?? ""));
   }
 }
 
-/** Containers, volumes and networks of an engine that runs nothing else. */
+const Named = z.object({ Name: z.string() });
+
+/** Containers, volumes and networks of an engine that has nothing else. */
 async function objectsOf({ name, socket, client }: TestEngine): Promise<string[]> {
   const http = new EngineHttp({ socket, fetch: realFetch });
   try {
-    const networks = await http.json(z.custom<Network[]>(), "/networks");
-    const { Volumes } = await http.json(z.custom<Volumes>(), "/volumes");
+    const networks = await http.json(z.array(Named), "/networks");
+    const { Volumes } = await http.json(z.object({ Volumes: z.array(Named).nullable() }), "/volumes");
     return [
       ...(await client.containers()).map(({ Id }) => `container ${Id}`),
       ...(Volumes ?? []).map(({ Name }) => `volume ${Name}`),
-      ...networks.filter(({ Name }) => !["bridge", "host", "none", "podman"].includes(Name)).map(({ Name }) =>
-        `network ${Name}`
-      ),
-    ].map((what) => `${name}: ${what}`);
+      ...networks.filter(({ Name }) => !OWN_NETWORKS.includes(Name)).map(({ Name }) => `network ${Name}`),
+    ].map((what) => `${what} of ${name}`);
   } finally {
     http.close();
   }
 }
 
-const lines = async (program: string, ...args: string[]): Promise<string[]> =>
-  (await command(program, ...args)).split("\n");
+const newOnes = (all: readonly string[], before: readonly string[]): string[] =>
+  all.filter((one) => !before.includes(one));
 
+/** Some go while they are listed. */
+const controlGroups = async (): Promise<string[]> =>
+  (await command("sh", "-c", "find /sys/fs/cgroup -type d 2>/dev/null; true")).split("\n");
+
+/** Names of the tables of nft. */
+const tables = async (): Promise<string[]> =>
+  (await command("nft", "list", "tables")).trim().split("\n").map((line) => line.split(" ").at(-1)!);
+
+/** Where something is mounted, and of which kind. */
 const mounts = (): string[] =>
   (read("/proc/mounts") ?? "").split("\n").map((line) => line.split(" ").slice(1, 3).join(" "));
 
-const namespaces = (): string[] => names(NAMESPACES);
+async function withoutProcesses(namespaces: readonly string[]): Promise<string[]> {
+  const empty = await Promise.all(namespaces.map(async (name) => {
+    const pids = await command("ip", "netns", "pids", name).catch(() => "it has gone");
+    return pids.trim() === "" ? [name] : [];
+  }));
+  return empty.flat();
+}
 
 function names(folder: string): string[] {
   try {

@@ -2,12 +2,12 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { Agent, JoinRefused } from "../../runner/agent.ts";
 import { apiAddress, RunnerApi } from "../../runner/api.ts";
-import type { Spawn } from "../../runner/engine.ts";
+import type { Engine, Guest, Spawn } from "../../runner/engine.ts";
 import { GpuHealth } from "../../runner/gpu_health.ts";
 import { type Random, silentLog } from "../../sdk/ports.ts";
-import type { Gpu } from "../../sdk/protocol.ts";
+import { FunctionSpec, type Gpu } from "../../sdk/protocol.ts";
 import { ManualClock, settle } from "../setup/manual_clock.ts";
-import { ScriptedEngine } from "../setup/scripted_guest.ts";
+import { ScriptedEngine, ScriptedGuest } from "../setup/scripted_guest.ts";
 
 const MACHINE = {
   name: "n",
@@ -33,7 +33,13 @@ const NO_PROGRAMS = {} as Spawn;
 /** An agent whose requests the test answers; null is a lost connection. Long polls that are answered with `park` wait for ever. */
 function setup(
   answer: Answer,
-  { orphaned = (): boolean => false, tokens = ["token"], gpus = [] as Gpu[], drill = { text: "" } } = {},
+  {
+    orphaned = (): boolean => false,
+    tokens = ["token"],
+    gpus = [] as Gpu[],
+    drill = { text: "" },
+    engine = new ScriptedEngine() as Engine,
+  } = {},
 ) {
   const clock = new ManualClock();
   const asked: string[] = [];
@@ -60,7 +66,7 @@ function setup(
   });
   const agent = new Agent({
     api: new RunnerApi({ address: apiAddress("http://berth"), fetch, clock }),
-    engine: new ScriptedEngine(),
+    engine,
     machine: MACHINE,
     clock,
     random,
@@ -84,6 +90,54 @@ function setup(
 
 const JOINED = () => Response.json({ id: "node_1", credential: "credential" });
 const PARKED = () => new Response(null, { status: 299 });
+
+/** An answer that wants one container, once; later ones want nothing. */
+function wanting(): Answer {
+  const methods = [{ name: "fn", kind: "call" }];
+  const spec = FunctionSpec.parse({ name: "fn", kind: "function", body: "ts", entry: "fn", methods });
+  const container = { id: "ctr_1", app: "test", deployment: "dep_1", bundle: "0".repeat(64), spec };
+  const wanted = { ...container, desired: "run", external: [], gpus: [] };
+  let syncs = 0;
+  return (verb) => {
+    if (verb === "join") return JOINED();
+    if (verb !== "sync" || syncs++ > 0) return PARKED();
+    return Response.json({ revision: 1, containers: [wanted], execs: [], leave: false });
+  };
+}
+
+describe("Agent that leaves", () => {
+  it("waits for what was about to start, so that nothing of it stays", async () => {
+    const started = Promise.withResolvers<Guest>();
+    const engine = Object.assign(new ScriptedEngine(), { start: () => started.promise });
+    const { agent, clock, ran, state } = setup(wanting(), { engine });
+    await settle();
+    agent.stop();
+    await clock.advance(6_000); // the farewell, and goodbye
+    assert.equal(state.over, false);
+    const guest = new ScriptedGuest();
+    started.resolve(guest.asGuest());
+    await settle();
+    assert.equal(guest.killed, 1);
+    await clock.advance(0);
+    assert.equal(state.over, true);
+    await ran;
+  });
+
+  it("waits until what has exited is removed, and not for ever", async () => {
+    const guest = new ScriptedGuest();
+    const stuck = { ...guest.asGuest(), release: () => new Promise<void>(() => {}) };
+    const engine = Object.assign(new ScriptedEngine(), { start: () => Promise.resolve(stuck) });
+    const { agent, clock, ran, state } = setup(wanting(), { engine });
+    await settle();
+    agent.stop();
+    await clock.advance(6_000);
+    assert.equal(guest.killed > 0, true);
+    assert.equal(state.over, false);
+    await clock.advance(5_000);
+    assert.equal(state.over, true);
+    await ran;
+  });
+});
 
 describe("Agent", () => {
   it("tries until the api is there, with growing pauses", async () => {
