@@ -2,8 +2,9 @@ import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import type { Call } from "../../sdk/protocol.ts";
-import { withoutPython } from "../setup/machine.ts";
+import { withoutPython, withoutTorch } from "../setup/machine.ts";
 import { Platform } from "../setup/platform.ts";
+import { torchPython } from "../setup/torch_python.ts";
 import { untilTrue } from "../setup/until.ts";
 
 const example = (name: string): string => new URL(`../../sdk/examples/${name}`, import.meta.url).pathname;
@@ -11,10 +12,16 @@ const example = (name: string): string => new URL(`../../sdk/examples/${name}`, 
 describe("each example runs as its header says", () => {
   let platform: Platform;
   before(async () => {
-    platform = await Platform.up({ simulateGpus: "1xL4:24GiB" });
+    const env = withoutTorch ? {} : { PATH: `${await torchPython()}:${Deno.env.get("PATH")}` };
+    platform = await Platform.up({ simulateGpus: "1xL4:24GiB", env });
   });
   after(() => platform[Symbol.asyncDispose]());
 
+  const berth = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await platform.berth(...args);
+    assert.equal(code, 0, stderr + stdout);
+    return stdout;
+  };
   const run = async (file: string, input: unknown, entry = ""): Promise<unknown> => {
     const { code, stdout, stderr } = await platform.berth(
       ...["run", example(file) + entry, "--input", JSON.stringify(input), "--json"],
@@ -97,6 +104,45 @@ describe("each example runs as its header says", () => {
     },
   );
 
+  it("torchrun.ts: a training of PyTorch on two nodes that resumes", { skip: withoutTorch }, async () => {
+    await berth(
+      "pools",
+      "create",
+      "duo",
+      "--provider",
+      "local",
+      "--max",
+      "2",
+      "--cpu",
+      "1",
+      "--memory",
+      "3GiB",
+    );
+    const input = { epochs: 8, failAfter: 4 };
+    const trained = await run("torchrun.ts", input) as Record<string, number>;
+    assert.deepEqual([trained.processes, trained.spread, trained.attempt], [2, 0, 2]);
+    assert.ok(trained.resumedAt! >= 1 && trained.resumedAt! <= 4, `resumed at ${trained.resumedAt}`);
+    assert.ok(trained.accuracy! > 0.95, `${trained.accuracy}`);
+  });
+
+  it(
+    "lora.ts: a fine-tune of a language model that resumes, and what it writes",
+    { skip: withoutTorch },
+    async () => {
+      await deploy("lora.ts");
+      const { result, failure } = await platform.call("lora/finetune", { steps: 60, failAfter: 30 }, 120_000);
+      const { loss, ...trained } = result as Record<string, unknown>;
+      assert.deepEqual(
+        trained,
+        { device: "cpu", attempt: 2, resumedAt: 30, version: 1 },
+        JSON.stringify(failure),
+      );
+      assert.ok(loss as number < 0.5, `${loss}`);
+      const written = await platform.call("lora/Writer.write", "low rank", 120_000);
+      assert.match(String(written.result), /^low rank adapters change/);
+    },
+  );
+
   it("endpoint.ts: a handler, and server-sent events as they are made", async () => {
     const urls = await deploy("endpoint.ts");
     assert.equal(await (await fetch(`${urls.get("greet")}/world`)).text(), "Hello, world!\n");
@@ -107,6 +153,10 @@ describe("each example runs as its header says", () => {
   it("server.ts: a program that listens", { skip: withoutPython }, async () => {
     const url = (await deploy("server.ts")).get("web")!;
     assert.match(await (await fetch(`${url}/server/index.html`)).text(), /Served by Python/);
+  });
+
+  it("vllm.ts: a server of an image, which waits for a GPU that there is not", async () => {
+    assert.ok((await deploy("vllm.ts")).get("chat")!.endsWith("/e/vllm/chat"));
   });
 
   it("schedule.ts: a cron that really fires", async () => {

@@ -7,6 +7,7 @@ import { describeModule } from "../../sdk/describe.ts";
 import { Manifest } from "../../sdk/protocol.ts";
 import { VERSION } from "../../sdk/version.ts";
 import { z } from "zod";
+import * as vllm from "../../sdk/examples/vllm.ts";
 import * as digits from "../fixtures/digits.ts";
 
 /** The spec of the only function of a module. */
@@ -46,6 +47,23 @@ describe("describeModule() of servers", () => {
     const [spec] = Manifest.parse(describeModule({ web }).manifest).functions;
     assert.deepEqual(spec!.server, { port: 8000, socket: false, drain: "30s" });
     assert.throws(() => app.server({}), /or there must be an `image` that runs one by itself/);
+  });
+
+  it("describes vLLM as its example declares it", () => {
+    const { manifest } = describeModule(vllm);
+    const { name, image, server, methods, ...spec } = Manifest.parse(manifest).functions[0]!;
+    assert.deepEqual([name, image], ["chat", { ref: "vllm/vllm-openai:v0.11.0" }]);
+    assert.deepEqual(server, {
+      command: ["vllm", "serve", "Qwen/Qwen3-8B", "--host", "0.0.0.0", "--port", "$PORT"],
+      port: 8_000,
+      socket: false,
+      health: { path: "/health", interval: "5s", timeout: "5s", failures: 3 },
+      drain: "2m",
+    });
+    assert.deepEqual(methods.map(({ endpoint }) => endpoint), [{ name: "chat", auth: "key" }]);
+    assert.deepEqual(spec.gpu, ["H100", "A100>=80GiB", { vram: ">=40GiB" }]);
+    assert.deepEqual([spec.disk, spec.startTimeout, spec.concurrency], [60 * 1_024, "20m", 128]);
+    assert.equal(spec.scale.targetConcurrency, 48);
   });
 
   it("refuses at once what is no command or no duration", () => {

@@ -1,0 +1,16 @@
+/**
+ * Training with PyTorch on several machines: each call runs on two nodes at once, and on each `torchrun` starts the processes, which
+ * find each other by what Berth gives a gang (`MASTER_ADDR`, `NODE_RANK`, …). Needs `torch` in the node's Python, or an `image`
+ * that has it. On GPUs add `gpu: "H100:8"`: torchrun then starts a process for each, and they talk by NCCL instead of Gloo.
+ *
+ *     deno task berth pools create duo --provider local --max 2 --cpu 1 --memory 3GiB
+ *     deno task berth run sdk/examples/torchrun.ts --input '{"epochs":20}'
+ */
+import { App } from "berth";
+
+const app = new App("torchrun");
+
+export const train = app.python<
+  { epochs: number; processes?: number; failAfter?: number },
+  { processes: number; accuracy: number; spread: number; resumedAt: number; attempt: number }
+>("torchrun.py:train", { nodes: 2, memory: "2GiB", retries: { max: 1, backoff: "10ms" } });
