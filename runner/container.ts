@@ -306,7 +306,7 @@ export class Container {
   async #hungUp(guest: Guest): Promise<void> {
     if (this.#state === "draining" || this.#state === "stopping") return;
     if (await within(this.#deps.clock, guest.exitSeenMs ?? LAST_WORDS_MS, guest.exited)) return;
-    this.#condemn(spokeOutside("it closed its channel", this.#wasReady));
+    if (guest.runs?.() !== false) this.#condemn(spokeOutside("it closed its channel", this.#wasReady));
   }
 
   #exited({ kind, message }: Exit): void {

@@ -75,6 +75,8 @@ export interface Guest {
   readonly exited: Promise<GuestExit>;
   /** How long after its end `exited` may take to tell. @default 1000 */
   readonly exitSeenMs?: number;
+  /** Whether this machine still has its first process, where that can be told before {@link exited} does. */
+  readonly runs?: () => boolean;
   /** For the `load` frame: the file to import, or the folder of the bundle. */
   readonly path: string;
   /** Where its endpoints will listen: the path of a unix socket, or `127.0.0.1:PORT`. */

@@ -22,7 +22,7 @@ import { App } from "berth";
 const app = new App("chaos");
 const options = {
   concurrency: 4, memory: 128, startTimeout: "2m", scale: { max: 3, scaledownWindow: "1s" },
-  retries: { max: 20, backoff: "100ms", maxBackoff: "1s", on: ["start_failed"] },
+  retries: { max: 100, backoff: "100ms", maxBackoff: "1s", on: ["start_failed"] },
 } as const;
 export const square = app.function(options, async (n: number) => {
   await new Promise((resolve) => setTimeout(resolve, 150));

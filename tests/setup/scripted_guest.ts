@@ -12,6 +12,7 @@ export class ScriptedGuest implements Channel {
   #heard = "";
   killed = 0;
   memoryMiB = 50;
+  runs = true;
 
   /** Says one frame to the runner. */
   say(...frames: (Record<string, unknown> | string)[]): void {
@@ -71,6 +72,7 @@ export class ScriptedGuest implements Channel {
       spool: "/slot",
       secretFolder: ({ name }) => `/slot/secrets/${name}`,
       settle: () => Promise.resolve(),
+      runs: () => this.runs,
       usage: () => ({ cpuUs: 0, memoryMiB: this.memoryMiB }),
       kill: () => {
         this.killed++;

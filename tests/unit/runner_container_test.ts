@@ -157,6 +157,17 @@ describe("Container ending", () => {
     assert.match(exit()!.message, /it closed its channel$/);
   });
 
+  it("does not take a guest for one that hung up when its process is gone and its engine does not say so yet", async () => {
+    const { guest, pass, ran, exit } = await setup();
+    guest.runs = false;
+    guest.hangUp();
+    await pass(60_000);
+    assert.equal(exit(), undefined);
+    guest.exit(137, "SIGKILL");
+    await ran;
+    assert.equal(exit()?.kind, "node_lost");
+  });
+
   it("kills a guest that uses too much memory, and fails what ran", async () => {
     const { guest, give, pass, ran, exit, reports } = await setup({ spec: { memory: 128 } });
     give("a");

@@ -125,6 +125,7 @@ export class OciEngine implements Engine {
       ...spec.server === undefined ? connected(program) : serverGuest(program, spec.server, clock),
       exited,
       exitSeenMs: EXIT_SEEN_MS,
+      runs: () => program.runs,
       path: spec.body === "ts" ? `${INSIDE.app}/app.js` : INSIDE.app,
       spool: folder.spool,
       secretFolder,
