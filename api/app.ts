@@ -21,7 +21,9 @@ import type { EnqueueGroup } from "./enqueue.ts";
 import { answerError } from "./errors.ts";
 import type { Execs } from "./execs.ts";
 import type { Exchanges } from "./exchange.ts";
+import { imageHandlers, type ImageSettings } from "./images.ts";
 import { liveContainerRoute } from "./live_container.ts";
+import { liveImageRoute } from "./live_image.ts";
 import { liveRoute } from "./live.ts";
 import { knownContainer, nodeHandlers } from "./nodes.ts";
 import { OPENAPI_PATH, openApiRoute } from "./openapi.ts";
@@ -52,6 +54,7 @@ export interface ApiDeps {
   readonly syncs: Syncs;
   readonly endpoints: Endpoints;
   readonly vault: Vault;
+  readonly images: ImageSettings;
   /** Where users reach this api, when that is not what their requests say. */
   readonly publicUrl?: string | undefined;
   /** Where this process listens. */
@@ -120,6 +123,7 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
   app.get(STREAM_PATHS.exec, execRoute(deps, authorize));
   app.get(STREAM_PATHS.containerLogs, liveContainerRoute(deps, authorize));
+  app.get(STREAM_PATHS.imageLogs, liveImageRoute(deps, authorize));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
   app.put(STREAM_PATHS.bundle, putBundleRoute(deps, authorize));
   app.get(STREAM_PATHS.value, getValueRoute(deps, authorize));
@@ -156,6 +160,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...valueHandlers(deps),
     ...workspaceHandlers(deps),
     ...artifactHandlers(deps),
+    ...imageHandlers(deps),
   };
 }
 
@@ -186,6 +191,9 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "GET", path: RUNNER_PATHS.bundle },
   { method: "GET", path: RUNNER_PATHS.secrets },
   { method: "GET", path: RUNNER_PATHS.exec },
+  { method: "POST", path: RUNNER_PATHS.build },
+  { method: "GET", path: RUNNER_PATHS.buildCredential },
+  { method: "GET", path: RUNNER_PATHS.registryCredential },
   { method: "GET", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.checkpoints },
   { method: "POST", path: RUNNER_PATHS.uploads },

@@ -2,8 +2,10 @@
 import { keepBundle } from "../scheduler/store/bundles.ts";
 import { appNames, findApp, listApps, toApp, toDeployment } from "../scheduler/store/apps.ts";
 import { deleteApp, deploy, type Ended, type NewSchedule } from "../scheduler/store/deploy.ts";
+import { prefetchImages } from "../scheduler/store/images.ts";
 import { NOTHING, wakeTouched } from "../scheduler/store/touched.ts";
 import { nextTick } from "../scheduler/schedule.ts";
+import { parseReference } from "../sdk/image_reference.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { newId } from "../sdk/ports.ts";
 import type { Manifest, Routes } from "../sdk/protocol.ts";
@@ -28,7 +30,10 @@ export function appHandlers(deps: ApiDeps): Handlers<AppRoutes> {
       const schedules = newSchedules(deps, manifest);
       const id = newId("dep", deps);
       const done = await deploy(sql, now(), { id, workspace, app, digest: bundle, manifest, schedules });
-      if (done.changed) await tellChanged(deps, done.ended);
+      if (done.changed) {
+        await tellChanged(deps, done.ended);
+        await prefetch(deps, manifest);
+      }
       return toDeployment(done.app, endpointUrl(deps, context, app));
     },
 
@@ -60,6 +65,26 @@ async function tellChanged({ wakes, endpoints }: ApiDeps, { batchIds, nodeIds }:
   wakeTouched(wakes, { ...NOTHING, batchIds, nodeIds });
   wakes.wake("tick");
   await endpoints.refresh(); // whoever deployed an endpoint may ask for it at once
+}
+
+/** Of a function that starts small, on this many nodes. */
+const PREFETCH_NODES = 4;
+
+/**
+ * Has nodes pull the images of what was deployed. One behind a secret comes with its first container: what opens the registry is given
+ * to that alone; one that was built without a registry is where it is. Nothing depends on it.
+ */
+async function prefetch({ sql, clock, log, wakes }: ApiDeps, { functions }: Manifest): Promise<void> {
+  const wanted = functions.flatMap(({ image, labels, scale, nodes }) =>
+    image === undefined || image.secret !== undefined || parseReference(image.ref).registry === "localhost"
+      ? []
+      : [{ ref: image.ref, labels, nodes: Math.max(PREFETCH_NODES, scale.min + scale.buffer, nodes) }]
+  );
+  const nodeIds = await prefetchImages(sql, new Date(clock.now()), wanted).catch((error) => {
+    log("images.prefetch_failed", { message: String(error) });
+    return [];
+  });
+  wakeTouched(wakes, { ...NOTHING, nodeIds });
 }
 
 async function needBundle({ sql }: ApiDeps, workspace: string, digest: string): Promise<void> {

@@ -2,6 +2,7 @@
  * An api process put together from its ports: handlers, gateway and the scheduler's loop, each on the pool that is its own.
  * main.ts brings the real ports; a simulation brings others, and runs the same.
  */
+import { placeBuilds } from "../scheduler/builds.ts";
 import { createScheduler } from "../scheduler/loop.ts";
 import { createKeeping, type Keeping } from "../scheduler/providers/loop.ts";
 import type { Provider } from "../scheduler/providers/provider.ts";
@@ -25,6 +26,7 @@ import { HttpUpstream } from "./gateway/upstream.ts";
 import type { Keyring } from "./secrets/keyring.ts";
 import { Vault } from "./secrets/vault.ts";
 import { Sweeper } from "./sweeper.ts";
+import { IMAGE_DEFAULTS, type ImageSettings } from "./images.ts";
 import { Syncs } from "./sync.ts";
 
 /** The workspace of those who did not make any. */
@@ -68,6 +70,8 @@ export interface AssemblyPorts {
    * @default 0, for ever
    */
   readonly retentionMs?: number | undefined;
+  /** @default no registry, and bases of the public hub */
+  readonly images?: ImageSettings;
   /** Where this process listens. */
   readonly ownUrl: () => string;
   /** Who bring the nodes of pools, by name; and how this process is called that keeps them. */
@@ -106,6 +110,7 @@ export async function assemble(ports: AssemblyPorts): Promise<Assembly> {
     blobs: ports.blobs,
     endpoints: gateway,
     vault: new Vault(ports.keyring ?? null, random),
+    images: ports.images ?? IMAGE_DEFAULTS,
     publicUrl: ports.publicUrl,
     ownUrl: ports.ownUrl,
     startedAt: clock.now(),
@@ -115,7 +120,11 @@ export async function assemble(ports: AssemblyPorts): Promise<Assembly> {
     deps,
     answer: createApi(deps),
     gateway,
-    schedule: () => createScheduler({ ...world, sql: pools.scheduler }).run(closing.signal),
+    schedule: async () => {
+      const scheduler = createScheduler({ ...world, sql: pools.scheduler });
+      const building = placeBuilds({ ...world, sql: pools.api }, closing.signal);
+      await Promise.all([scheduler.run(closing.signal), building]);
+    },
     keep: () => keepingOf(ports).run(closing.signal),
     sweep: () => sweeperOf(ports).run(closing.signal),
     close: () => closing.abort(),

@@ -2,6 +2,7 @@
 import type { Context as HonoContext } from "hono";
 import { createHash } from "node:crypto";
 import { announceBlob } from "../scheduler/store/blobs.ts";
+import { contextOfNode } from "../scheduler/store/builds.ts";
 import { bundleOfNode, insertBundle, wantBundle } from "../scheduler/store/bundles.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { Digest, LIMITS } from "../sdk/protocol.ts";
@@ -59,18 +60,18 @@ export function checkDigest(
   });
 }
 
-/** `GET /v1/nodes/{node}/bundles/{digest}`: the way to its bytes, for the runner of a node that has a container to run it. */
+/** `GET /v1/nodes/{node}/bundles/{digest}`: the way to its bytes, for the runner of a node that has a container or a build of it. */
 export function getBundleRoute({ sql, auth, blobs }: ApiDeps): (c: HonoContext<Env>) => Promise<Response> {
   return async (c) => {
     const node = c.req.param("node")!;
     await auth.node(c.req.header("authorization"), node);
     const digest = parseDigest(c.req.param("digest"));
-    const blob = await bundleOfNode(sql, { node, digest });
+    const blob = await bundleOfNode(sql, { node, digest }) ?? await contextOfNode(sql, { node, digest });
     if (blob !== undefined) {
       const { url } = await blobs.presign(blob, { method: "GET", expiresInMs: URL_MS });
       return c.redirect(url, 307);
     }
-    const message = `Cannot find bundle ${digest}: no container of this node runs it`;
+    const message = `Cannot find bundle ${digest}: this node neither runs it nor builds an image from it`;
     throw new PlatformError("not_found", message, { field: "digest" });
   };
 }

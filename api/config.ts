@@ -3,6 +3,8 @@ import { z } from "zod";
 import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
 import { isDuration, parseDuration } from "../sdk/duration.ts";
 import type { PlatformOptions } from "./main.ts";
+import { isImageReference, parseReference } from "../sdk/image_reference.ts";
+import { IMAGE_DEFAULTS, type ImageSettings } from "./images.ts";
 import { isMasterKey, KEY_RULE } from "./secrets/keyring.ts";
 
 const PORT_MAX = 65_535;
@@ -17,6 +19,19 @@ const Retention = z.string().refine((text) => text === "0" || isDuration(text), 
 
 /** As it is written there, in milliseconds. */
 export const retentionMs = (text: string): number => text === "0" ? 0 : parseDuration(text);
+/** Where images are pushed: they have their digest for a tag. */
+export const Repository = z.string().refine(
+  (text) =>
+    isImageReference(`${text}:x`) &&
+    (text.startsWith("docker.io/") || parseReference(`${text}:x`).registry !== "docker.io"),
+  "must be HOST[:PORT]/REPOSITORY without a tag, such as registry.example/berth/images",
+);
+
+/** An image with `{version}` in its name, or without. */
+const BaseImage = z.string().refine(
+  (text) => isImageReference(text.replaceAll("{version}", "1")),
+  "must be [HOST[:PORT]/]NAME[:TAG], in which {version} may stand",
+);
 
 export const Config = z.object({
   /** No default: an api of its own only makes sense beside a shared database. `berth up` brings both along. */
@@ -43,6 +58,11 @@ export const Config = z.object({
   BERTH_ADMIN_KEY: Secret("berth_").optional(),
   /** How the first runners join. */
   BERTH_JOIN_TOKEN: Secret("join_").optional(),
+  /** Where images are pushed that the platform builds, `HOST[:PORT]/REPOSITORY`; without one they stay on the only node. */
+  BERTH_REGISTRY: Repository.optional(),
+  /** Where `Image.deno()` and `Image.python("3.11")` begin, such as a mirror's; `{version}` stands for the version. */
+  BERTH_BASE_DENO: BaseImage.default(IMAGE_DEFAULTS.bases.deno),
+  BERTH_BASE_PYTHON: BaseImage.default(IMAGE_DEFAULTS.bases.python),
   ...S3Settings.shape,
   /** Seals secrets. No default: a key beside the database that it protects would protect nothing. */
   BERTH_SECRETS_KEY: z.string().refine(isMasterKey, KEY_RULE).optional(),
@@ -62,6 +82,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   throw new TypeError(`Cannot start the api: ${path.join(".")} ${message}`);
 }
 
+/** How images are made. */
+export const imagesOf = (
+  { BERTH_REGISTRY: registry, BERTH_BASE_DENO: deno, BERTH_BASE_PYTHON: python }: Pick<
+    Config,
+    "BERTH_REGISTRY" | "BERTH_BASE_DENO" | "BERTH_BASE_PYTHON"
+  >,
+): ImageSettings => ({ registry, bases: { deno, python } });
+
 /** @throws TypeError when S3 is named by halves */
 export const optionsOf = (config: Config): PlatformOptions => ({
   databaseUrl: config.DATABASE_URL,
@@ -70,6 +98,7 @@ export const optionsOf = (config: Config): PlatformOptions => ({
   blobsDir: config.BERTH_BLOBS,
   s3: s3PlaceOf(config),
   retentionMs: retentionMs(config.BERTH_RETENTION),
+  images: imagesOf(config),
   ...(config.BERTH_ADMIN_KEY === undefined ? {} : { adminKey: config.BERTH_ADMIN_KEY }),
   ...(config.BERTH_JOIN_TOKEN === undefined ? {} : { joinToken: config.BERTH_JOIN_TOKEN }),
   ...(config.BERTH_PUBLIC_URL === undefined

@@ -16,6 +16,7 @@ import { FileBlobs } from "./blobs/files.ts";
 import type { S3Place } from "./blobs/s3_settings.ts";
 import { optionsOf, printable, readConfig, RETENTION, secretKeysOf } from "./config.ts";
 import { dialContainer } from "./gateway/dial.ts";
+import type { ImageSettings } from "./images.ts";
 import { listen } from "./listen.ts";
 import { type LocalNodes, openLocalNodes } from "./local_nodes.ts";
 import { readKeyFile } from "./secrets/key_file.ts";
@@ -35,6 +36,8 @@ export interface PlatformOptions {
   readonly unixSocket?: string;
   /** Where users reach the api, when that is not what their requests say. */
   readonly publicUrl?: string;
+  /** How images are made that the platform builds. @default no registry, and bases of the public hub */
+  readonly images?: ImageSettings;
   /** Accepted as an admin key of the default workspace, from the start. */
   readonly adminKey?: string;
   /** Accepted as a join token of pool `default`, from the start. */
@@ -101,6 +104,7 @@ async function start(options: PlatformOptions, pools: Pools): Promise<Platform> 
     dial: dialContainer,
     publicUrl: options.publicUrl,
     retentionMs: options.retentionMs ?? parseDuration(RETENTION),
+    ...(options.images === undefined ? {} : { images: options.images }),
     ownUrl: () => place.url,
     keyring: options.keyring ?? null,
     ...(options.nodes ? { providers: { local: options.nodes.provider }, keeper: options.nodes.keeper } : {}),

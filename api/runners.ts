@@ -5,6 +5,7 @@ import { workspaceOfContainer } from "../scheduler/store/containers_list.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import type { ApiDeps } from "./app.ts";
 import { beginCallArtifactRoute, publishCallArtifactRoute } from "./artifact_bytes.ts";
+import { buildCredentialRoute, registryCredentialRoute, reportBuildRoute } from "./builds.ts";
 import { parseObject, readText } from "./body.ts";
 import { getBundleRoute } from "./bundles.ts";
 import { beginCheckpointRoute, commitCheckpointRoute, getCheckpointRoute } from "./checkpoints.ts";
@@ -41,6 +42,9 @@ export function serveRunners(app: Hono<Env>, deps: ApiDeps): void {
     return execs.connectRunner(c.req.raw, { node, exec });
   });
 
+  app.post(RUNNER_PATHS.build, reportBuildRoute(deps));
+  app.get(RUNNER_PATHS.buildCredential, buildCredentialRoute(deps));
+  app.get(RUNNER_PATHS.registryCredential, registryCredentialRoute(deps));
   app.get(RUNNER_PATHS.bundle, getBundleRoute(deps));
   app.get(RUNNER_PATHS.secrets, getSecretsRoute(deps));
   app.post(RUNNER_PATHS.uploads, beginCheckpointRoute(deps));

@@ -3,6 +3,8 @@ import type { Pool, Sql } from "../scheduler/store/connect.ts";
 import { type ContainerExit, containersExited, nodesLost } from "../scheduler/store/containers.ts";
 import { openLeasesNotHeld } from "../scheduler/store/calls.ts";
 import { discarded, noteKept } from "../scheduler/store/kept.ts";
+import { wantedBuilds } from "../scheduler/store/builds.ts";
+import { wantedPrefetch } from "../scheduler/store/images.ts";
 import * as nodes from "../scheduler/store/nodes.ts";
 import { loseGiven } from "../scheduler/store/parts.ts";
 import { wantedExecs } from "../scheduler/store/execs.ts";
@@ -52,11 +54,21 @@ export class Syncs {
       reply = await nodes.wanted(sql, nodeId);
     }
     if (this.#parked.get(nodeId) === bell) this.#parked.delete(nodeId);
-    const [execs, discards] = await Promise.all([
-      wantedExecs(sql, new Date(clock.now()), nodeId),
+    return { ...reply, ...await this.#beside(nodeId, request) };
+  }
+
+  /** What else is wanted of a node. */
+  async #beside(nodeId: string, { images }: SyncRequest) {
+    const { sql, clock } = this.#deps;
+    const now = new Date(clock.now());
+    const hasEngine = images !== undefined;
+    const [execs, discards, builds, prefetch] = await Promise.all([
+      wantedExecs(sql, now, nodeId),
       discarded(sql, nodeId),
+      hasEngine ? wantedBuilds(sql, nodeId) : [],
+      hasEngine ? wantedPrefetch(sql, now, nodeId) : [],
     ]);
-    return { ...reply, execs, discards };
+    return { execs, discards, builds, prefetch };
   }
 
   /** Answers all that are parked. */
@@ -77,7 +89,7 @@ export class Syncs {
 }
 
 async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest): Promise<Touched> {
-  const node = await nodes.renew(tx, now, { nodeId, session: request.session });
+  const node = await nodes.renew(tx, now, { nodeId, ...request });
   if (node === null || node.state === "left") {
     throw new PlatformError(
       "conflict",

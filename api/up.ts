@@ -3,9 +3,10 @@ import { CliError, EXIT, usageError } from "../sdk/cli/failure.ts";
 import type { Job } from "../sdk/cli/cli.ts";
 import { eventLog } from "../sdk/cli/event_log.ts";
 import type { UpOptions } from "../sdk/cli/commands/up.ts";
+import { given } from "../sdk/options.ts";
 import type { Log } from "../sdk/ports.ts";
 import { s3PlaceOf, S3Settings } from "./blobs/s3_settings.ts";
-import { Config, retentionMs, secretKeysOf } from "./config.ts";
+import { Config, imagesOf, Repository, retentionMs, secretKeysOf } from "./config.ts";
 import { openLocalNodes } from "./local_nodes.ts";
 import { createPlatform, type Platform } from "./main.ts";
 import { startPostgres } from "./postgres.ts";
@@ -35,7 +36,12 @@ const Settings = Config.pick({
   BERTH_RETENTION: true,
   BERTH_SECRETS_KEY: true,
   BERTH_SECRETS_KEYS_OLD: true,
-}).partial().extend(S3Settings.shape);
+  BERTH_REGISTRY: true,
+}).partial().extend({
+  BERTH_BASE_DENO: Config.shape.BERTH_BASE_DENO,
+  BERTH_BASE_PYTHON: Config.shape.BERTH_BASE_PYTHON,
+  ...S3Settings.shape,
+});
 type Settings = ReturnType<typeof Settings.parse>;
 
 const JOIN_TOKEN_MS = 3_600_000;
@@ -43,6 +49,7 @@ const JOIN_TOKEN_MS = 3_600_000;
 /** Starts everything, stays until told to stop, stops everything. Answers the exit code. */
 export async function up(job: Job, options: UpOptions): Promise<number> {
   const settings = readSettings(job.shell.env);
+  checkRegistry(options);
   checkAddress(options);
   const parts = new Parts();
   using stop = new StopSignal(job.shell.clock, () => {
@@ -121,6 +128,7 @@ async function startPlatform(starting: Start, databaseUrl: string, adminKey: str
       unixSocket: folder.socket,
       adminKey,
       keyring: keyringOf([...secretKeysOf(settings), ...await keysIn(folder.root, random)]),
+      images: imagesOf({ ...settings, ...given({ BERTH_REGISTRY: options.registry }) }),
       alone: settings.DATABASE_URL === undefined,
       ...(settings.BERTH_RETENTION === undefined
         ? {}
@@ -178,6 +186,13 @@ function wholeS3(settings: Settings): Settings {
     return settings;
   } catch (error) {
     throw usageError((error as Error).message);
+  }
+}
+
+function checkRegistry({ registry }: UpOptions): void {
+  const checked = Repository.optional().safeParse(registry);
+  if (checked.error !== undefined) {
+    throw usageError(`Cannot use --registry ${registry}: it ${checked.error.issues[0]!.message}`);
   }
 }
 

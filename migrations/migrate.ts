@@ -7,6 +7,7 @@ const FILES = [
   "0003_secrets.sql",
   "0004_artifacts.sql",
   "0005_debug.sql",
+  "0006_images.sql",
   "0008_kept.sql",
   "0009_blobs.sql",
   "0010_relay.sql",

@@ -2,10 +2,12 @@
  * The runner's side of its verbs: join, sync, exchange, and the plain routes beside them. Tells apart an api that is away (try
  * again: it may be restarted at any time) from one that refuses (do something else).
  */
+import type { z } from "zod";
 import {
   ArtifactUpload,
   type BeginCallArtifact,
   type BeginCheckpoint,
+  type BuildReport,
   CheckpointUpload,
   type CommitCheckpoint,
   CreatedValue,
@@ -16,6 +18,7 @@ import {
   JoinedNode,
   type JoinNode,
   type PublishCallArtifact,
+  RegistryCredential,
   RUNNER_PATHS,
   SyncReply,
   type SyncRequest,
@@ -128,6 +131,31 @@ export class NodeApi {
     const path = this.#path(RUNNER_PATHS.secrets).replace(":container", container);
     const bytes = await readBytes(await this.#read(path, signal));
     return DeliveredSecrets.parse(JSON.parse(new TextDecoder().decode(bytes))).secrets;
+  }
+
+  /** Of the registry that the image of a live container of this node lies in. */
+  async registryCredential(container: string, signal: AbortSignal): Promise<RegistryCredential> {
+    return await this.#credential(RUNNER_PATHS.registryCredential.replace(":container", container), signal);
+  }
+
+  /** A tar of what a build copies. */
+  async buildFiles(digest: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
+    return (await this.#read(this.#path(RUNNER_PATHS.bundle).replace(":digest", digest), signal)).body;
+  }
+
+  /** Of the registry that the base of an image lies in, which this node builds. */
+  async buildCredential(image: string, signal: AbortSignal): Promise<RegistryCredential> {
+    return await this.#credential(RUNNER_PATHS.buildCredential.replace(":image", image), signal);
+  }
+
+  async #credential(path: string, signal: AbortSignal): Promise<RegistryCredential> {
+    const bytes = await readBytes(await this.#read(this.#path(path), signal));
+    return RegistryCredential.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  }
+
+  /** Says what a build printed, and how it ended. */
+  async reportBuild(image: string, report: z.input<typeof BuildReport>, signal: AbortSignal): Promise<void> {
+    await this.#ask(RUNNER_PATHS.build.replace(":image", image), report, signal, SLACK_MS);
   }
 
   /** Learns where to upload a checkpoint of a running call to. */

@@ -108,7 +108,7 @@ export const RunnerConfig = z.object({
   poolMemory: z.coerce.number().int().min(0).default(256),
   /** Credentials of registries, a file as `docker login` writes it. */
   registryAuth: z.string().optional(),
-  /** More certificates that containers should trust, a file in PEM. */
+  /** More certificates that containers and builds should trust, a file in PEM. */
   caBundle: z.string().optional(),
   /** TCP ports of this machine that containers may connect to, such as that of a database. @default none */
   hostPorts: Ports.default([]),

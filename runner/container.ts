@@ -35,7 +35,7 @@ import { Redactor } from "./redact.ts";
 import { watchScratch } from "./scratch.ts";
 import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
-import { discard, fetchSecrets, publish, unlessAborted } from "./start.ts";
+import { discard, fetchCredential, fetchSecrets, publish, unlessAborted } from "./start.ts";
 import { Voice } from "./voice.ts";
 import { type LogStream, Work } from "./work.ts";
 
@@ -242,6 +242,7 @@ export class Container {
       signal,
       bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
       secrets: this.#secrets,
+      registryCredential: () => fetchCredential(this.#assignment, { api, clock, signal }),
       say: (text) => this.#say(text),
     });
   }

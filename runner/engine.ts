@@ -2,7 +2,14 @@
  * What an engine is to the rest of the runner: it turns an assignment into a *guest*, a running program with a channel to
  * speak the guest protocol over. Interfaces only, so that tests and the simulation can bring engines of their own.
  */
-import type { Assignment, DeliveredSecret, ExecCommand, TerminalSize } from "../sdk/protocol.ts";
+import type {
+  Assignment,
+  DeliveredSecret,
+  ExecCommand,
+  RegistryCredential,
+  TerminalSize,
+  WantedBuild,
+} from "../sdk/protocol.ts";
 
 /** Starts programs of the machine. */
 export interface Spawn {
@@ -127,6 +134,8 @@ export interface StartContext {
   bundle(digest: string): Promise<Uint8Array<ArrayBuffer>>;
   /** What the function's secrets hold, in its order. */
   readonly secrets: readonly DeliveredSecret[];
+  /** Of the registry that its image lies in; undefined when the function brings none. */
+  registryCredential(): Promise<RegistryCredential | undefined>;
   /** Tells the container's log what takes time, such as an installation. */
   say(text: string): void;
 }
@@ -134,10 +143,41 @@ export interface StartContext {
 export interface Engine {
   /** Starts a guest for an assignment, or throws a {@link StartError}. */
   start(assignment: Assignment, context: StartContext): Promise<Guest>;
+  /** The images of this node, where it has any. */
+  readonly images?: EngineImages | undefined;
   /** Called when a start is over: the time to prepare for the next one. */
   settled(): void;
   /** Ends all that was prepared. */
   close(): Promise<void>;
+}
+
+/** Images, and how they are made. */
+export interface EngineImages {
+  /** Those that are here, under each name that one may be asked for by. */
+  names(): string[];
+  /** Calls `hear` when that changes. */
+  onChange(hear: () => void): void;
+  /** Has an image here before it is needed. It never fails: who needs it will say why it is not here. */
+  prefetch(ref: string): Promise<void>;
+  /** Builds one; what nodes pull and its bytes, or throws a {@link BuildError}. */
+  build(wanted: WantedBuild, context: BuildContext): Promise<{ ref: string; size: number }>;
+  /** Removes what was built here. It never fails: what is left is no harm. */
+  remove(wanted: WantedBuild): Promise<void>;
+}
+
+/** What a build may need of whoever asked for it. */
+export interface BuildContext {
+  readonly signal: AbortSignal;
+  /** A tar of the files that it copies; null when it copies none. */
+  files(): Promise<ReadableStream<Uint8Array> | null>;
+  /** Of the registry that the build names. */
+  readonly credential: RegistryCredential | null;
+  say(stream: "stdout" | "stderr" | "system", text: string): void;
+}
+
+/** An image that could not be built, in a sentence for its author. */
+export class BuildError extends Error {
+  override readonly name = "BuildError";
 }
 
 /** A container that could not be started, in a sentence for the owner of the function. */

@@ -6,6 +6,7 @@ import type { Assignment, ObservedContainer, SyncReply, SyncRequest } from "../s
 import type { Clock, Log } from "../sdk/ports.ts";
 import { ApiAway, ApiRefused, backoffMs, type NodeApi } from "./api.ts";
 import { Bell, within } from "./bell.ts";
+import { Builds } from "./builds.ts";
 import { Container } from "./container.ts";
 import type { Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
@@ -65,6 +66,7 @@ export class Session {
   readonly #exchange: Exchange;
   readonly #execs: Execs;
   readonly #kept: Kept;
+  readonly #builds: Builds | null;
   readonly #bell: Bell;
   readonly #over = new AbortController();
   #revision = 0;
@@ -85,6 +87,11 @@ export class Session {
     this.#kept = new Kept({ clock, log, changed: () => this.#news() });
     const host = (id: string) => this.#kept.host(id) ?? this.#containers.get(id);
     this.#execs = new Execs({ api, clock, log, host, over: this.#over.signal });
+    const { images } = deps.engine;
+    this.#builds = images === undefined
+      ? null
+      : new Builds({ api, clock, log, images, over: this.#over.signal });
+    images?.onChange(() => this.#news());
     this.#exchange = new Exchange({
       api: deps.api,
       session: deps.session,
@@ -182,7 +189,7 @@ export class Session {
   }
 
   #report(leaving = false): SyncRequest {
-    const { api, session, health } = this.#deps;
+    const { api, session, health, engine: { images } } = this.#deps;
     return {
       node: api.node.id,
       session,
@@ -190,6 +197,7 @@ export class Session {
       kept: this.#kept.observed,
       leases: this.#leases.ids(),
       ailingGpus: [...health.ailing],
+      ...(images === undefined ? {} : { images: images.names() }),
       leaving,
       revision: this.#revision,
     };
@@ -202,7 +210,7 @@ export class Session {
     ];
   }
 
-  #apply({ revision, containers, execs, discards, leave }: SyncReply): void {
+  #apply({ revision, containers, execs, discards, builds, prefetch, leave }: SyncReply): void {
     if (revision < this.#revision) return;
     this.#revision = revision;
     if (leave) this.#deps.released();
@@ -215,6 +223,8 @@ export class Session {
     for (const action of reconcile(containers, known)) this.#act(action);
     this.#execs.want(execs);
     this.#kept.discard(discards);
+    this.#builds?.want(builds);
+    for (const ref of prefetch) this.#deps.engine.images?.prefetch(ref);
   }
 
   #act(action: Action): void {

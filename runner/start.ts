@@ -1,5 +1,5 @@
 /** Bringing a container's guest up: what it is given, and giving up as soon as nobody wants it any more. */
-import type { Assignment, DeliveredSecret } from "../sdk/protocol.ts";
+import type { Assignment, DeliveredSecret, RegistryCredential } from "../sdk/protocol.ts";
 import type { Clock } from "../sdk/ports.ts";
 import { ApiRefused, type NodeApi, persist } from "./api.ts";
 import { type Guest, StartError } from "./engine.ts";
@@ -12,6 +12,19 @@ export async function fetchSecrets(
   if (spec.secrets.length === 0) return [];
   try {
     return await persist(clock, signal, () => api.secrets(id, signal));
+  } catch (error) {
+    throw error instanceof ApiRefused ? new StartError(error.message, { cause: error }) : error;
+  }
+}
+
+/** Of the registry that the image of a container lies in; undefined when its function names no secret for it. */
+export async function fetchCredential(
+  { id, spec }: Assignment,
+  { api, clock, signal }: { readonly api: NodeApi; readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<RegistryCredential | undefined> {
+  if (spec.image?.secret === undefined) return undefined;
+  try {
+    return await persist(clock, signal, () => api.registryCredential(id, signal));
   } catch (error) {
     throw error instanceof ApiRefused ? new StartError(error.message, { cause: error }) : error;
   }

@@ -13,9 +13,11 @@
  * provision  requested ─start→ starting ─join→ joined ─release→ releasing ─end→ released
  *              (cancel, before it joined → releasing; fail, from any of the first four → failed)
  * pool       active ⇄ draining ─delete→ deleted
+ * image      queued ─begin→ building ─finish→ ready, building ─fail→ failed, building ─lose→ queued
+ *              (ask, from ready, failed and removing → queued; remove, from queued, ready and failed → removing)
  * ```
  */
-import type { CallState, Desired, Observed } from "../sdk/protocol.ts";
+import type { CallState, Desired, ImageState, Observed } from "../sdk/protocol.ts";
 
 export type Machine = Readonly<Record<string, Readonly<Record<string, string>>>>;
 export type State<M> = keyof M & string;
@@ -82,6 +84,18 @@ export const poolMachine = {
   draining: { resume: "active", delete: "deleted" },
   deleted: {},
 } as const satisfies Record<PoolState, Readonly<Record<string, PoolState>>>;
+
+export const imageMachine = {
+  /** Waits for a node that can build it. */
+  queued: { begin: "building", remove: "removing" },
+  /** A runner builds it, for as long as its node's session lasts. */
+  building: { finish: "ready", fail: "failed", lose: "queued" },
+  /** Nodes can pull it. */
+  ready: { ask: "queued", remove: "removing" },
+  failed: { ask: "queued", remove: "removing" },
+  /** The node that built it is to remove what it has of it; then the row goes. */
+  removing: { ask: "queued" },
+} as const satisfies Record<ImageState, Readonly<Record<string, ImageState>>>;
 
 /** States in which `event` may happen: the guard of a statement. */
 export const sources = <M extends Machine>(machine: M, event: Event<M>): State<M>[] =>

@@ -7,9 +7,20 @@ import type { Pool } from "./store/connect.ts";
 /**
  * `ready`: calls of a function wait (key: function id) · `done`: calls ended (batch id) · `call`: new logs or events (batch id)
  * · `container`: new lines of a container, or its end (container id) · `node`: what is wanted on a node changed (node id) · `routes`: endpoints or their containers changed · `tick`: the
- * scheduler should look · `pool`: a pool's provider has something to do.
+ * scheduler should look · `pool`: a pool's provider has something to do · `build`: images wait to be built, or nodes may build
+ * again · `image`: new lines of a build, or its end (image id).
  */
-export type Topic = "ready" | "done" | "call" | "container" | "node" | "routes" | "tick" | "pool";
+export type Topic =
+  | "ready"
+  | "done"
+  | "call"
+  | "container"
+  | "node"
+  | "routes"
+  | "tick"
+  | "pool"
+  | "build"
+  | "image";
 export type Key = string | number;
 
 export interface Wakes {

@@ -15,6 +15,7 @@ import {
   type PythonDeclaration,
   type ServerDeclaration,
 } from "./declaration.ts";
+import { builtChain, type LocalChain } from "./image.ts";
 import { containerSpec, given } from "./options.ts";
 import { jsonSchemaOf } from "./schema.ts";
 import { VERSION } from "./version.ts";
@@ -29,6 +30,8 @@ export interface Description {
   readonly manifest: z.input<typeof Manifest>;
   /** Files that the bundle must hold beside the module, as written: `train.py`. */
   readonly files: string[];
+  /** Images that must be built, by the functions that run in them. */
+  readonly images: Readonly<Record<string, LocalChain>>;
   /** What deploys, but not as its author may think. */
   readonly warnings: string[];
 }
@@ -60,6 +63,7 @@ export function describeModule(module: Module): Description {
     app: app.name,
     manifest: { sdkVersion: VERSION, functions, external: [...app.external] },
     files: [...new Set(found.flatMap(([, declaration]) => filesOf(declaration)))].sort(),
+    images: imagesOf(found),
     warnings: unexported(app.declared, found.map(([, declaration]) => declaration)),
   };
 }
@@ -79,8 +83,18 @@ function onlyApp(found: Declaration[]): Declaration["app"] {
   );
 }
 
+function imagesOf(found: readonly (readonly [entry: string, Declaration])[]): Description["images"] {
+  return Object.fromEntries(found.flatMap(([entry, declaration]) => {
+    const chain = builtChain(declaration.options.image);
+    return chain === undefined ? [] : [[nameOf(entry, declaration)!, chain]];
+  }));
+}
+
+const nameOf = (entry: string, declaration: Declaration): string | undefined =>
+  declaredName(entry === "default" ? declaration : { ...declaration, exportName: entry });
+
 function specOf(entry: string, declaration: Declaration): Spec {
-  const name = declaredName(entry === "default" ? declaration : { ...declaration, exportName: entry });
+  const name = nameOf(entry, declaration);
   if (name === undefined) {
     throw new TypeError(
       "Cannot deploy the default export: it has no name; export it by one, or set the option `name`",

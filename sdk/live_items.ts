@@ -3,13 +3,13 @@ import { follow } from "./follow.ts";
 import { EventReader } from "./lines.ts";
 import type { Wire } from "./transport.ts";
 
-/** The items at a path. Survives lost connections: it goes on after the last item that came. */
+/** The items at a path, those after `after` if that is given. Survives lost connections: it goes on after the last item that came. */
 export async function* liveItems<Item>(
   wire: Wire,
   path: string,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  { signal, after }: { readonly signal?: AbortSignal; readonly after?: number } = {},
 ): AsyncGenerator<Item> {
-  let last: string | undefined;
+  let last = after === undefined ? undefined : String(after);
   const connect = () => {
     const reader = new EventReader();
     const headers = {

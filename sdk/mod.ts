@@ -32,7 +32,7 @@ export { EndpointHandle } from "./endpoint_handle.ts";
 export { CallFailedError, NonRetryableError, PlatformError } from "./errors.ts";
 export type { GpuOptions, GpuRequest } from "./gpu.ts";
 export { Function, FunctionHandle, type HandleOptions } from "./handle.ts";
-export { Image, type RegistryOptions } from "./image.ts";
+export { type ContainerfileOptions, Image, type RegistryOptions } from "./image.ts";
 export type { MapOptions, Settled } from "./map.ts";
 export type { ContainerOptions, RetryOptions, ScaleOptions } from "./options.ts";
 export type { Artifact, ArtifactVersion, PublishedArtifact } from "./protocol/artifacts.ts";

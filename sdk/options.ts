@@ -128,7 +128,10 @@ export interface ContainerOptions {
   readonly permissions?: Permissions;
   /** Environment variables. */
   readonly env?: Readonly<Record<string, string>>;
-  /** The container image to run in, `"ghcr.io/team/train:3"`. It must hold what runs the code: `deno`, or `python3`. By default none. */
+  /**
+   * The container image to run in: one of a registry, `"ghcr.io/team/train:3"`, or a chain that is built, `Image.python().pipInstall(…)`.
+   * It must hold what runs the code: `deno`, or `python3`. By default none.
+   */
   readonly image?: string | Image;
   /**
    * Whom the code may talk to over the network: anybody, nobody, or a list of `"HOST:PORT"`. A container never reaches its own node,
@@ -192,7 +195,7 @@ export function containerSpec(options: ContainerOptions): ContainerSpec {
     ...given({ cpu, timeout, startTimeout, preemptNotice, nodes, preemptible }),
     ...given({ concurrency, concurrencyPerKey, scale, permissions, keepOnFailure }),
     ...(env === undefined ? {} : { env: { ...env } }),
-    ...(image === undefined ? {} : { image: imageSpec(image) }),
+    ...given({ image: image === undefined ? undefined : imageSpec(image) }),
     ...(egress === undefined ? {} : { egress: typeof egress === "string" ? egress : [...egress] }),
     ...(secrets === undefined ? {} : { secrets: secrets.map(({ ref }) => ref) }),
   };

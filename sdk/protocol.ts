@@ -4,6 +4,7 @@ export * from "./protocol/artifacts.ts";
 export * from "./protocol/calls.ts";
 export * from "./protocol/errors.ts";
 export * from "./protocol/exec.ts";
+export * from "./protocol/images.ts";
 export * from "./protocol/limits.ts";
 export * from "./protocol/nodes.ts";
 export * from "./protocol/pools.ts";

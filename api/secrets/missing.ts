@@ -10,9 +10,27 @@ const NEAR_MAX = 100;
 
 /** Throws unless a workspace has every secret that a manifest names. */
 export async function needSecrets(sql: Sql, workspace: string, { functions }: Manifest): Promise<void> {
-  const named = functions.flatMap(({ secrets }, i) =>
-    secrets.map(({ name }, k) => ({ name, field: `manifest.functions.${i}.secrets.${k}.name` }))
-  );
+  const named = functions.flatMap(({ secrets, image }, i) => [
+    ...secrets.map(({ name }, k) => ({ name, field: `manifest.functions.${i}.secrets.${k}.name` })),
+    ...image?.secret === undefined
+      ? []
+      : [{ name: image.secret, field: `manifest.functions.${i}.image.secret` }],
+  ]);
+  await needSecret(sql, workspace, ...named);
+}
+
+interface NamedSecret {
+  readonly name: string;
+  /** Of the request, that names it. */
+  readonly field: string;
+}
+
+/** Throws unless a workspace has these secrets. */
+export async function needSecret(
+  sql: Sql,
+  workspace: string,
+  ...named: readonly NamedSecret[]
+): Promise<void> {
   const known = await knownSecrets(sql, workspace, named.map(({ name }) => name));
   const missing = named.find(({ name }) => !known.has(name));
   if (missing === undefined) return;

@@ -1,6 +1,6 @@
 /** A node with a container engine: functions that name an image run there, the others too unless they may be plain processes. */
 import type { Assignment } from "../../sdk/protocol.ts";
-import type { Engine, Guest, StartContext } from "../engine.ts";
+import type { Engine, EngineImages, Guest, StartContext } from "../engine.ts";
 
 export interface EnginesOf {
   readonly oci: Engine;
@@ -9,12 +9,14 @@ export interface EnginesOf {
 }
 
 export class Engines implements Engine {
+  readonly images: EngineImages | undefined;
   readonly #oci: Engine;
   readonly #process: Engine | null;
 
   constructor({ oci, process }: EnginesOf) {
     this.#oci = oci;
     this.#process = process;
+    this.images = oci.images;
   }
 
   start(assignment: Assignment, context: StartContext): Promise<Guest> {

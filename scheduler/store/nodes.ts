@@ -7,15 +7,19 @@ import { NOTHING, type Touched } from "./touched.ts";
 /** How long a node counts as up after it was last heard. */
 export const NODE_LEASE_MS = 30_000;
 
-/** Prolongs the session's lease; null when the session is over, since the runner has joined anew. */
+/** Prolongs the session's lease, and notes which images the node has; null when the session is over, since the runner has joined anew. */
 export async function renew(
   sql: Sql,
   now: Date,
-  { nodeId, session }: { nodeId: string; session: string },
+  { nodeId, session, images }: {
+    readonly nodeId: string;
+    readonly session: string;
+    readonly images?: readonly string[] | undefined;
+  },
 ): Promise<{ state: NodeState } | null> {
   const until = new Date(now.getTime() + NODE_LEASE_MS);
   const [row] = await sql<{ state: NodeState }[]>`
-    update node set seen_at = ${now}, lease_until = ${until}
+    update node set seen_at = ${now}, lease_until = ${until}, images = ${(images ?? null) as string[] | null}
     where id = ${nodeId} and session = ${session}
     returning state`;
   return row ?? null;

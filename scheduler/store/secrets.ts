@@ -84,7 +84,8 @@ export async function usersOfSecret(sql: Sql, { workspace, name }: SecretKey): P
     select app.name || '/' || function.name as user
     from app join function on function.app_id = app.id and function.removed_at is null
     where app.workspace_id = ${workspace} and app.deleted_at is null  -- app_live
-      and exists (select from json_array_elements(function.spec->'secrets') ref where ref->>'name' = ${name})
+      and (function.spec->'image'->>'secret' = ${name}
+        or exists (select from json_array_elements(function.spec->'secrets') ref where ref->>'name' = ${name}))
     order by 1`;
   return rows.map((row) => row.user);
 }

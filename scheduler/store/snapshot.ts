@@ -96,6 +96,10 @@ export async function readSnapshot(
       union select function_id from arrival where keep_until > ${now} and load_at <= ${now} -- arrival_keep
       union select id from function where removed_at is null and (spec->'scale'->>'min')::int > 0 -- function_kept
     ),
+    pictured as (
+      select distinct spec->'image'->>'ref' as ref
+      from function where id in (select id from present) and spec->'image' is not null
+    ),
     pace as materialized ( -- calls that ended last before the oldest that has not, a few of each batch
       select queued.function_id, avg(extract(epoch from r.ended_at - r.started_at) * 1000)::float8 as call_ms
       from queued
@@ -200,10 +204,15 @@ export async function readSnapshot(
             from gpu group by node_id
           ) fitted on fitted.node_id = node.id
           left join (
-            select node_id, json_agg(distinct coalesce(f.spec->'image'->>'ref', digest)) as digests
-            from started
-            join deployment d on d.id = started.deployment_id
-            join function f on f.id = started.function_id
+            select node_id, json_agg(distinct digest) as digests
+            from (
+              select node_id, coalesce(f.spec->'image'->>'ref', d.digest) as digest
+              from started
+              join deployment d on d.id = started.deployment_id
+              join function f on f.id = started.function_id
+              union all
+              select node.id, pictured.ref from pictured join node on pictured.ref = any(node.images)
+            ) has
             group by node_id
           ) cache on cache.node_id = node.id
           where node.state in ('up', 'draining') or id in (select node_id from live)

@@ -3,6 +3,7 @@ import { relative, resolve } from "node:path";
 import { type Deployment } from "../protocol/apps.ts";
 import { routes, STREAM_PATHS } from "../protocol/routes.ts";
 import { exchange, send, type Wire } from "../transport.ts";
+import { buildImages, type BuiltImage } from "./build_images.ts";
 import type { Job } from "./cli.ts";
 import { pack, type Packed } from "./pack.ts";
 
@@ -19,19 +20,22 @@ export async function packFile({ shell, output }: Job, file: string, check: bool
   }
 }
 
-/** Makes `packed` the newest deployment of `app`. */
+/** Makes `packed` the newest deployment of `app`, once its images are built. What was deployed before stays until then. */
 export async function deployPacked(
-  { output }: Job,
+  job: Job,
   wire: Wire,
   packed: Packed,
   app: string,
-): Promise<Deployment> {
-  const { bytes, digest, manifest } = packed;
+): Promise<Deployment & { images: BuiltImage[] }> {
+  const { output } = job;
+  const { bytes, digest } = packed;
+  const { manifest, built } = await buildImages(job, wire, packed);
   output.status(`Uploading ${Math.ceil(bytes.length / 1024)} KiB`);
   try {
     const path = STREAM_PATHS.bundle.replace(":digest", digest);
     await exchange(wire, { method: "PUT", path, body: bytes }, (stored) => stored.text());
-    return await send(wire, routes.createDeployment, { app, bundle: digest, manifest });
+    const deployment = await send(wire, routes.createDeployment, { app, bundle: digest, manifest });
+    return { ...deployment, images: built };
   } finally {
     output.clearStatus();
   }

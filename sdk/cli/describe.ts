@@ -14,6 +14,7 @@ export interface Described {
   readonly app: string;
   readonly manifest: Manifest;
   readonly files: readonly string[];
+  readonly images: Description["images"];
   readonly warnings: readonly string[];
 }
 
@@ -66,8 +67,8 @@ export async function describeBundle(run: RunDeno, options: DescribeOptions): Pr
   const answer = answerIn(result.stdout, options.nonce);
   if (answer === null) throw noAnswer(result, options, timeoutMs);
   if ("thrown" in answer) throw refusal(answer.thrown, options.file);
-  const { app, manifest, files, warnings } = answer.description;
-  return { app, files, warnings, manifest: checked(manifest, options.file) };
+  const { app, manifest, files, images, warnings } = answer.description;
+  return { app, files, images, warnings, manifest: checked(manifest, options.file) };
 }
 
 const CACHE_NAMES = ["HOME", "DENO_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "USERPROFILE"];

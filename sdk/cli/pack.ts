@@ -9,6 +9,7 @@ import { describeBundle, type Described } from "./describe.ts";
 import { describePython } from "./describe_python.ts";
 import { type Externals, guessExternals } from "./externals.ts";
 import { SourceError, usageError } from "./failure.ts";
+import { type ReadChain, readChain } from "./image_files.ts";
 import { typeCheck } from "./type_check.ts";
 
 export interface PackOptions {
@@ -26,7 +27,9 @@ export interface PackWorld {
 }
 
 /** An app ready to be deployed. */
-export interface Packed extends Described {
+export interface Packed extends Omit<Described, "images"> {
+  /** Images that must be built, with the files that they copy, by the functions that run in them. */
+  readonly images: Readonly<Record<string, ReadChain>>;
   readonly digest: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
@@ -65,9 +68,28 @@ async function packModule(world: PackWorld, packing: Packing): Promise<Packed> {
   const folder = dirname(packing.path);
   const besides = await readBesides(folder, described.files);
   const document = await bundleDocument({ ...besides, "app.js": code });
+  const images = await readImages(folder, described.images);
   const complete = await describePython(world.run, folder, described.manifest);
   const manifest = { ...complete, external: [...externals.packages] };
-  return { ...described, ...document, manifest, warnings: [...described.warnings, ...sizeWarning(document)] };
+  return {
+    ...described,
+    ...document,
+    images,
+    manifest,
+    warnings: [...described.warnings, ...sizeWarning(document)],
+  };
+}
+
+/** Functions often share one image, which is then read once. */
+async function readImages(folder: string, chains: Described["images"]): Promise<Packed["images"]> {
+  const known = new Map<string, ReadChain>();
+  const images: Record<string, ReadChain> = {};
+  for (const [name, chain] of Object.entries(chains)) {
+    const key = JSON.stringify(chain);
+    if (!known.has(key)) known.set(key, await readChain(folder, chain));
+    images[name] = known.get(key)!;
+  }
+  return images;
 }
 
 /** Above this, containers spend seconds on loading the module. */

@@ -10,6 +10,7 @@ import { calls, cancel } from "./commands/calls.ts";
 import { cp } from "./commands/cp.ts";
 import { deploy } from "./commands/deploy.ts";
 import { exec, shell as openShell } from "./commands/exec.ts";
+import { image } from "./commands/image.ts";
 import { join } from "./commands/join.ts";
 import { keys } from "./commands/keys.ts";
 import { logs } from "./commands/logs.ts";
@@ -52,6 +53,7 @@ const COMMANDS: readonly Declare[] = [
   pools,
   schedules,
   artifact,
+  image,
   scaling,
   workspaces,
   keys,

@@ -60,6 +60,15 @@ export const LIMITS = {
   secretKeys: 64,
   secretBytes: 64 * 1024,
   secretsPerFunction: 16,
+  /** One image that is built: steps, bytes of its Containerfile, lines that are kept of a build, and seconds that it may take. */
+  imageSteps: 100,
+  containerfileBytes: 64 * 1024,
+  buildLogLines: 100_000,
+  buildSeconds: 2 * 3_600,
+  /** Builds at a time on one node. */
+  buildsPerNode: 2,
+  /** Images that a node tells of, and that it is told to pull ahead. */
+  imagesPerNode: 256,
   /** Items of one page. */
   pageItems: 500,
   /** Longest `Prefer: wait`, in seconds. */

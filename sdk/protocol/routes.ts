@@ -15,6 +15,7 @@ import {
   LogPage,
 } from "./calls.ts";
 import { fleetRoutes } from "./fleet_routes.ts";
+import { imageRoutes } from "./images.ts";
 import { Container, ContainerLogPage, ContainerPage, Health, Schedule, SchedulePage } from "./nodes.ts";
 import { CallableName, Name, Page } from "./primitives.ts";
 import { type Route, route } from "./route.ts";
@@ -149,6 +150,7 @@ export const routes = {
   ...secretRoutes,
   ...workspaceRoutes,
   ...artifactRoutes,
+  ...imageRoutes,
   listSchedules: route(
     "GET",
     "/v1/schedules",
@@ -209,6 +211,7 @@ export const STREAM_PATHS = {
   events: "/v1/calls/:id/events",
   exec: "/v1/containers/:id/exec",
   containerLogs: "/v1/containers/:id/logs",
+  imageLogs: "/v1/images/:image/logs",
   endpoint: "/e/:app/:endpoint/*",
   value: "/v1/values/:id",
   blob: "/v1/blobs/:key{.+}",

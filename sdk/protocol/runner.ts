@@ -11,6 +11,7 @@ import { FunctionSpec } from "./apps.ts";
 import { BeginArtifact, PublishArtifact } from "./artifacts.ts";
 import { Failure } from "./calls.ts";
 import { WantedExec } from "./exec.ts";
+import { WantedBuild } from "./images.ts";
 import { LIMITS } from "./limits.ts";
 import { Desired, Gpu, GpuShare } from "./nodes.ts";
 import { Digest, Json, Labels, Name } from "./primitives.ts";
@@ -83,6 +84,8 @@ export const SyncRequest = z.object({
   leases: z.array(z.number().int()).max(65_536),
   /** GPUs that fail, and how. Those not named are well. */
   ailingGpus: z.array(z.object({ index: Index, ailment: z.string().max(512) })).max(1_024).default([]),
+  /** Images that it has of those that it was ever asked for; absent where it has no engine. */
+  images: z.array(z.string().max(512)).max(LIMITS.imagesPerNode).optional(),
   /** The runner ends now: nothing more is to be placed on the node. */
   leaving: z.boolean().default(false),
   /** `revision` of the last reply; the api answers when the wanted containers differ from it, or after a while. */
@@ -123,6 +126,10 @@ export const SyncReply = z.object({
   execs: z.array(WantedExec).default([]),
   /** Containers of which nothing more is to be kept. Named until that is so. */
   discards: z.array(z.string()).default([]),
+  /** Images to build or remove. */
+  builds: z.array(WantedBuild).default([]),
+  /** Images to pull before a container needs them. */
+  prefetch: z.array(z.string()).default([]),
   /** The node is no longer wanted: its runner ends for good. */
   leave: z.boolean().optional(),
 });
@@ -244,6 +251,9 @@ export type PublishCallArtifact = z.infer<typeof PublishCallArtifact>;
  *   `container=` instead of lease and index for a container that asks outside a call (`@enter`, an endpoint), where name is needed
  * - `POST /v1/nodes/{node}/artifacts/uploads` {@link BeginCallArtifact} → {@link ArtifactUpload}
  * - `POST /v1/nodes/{node}/artifacts` {@link PublishCallArtifact} → a published artifact; both are refused (409) when the lease is over
+ * - `GET  /v1/nodes/{node}/containers/{container}/registry` → {@link RegistryCredential}: where its image lies
+ * - `POST /v1/nodes/{node}/builds/{image}` {@link BuildReport} → `{}`; refused (409) when the build is not this node's, or over
+ * - `GET  /v1/nodes/{node}/builds/{image}/credential` → {@link RegistryCredential}: of the base of an image that it builds
  * - `*    /v1/nodes/{node}/as/{container}/v1/…` → the public routes for calls, batches, apps, artifacts and values, acting for the
  *   workspace of that container with the `invoke` scope
  * - `GET  /v1/nodes/{node}/execs/{exec}` as a WebSocket → the client of a command; see exec.ts
@@ -259,5 +269,8 @@ export const RUNNER_PATHS = {
   artifactUploads: "/v1/nodes/:node/artifacts/uploads",
   uploads: "/v1/nodes/:node/checkpoints/uploads",
   exec: "/v1/nodes/:node/execs/:exec",
+  registryCredential: "/v1/nodes/:node/containers/:container/registry",
+  build: "/v1/nodes/:node/builds/:image",
+  buildCredential: "/v1/nodes/:node/builds/:image/credential",
   actAs: "/v1/nodes/:node/as/:container",
 } as const;

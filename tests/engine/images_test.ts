@@ -62,6 +62,28 @@ onEveryEngine("the images of functions", (world) => {
     );
   });
 
+  it("are pulled with the credentials of a secret, where their function names one", async () => {
+    const here = await world();
+    const { registry: { lockedHost, user, password } } = here;
+    const client = clientOf(here.at);
+    const image = { ref: imageOf(lockedHost, "deno"), secret: "pull" };
+    await client.removeImage(image.ref);
+    client.close();
+    await using runner = await ociRunner(here);
+    runner.api.registryCredential = { username: user, password: "wrong" };
+    runner.api.want(await runner.assign(source, { image }));
+    assert.match(
+      (await exitOf(runner, "ctr_1")).message,
+      /unauthorized|authentication required|no basic auth/,
+    );
+    runner.api.registryCredential = { username: user, password };
+    runner.api.want(await runner.assign(source, { image }));
+    await untilTrue("the other one starts", () => runner.api.observed.has("ctr_2"));
+    assert.equal(await value(runner, 1), 2);
+    const told = [...runner.api.logs.values()].flat().map(([, , , , , line]) => line);
+    assert.ok(!told.join("\n").includes(password));
+  });
+
   it("fail to come when the registry goes away in the middle", async () => {
     const here = await world();
     await using registry = StalledRegistry.start(here.registry.vacantHost);

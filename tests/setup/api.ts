@@ -5,6 +5,7 @@ import { Callables } from "../../api/callables.ts";
 import { EnqueueGroup } from "../../api/enqueue.ts";
 import { Execs } from "../../api/execs.ts";
 import { Exchanges } from "../../api/exchange.ts";
+import { IMAGE_DEFAULTS, type ImageSettings } from "../../api/images.ts";
 import { keyringOf } from "../../api/secrets/keyring.ts";
 import { Vault } from "../../api/secrets/vault.ts";
 import { Syncs } from "../../api/sync.ts";
@@ -53,7 +54,11 @@ export class TestApi {
   ) {}
 
   static async start(
-    { clock = realClock, secretKeys = [SECRETS_KEY] }: { clock?: Clock; secretKeys?: readonly string[] } = {},
+    { clock = realClock, secretKeys = [SECRETS_KEY], images = IMAGE_DEFAULTS }: {
+      clock?: Clock;
+      secretKeys?: readonly string[];
+      images?: ImageSettings;
+    } = {},
   ): Promise<TestApi> {
     const db = await testDatabase();
     const { sql } = db;
@@ -73,6 +78,7 @@ export class TestApi {
       execs: new Execs({ ...base, closing: closing.signal }),
       syncs: new Syncs(base),
       vault: new Vault(keyringOf(secretKeys), random),
+      images,
       endpoints: {
         handle: () => Promise.resolve(new Response("from an endpoint")),
         refresh: () => Promise.resolve(),

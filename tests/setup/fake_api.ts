@@ -14,6 +14,7 @@ import type {
   Master,
   ObservedContainer,
   PublishCallArtifact,
+  RegistryCredential,
   SyncRequest,
 } from "../../sdk/protocol.ts";
 
@@ -80,6 +81,8 @@ export class FakeApi implements AsyncDisposable {
   /** What every container is given that asks, and who has asked. */
   secrets: DeliveredSecret[] = [];
   readonly deliveries: string[] = [];
+  /** Of the registry of an image that names a secret. */
+  registryCredential: RegistryCredential | null = null;
   /** Why none is given. */
   refusesSecrets: string | null = null;
   wanted: Assignment[] = [];
@@ -175,6 +178,7 @@ export class FakeApi implements AsyncDisposable {
         status: this.bundles.has(rest[0]!) ? 200 : 404,
       });
     }
+    if (verb === "containers" && rest[1] === "registry") return Response.json(this.registryCredential);
     if (verb === "containers") return this.#deliver(rest[0]!);
     if (verb === "checkpoints" && request.method === "GET") return this.#checkpoint(searchParams);
     if (verb === "checkpoints") return this.#save(rest[0] === "uploads", await request.json());

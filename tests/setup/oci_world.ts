@@ -1,8 +1,12 @@
 /** What tests of the oci engine share: each on every engine, with a runner in this process. */
 import { describe } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { OciEngine } from "../../runner/engines/oci/engine.ts";
+import { BundleCache } from "../../runner/cache.ts";
+import type { OciEngine } from "../../runner/engines/oci/engine.ts";
 import { type OciOptions, openOciEngine } from "../../runner/engines/oci/open.ts";
+import { realSpawn } from "../../runner/engines/spawn.ts";
+import { Slots } from "../../runner/slots.ts";
+import { realClock, realRandom, silentLog } from "../../sdk/ports.ts";
 import type { Exit, Failure, Gpu, Json } from "../../sdk/protocol.ts";
 import { type EngineAt, type TestEngines, testEngines } from "./components/engines.ts";
 import { imageOf } from "./components/registry.ts";
@@ -27,6 +31,35 @@ export interface OciRunnerOptions extends RunnerOptions {
   readonly oci?: Partial<OciOptions>;
   /** GPUs it believes to have. @default a simulated one */
   readonly gpus?: readonly Gpu[];
+}
+
+/** The engine of a node without its runner, in a folder of its own that goes with it. */
+export async function ociEngine({ at }: World, oci: Partial<OciOptions> = {}): Promise<OciEngine> {
+  const data = await Deno.makeTempDir({ prefix: "berth-engine-" });
+  const engine = await openOciEngine({
+    socket: at.socket,
+    data,
+    root: ROOT,
+    defaults: {},
+    sources: {},
+    imagesMiB: 100_000,
+    poolMiB: 0,
+    ...oci,
+  }, {
+    random: realRandom,
+    slots: new Slots(data, realRandom),
+    cache: new BundleCache(data),
+    spawn: realSpawn,
+    clock: realClock,
+    log: silentLog,
+    gpus: [],
+  });
+  const close = engine.close.bind(engine);
+  engine.close = async () => {
+    await close();
+    await Deno.remove(data, { recursive: true });
+  };
+  return engine;
 }
 
 /** A runner whose functions run in containers of this engine. */

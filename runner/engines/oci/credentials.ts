@@ -53,6 +53,17 @@ function credentialOf({ auth, username, password, identitytoken }: Entry): Crede
     : { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
+/** Value of the header `X-Registry-Config`: all of them, for the images that a build begins with. */
+export function registryConfig(credentials: Credentials): string {
+  const entries = [...credentials].map(([registry, { username, password, identityToken }]) => [
+    registry === "docker.io" ? "https://index.docker.io/v1/" : registry,
+    { username, password, identitytoken: identityToken },
+  ]);
+  return new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries))).toBase64({
+    alphabet: "base64url",
+  });
+}
+
 /** Value of the header `X-Registry-Auth`; an empty object says that there are none. */
 export function registryAuth(registry: string, credential: Credential | undefined): string {
   const value = credential === undefined ? {} : {

@@ -4,10 +4,11 @@
  */
 import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import type { BundleCache, Unpacked } from "../../cache.ts";
-import { type Engine, type Guest, type StartContext, StartError } from "../../engine.ts";
+import { type Engine, type EngineImages, type Guest, type StartContext, StartError } from "../../engine.ts";
 import { secretEnv } from "../../secrets.ts";
 import { type Folder, INSIDE, usedMiB } from "./folder.ts";
 import { scratchMiB } from "./guest_sandbox.ts";
+import { type BuilderDeps, OciImages } from "./build.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
 import { Prestarted } from "./prestarted.ts";
@@ -16,7 +17,7 @@ import { mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
 import { secretFolder } from "./secrets.ts";
 import { serverGuest } from "./server.ts";
 
-export interface OciEngineDeps extends Omit<LauncherDeps, "closing"> {
+export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDeps {
   readonly cache: BundleCache;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
@@ -26,6 +27,7 @@ export interface OciEngineDeps extends Omit<LauncherDeps, "closing"> {
 const EXIT_SEEN_MS = 15_000;
 
 export class OciEngine implements Engine {
+  readonly images: EngineImages;
   readonly #deps: OciEngineDeps;
   readonly #launcher: Launcher;
   readonly #prestarted: Prestarted<Launched>;
@@ -33,6 +35,7 @@ export class OciEngine implements Engine {
 
   constructor(deps: OciEngineDeps) {
     this.#deps = deps;
+    this.images = new OciImages(deps);
     const launcher = this.#launcher = new Launcher({ ...deps, closing: this.#closed.signal });
     this.#prestarted = new Prestarted({
       budgetMiB: deps.poolMiB,
@@ -75,7 +78,6 @@ export class OciEngine implements Engine {
   }
 
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
-    refuseUnhonoured(assignment);
     const { cache } = this.#deps;
     const recipe: Recipe = { assignment, secrets: context.secrets };
     const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
@@ -148,12 +150,3 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
   address: folder.http,
   publish: () => folder.publish(),
 });
-
-/** What only an image can bring, or only the node. */
-function refuseUnhonoured({ spec }: Assignment): void {
-  if (spec.image?.secret !== undefined) {
-    throw new StartError(
-      `Cannot pull ${spec.image.ref} with secret "${spec.image.secret}": the node takes credentials of registries from --registry-auth`,
-    );
-  }
-}

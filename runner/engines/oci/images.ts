@@ -1,11 +1,12 @@
 /** The images of this node: pulled once, however many ask; those not used for long make room for new ones. */
 import { z } from "zod";
 import type { Clock, Log } from "../../../sdk/ports.ts";
+import { LIMITS } from "../../../sdk/protocol.ts";
 import { StartError } from "../../engine.ts";
 import type { OciClient } from "./client.ts";
-import type { Credentials } from "./credentials.ts";
+import type { Credential, Credentials } from "./credentials.ts";
 import { PullProgress } from "./progress.ts";
-import { formatReference, type Reference } from "../../../sdk/image_reference.ts";
+import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
 import { staleImages } from "./stale.ts";
 
 export interface ImagesDeps {
@@ -23,15 +24,30 @@ export interface Wanting {
   /** Tells the container's log. */
   say(text: string): void;
   readonly signal: AbortSignal;
+  /** Of the registry, where the function brings one; else that of the node. */
+  registryCredential?(): Promise<Credential | undefined>;
 }
 
-const Pulled = z.record(z.string(), z.object({ usedAt: z.number(), bytes: z.number() }));
+const Pulled = z.record(
+  z.string(),
+  z.object({
+    usedAt: z.number(),
+    bytes: z.number(),
+    /** What it is called too, since it was built here. */
+    tag: z.string().optional(),
+  }),
+);
 type Pulled = z.infer<typeof Pulled>;
 
 export class Images {
   readonly #deps: ImagesDeps;
   readonly #pulling = new Map<string, Promise<void>>();
+  /** Those that were to be pulled ahead. */
+  readonly #tried = new Set<string>();
   readonly #users = new Map<string, number>();
+  /** Those that are known to be here. */
+  readonly #present = new Set<string>();
+  #changed = (): void => {};
   #pulled: Pulled = {};
 
   private constructor(deps: ImagesDeps, pulled: Pulled) {
@@ -40,7 +56,58 @@ export class Images {
   }
 
   static async open(deps: ImagesDeps): Promise<Images> {
-    return new Images(deps, await readPulled(deps.file));
+    const images = new Images(deps, await readPulled(deps.file));
+    await images.#look();
+    return images;
+  }
+
+  /** Names of those that are here, as they may be asked for; those used last come first. */
+  names(): string[] {
+    const usedAt = (name: string) => this.#pulled[name]?.usedAt ?? 0;
+    const names = [...this.#present].sort((a, b) => usedAt(b) - usedAt(a)).flatMap(shortNames);
+    return names.slice(0, LIMITS.imagesPerNode);
+  }
+
+  onChange(hear: () => void): void {
+    this.#changed = hear;
+  }
+
+  /** Has an image here, should somebody need it. Never fails. */
+  async prefetch(ref: string): Promise<void> {
+    const reference = parseReference(ref);
+    const name = formatReference(reference);
+    if (this.#present.has(name) || this.#tried.has(name)) return;
+    this.#tried.add(name); // once: a container that needs it says what is wrong with it
+    const say = (text: string) => this.#deps.log("image.prefetch", { text });
+    await this.#ensure(name, reference, { say, signal: NEVER }).catch((error) => {
+      this.#deps.log("image.prefetch_failed", { image: name, message: String(error) });
+    });
+  }
+
+  /** An image was built here. One that others can pull makes room like those that were pulled; any other is kept. */
+  async built({ tag, ref, bytes }: { tag: string; ref: string; bytes: number }): Promise<void> {
+    if (ref !== tag) this.#pulled[ref] = { usedAt: this.#deps.clock.now(), bytes, tag };
+    this.#arrived(ref);
+    await this.#makeRoom();
+  }
+
+  /** An image is gone. */
+  removed(name: string): void {
+    delete this.#pulled[name];
+    if (this.#present.delete(name)) this.#changed();
+  }
+
+  /** Which of those that were pulled are here still. */
+  async #look(): Promise<void> {
+    for (const name of Object.keys(this.#pulled)) {
+      if (await this.#deps.client.image(parseReference(name)) !== null) this.#present.add(name);
+    }
+  }
+
+  #arrived(name: string): void {
+    if (this.#present.has(name)) return;
+    this.#present.add(name);
+    this.#changed();
   }
 
   /** Has an image here, and keeps it until `release` is called. */
@@ -69,7 +136,7 @@ export class Images {
 
   async #ensure(name: string, reference: Reference, wanting: Wanting): Promise<void> {
     this.#touch(name);
-    if (await this.#deps.client.image(reference) !== null) return;
+    if (await this.#deps.client.image(reference) !== null) return this.#arrived(name);
     const pulling = this.#pulling.get(name) ?? this.#pull(name, reference, wanting);
     this.#pulling.set(name, pulling);
     try {
@@ -79,23 +146,26 @@ export class Images {
     }
   }
 
-  async #pull(name: string, reference: Reference, { say }: Wanting): Promise<void> {
+  async #pull(name: string, reference: Reference, { say, registryCredential }: Wanting): Promise<void> {
     const { client, credentials, clock, log } = this.#deps;
     const began = clock.now();
     const progress = new PullProgress(name);
     say(`Pulling ${name}`);
     try {
       await client.pull(reference, {
-        credential: credentials.get(reference.registry),
+        credential: await registryCredential?.() ?? credentials.get(reference.registry),
         tell: (told) => {
           const line = progress.push(told);
           if (line !== null) say(line);
         },
       });
     } catch (cause) {
-      throw new StartError(`Cannot pull ${name}: ${cause instanceof Error ? cause.message : cause}`, {
-        cause,
-      });
+      const why = reference.registry === "localhost"
+        ? ELSEWHERE
+        : cause instanceof Error
+        ? cause.message
+        : cause;
+      throw new StartError(`Cannot pull ${name}: ${why}`, { cause });
     }
     const image = await client.image(reference);
     if (image === null) {
@@ -104,6 +174,7 @@ export class Images {
     const bytes = image.Size;
     log("image.pulled", { image: name, bytes, ms: clock.now() - began });
     this.#pulled[name] = { usedAt: clock.now(), bytes };
+    this.#arrived(name);
     await this.#makeRoom();
   }
 
@@ -116,12 +187,26 @@ export class Images {
     const { client, budgetMiB, file, log } = this.#deps;
     const inUse = (name: string) => (this.#users.get(name) ?? 0) > 0;
     for (const name of staleImages(this.#pulled, budgetMiB, inUse)) {
+      const { tag } = this.#pulled[name]!;
       if (!await client.removeImage(name)) continue;
+      if (tag !== undefined) await client.removeImage(tag);
       log("image.removed", { image: name, bytes: this.#pulled[name]!.bytes });
-      delete this.#pulled[name];
+      this.removed(name);
     }
     await Deno.writeTextFile(file, JSON.stringify(this.#pulled));
   }
+}
+
+const NEVER = new AbortController().signal;
+
+/** Why an image that was built without a registry is not here. */
+const ELSEWHERE =
+  "it was built on another node and the platform has no registry to take it from; start it with --registry HOST/REPOSITORY, and deploy again";
+
+/** A name, and how people write it who mean the hub and the latest. */
+function shortNames(name: string): string[] {
+  const [, hub = name] = /^docker\.io\/(?:library\/)?(.+)$/.exec(name) ?? [];
+  return [...new Set([name, hub, hub.replace(/:latest$/, "")])];
 }
 
 /** Nothing, when it was not there or only half written: then what was pulled before is kept for good. */

@@ -69,9 +69,10 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   if (removed > 0) log("oci.swept", { removed });
   const host = `${options.data}/host`;
   await layHostFiles(options.root, host);
+  const credentials = await credentialsOf(options.registryAuth);
   const images = await Images.open({
     client,
-    credentials: await credentialsOf(options.registryAuth),
+    credentials,
     file: `${options.data}/images.json`,
     budgetMiB: options.imagesMiB,
     clock,
@@ -116,6 +117,9 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
       folder: `${options.data}/packages`,
       env: options.sources,
     }),
+    credentials,
+    ca: options.ca,
+    sources: options.sources,
     defaults: options.defaults,
     poolMiB: options.poolMiB,
     premises,

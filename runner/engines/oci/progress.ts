@@ -1,4 +1,4 @@
-/** What of a pull is worth telling a person: how far it is, now and then. Pure. */
+/** What of a pull or push is worth telling a person: how far it is, now and then. Pure. */
 import type { Told } from "./json_lines.ts";
 
 const MB = 1e6;
@@ -7,17 +7,20 @@ const STEP = 0.2;
 
 export class PullProgress {
   readonly #image: string;
+  readonly #doing: "Pulling" | "Pushing";
   readonly #layers = new Map<string, { readonly current: number; readonly total: number }>();
   #told = 0;
 
-  constructor(image: string) {
+  constructor(image: string, doing: "Pulling" | "Pushing" = "Pulling") {
     this.#image = image;
+    this.#doing = doing;
   }
 
   /** A line when there is something new to say, else null. */
   push({ status, id, progressDetail }: Told): string | null {
     const { current, total } = progressDetail ?? {};
-    if (status !== "Downloading" || id === undefined || current === undefined || total === undefined) {
+    const moving = this.#doing === "Pulling" ? "Downloading" : "Pushing";
+    if (status !== moving || id === undefined || current === undefined || total === undefined) {
       return null;
     }
     this.#layers.set(id, { current, total });
@@ -25,8 +28,10 @@ export class PullProgress {
       current: a.current + b.current,
       total: a.total + b.total,
     }));
-    if (sum.total <= 0 || sum.current / sum.total < this.#told + STEP) return null;
+    if (sum.total < MB || sum.current / sum.total < this.#told + STEP) return null;
     this.#told = sum.current / sum.total;
-    return `Pulling ${this.#image}: ${Math.round(sum.current / MB)} of ${Math.round(sum.total / MB)} MB`;
+    return `${this.#doing} ${this.#image}: ${Math.round(sum.current / MB)} of ${
+      Math.round(sum.total / MB)
+    } MB`;
   }
 }

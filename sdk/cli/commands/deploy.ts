@@ -28,9 +28,10 @@ export const deploy: Declare = (program, cli) => {
         name,
         url: new URL(url, wire.transport.target).href,
       }));
-      const { app, deployment: id, functions } = deployment;
+      const { app, deployment: id, functions, images } = deployment;
       if (job.output.json) {
-        return job.output.print(JSON.stringify({ app, deployment: id, functions, endpoints }));
+        const built = images.length === 0 ? {} : { images };
+        return job.output.print(JSON.stringify({ app, deployment: id, functions, endpoints, ...built }));
       }
       const tookMs = job.shell.clock.now() - startedAt;
       job.output.print(

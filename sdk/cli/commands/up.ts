@@ -17,6 +17,8 @@ export interface UpOptions {
   readonly simulatedGpus: { readonly text: string; readonly gpus: readonly ListedGpu[] } | undefined;
   /** Guests kept started ahead; undefined leaves it to the runner. */
   readonly poolSize: number | undefined;
+  /** Where images are pushed that the platform builds; undefined leaves it to BERTH_REGISTRY. */
+  readonly registry: string | undefined;
   /** Whether this machine is a node itself. */
   readonly runner: boolean;
   /** Flags of its runner as that takes them. */
@@ -36,6 +38,7 @@ interface Flags extends EngineFlags {
   readonly data: string;
   readonly simulateGpus?: string;
   readonly poolSize?: number;
+  readonly registry?: string;
   readonly runner: boolean;
 }
 
@@ -55,10 +58,11 @@ export const up: Declare = (program, cli) => {
     .option("--data <dir>", "folder of all data", ".berth")
     .option("--simulate-gpus <spec>", "count and give away GPUs that are not there, such as 8xH100:80GiB")
     .option("--pool-size <n>", "guests kept started ahead, for quick cold starts; 0 for none", poolSizeOf)
+    .option("--registry <repository>", "push images that are built to HOST[:PORT]/REPOSITORY")
     .option("--no-runner", "do not make this machine a node: nodes are those of pools, or join");
   engineOptions(declared)
     .action(cli.action<Flags>(async (job, flags) => {
-      const { host, port, data, simulateGpus: text, poolSize, runner } = flags;
+      const { host, port, data, simulateGpus: text, poolSize, registry, runner } = flags;
       const { up } = await loadRoom<UpModule>("api/up.ts");
       const simulatedGpus = text === undefined ? undefined : { text, gpus: gpusOf(text) };
       return await up(job, {
@@ -67,6 +71,7 @@ export const up: Declare = (program, cli) => {
         dataDir: resolve(job.shell.cwd, data),
         simulatedGpus,
         poolSize,
+        registry,
         runner,
         runnerArgs: engineArgs(flags, job.shell.cwd),
       });

@@ -3,12 +3,61 @@ import { homedir } from "node:os";
 import { command } from "./daemon.ts";
 
 export interface TestImage {
-  readonly name: "busybox" | "serving" | "python" | "deno";
+  readonly name: "busybox" | "serving" | "python" | "deno" | "debian";
   readonly packages: readonly string[];
   /** Of the image's configuration. */
   readonly command: readonly string[];
   readonly env: readonly string[];
 }
+
+const PYTHON = [
+  "libc6",
+  "libgcc-s1",
+  "zlib1g",
+  "libexpat1",
+  "libssl3",
+  "libffi8",
+  "libbz2-1.0",
+  "liblzma5",
+  "libsqlite3-0",
+  "libpython3.11-minimal",
+  "libpython3.11-stdlib",
+  "python3.11-minimal",
+  "python3-minimal",
+];
+/** What installs packages: pip, and apt with all that it needs. */
+const INSTALLERS = [
+  "python3-pip",
+  "python3-distutils",
+  "apt",
+  "dpkg",
+  "tar",
+  "libc-bin",
+  "gpgv",
+  "libapt-pkg6.0",
+  "libstdc++6",
+  "libgnutls30",
+  "libgmp10",
+  "libhogweed6",
+  "libnettle8",
+  "libidn2-0",
+  "libunistring2",
+  "libp11-kit0",
+  "libtasn1-6",
+  "libseccomp2",
+  "libsystemd0",
+  "libcap2",
+  "libgcrypt20",
+  "libgpg-error0",
+  "liblz4-1",
+  "libudev1",
+  "libxxhash0",
+  "libzstd1",
+  "libmd0",
+  "libselinux1",
+  "libpcre2-8-0",
+  "libacl1",
+];
 
 export const IMAGES: readonly TestImage[] = [
   { name: "busybox", packages: [], command: ["sh"], env: [] },
@@ -16,28 +65,18 @@ export const IMAGES: readonly TestImage[] = [
   { name: "serving", packages: [], command: ["httpd", "-f", "-p", "8000", "-h", "/etc"], env: [] },
   {
     name: "python",
-    packages: [
-      "libc6",
-      "libgcc-s1",
-      "zlib1g",
-      "libexpat1",
-      "libssl3",
-      "libffi8",
-      "libbz2-1.0",
-      "liblzma5",
-      "libsqlite3-0",
-      "libpython3.11-minimal",
-      "libpython3.11-stdlib",
-      "python3.11-minimal",
-      "python3-minimal",
-      "python3.11-venv",
-      "python3-pip-whl",
-      "python3-setuptools-whl",
-    ],
+    packages: [...PYTHON, "python3.11-venv", "python3-pip-whl", "python3-setuptools-whl"],
     command: ["python3"],
     env: ["PYTHONUNBUFFERED=1"],
   },
   { name: "deno", packages: ["libc6", "libgcc-s1"], command: ["deno"], env: ["DENO_NO_UPDATE_CHECK=1"] },
+  // What others are built from.
+  {
+    name: "debian",
+    packages: [...PYTHON, ...INSTALLERS],
+    command: ["python3"],
+    env: ["PYTHONUNBUFFERED=1"],
+  },
 ];
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -80,7 +119,10 @@ async function makeLayer(image: TestImage, folder: string, tar: string): Promise
     }
     await trim(root);
     if (image.name === "deno") await Deno.copyFile(Deno.execPath(), `${root}/usr/bin/deno`);
-    if (image.name === "python") await command("ln", "-sf", "python3.11", `${root}/usr/bin/python3`);
+    if (image.packages.includes("python3-minimal")) {
+      await command("ln", "-sf", "python3.11", `${root}/usr/bin/python3`);
+    }
+    if (image.name === "debian") await furnishApt(root);
     const half = `${tar}.${Deno.pid}`;
     await command("tar", "--numeric-owner", "--owner=0", "--group=0", "-C", root, "-cf", half, ".");
     await Deno.rename(half, tar);
@@ -114,6 +156,21 @@ async function furnish(root: string): Promise<void> {
     "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n",
   );
   await Deno.writeTextFile(`${root}/etc/group`, "root:x:0:\nnogroup:x:65534:\n");
+}
+
+/** Nothing is installed, as far as dpkg knows. */
+async function furnishApt(root: string): Promise<void> {
+  for (
+    const folder of [
+      "lib/dpkg/info",
+      "lib/dpkg/updates",
+      "lib/apt/lists/partial",
+      "cache/apt/archives/partial",
+    ]
+  ) {
+    await Deno.mkdir(`${root}/var/${folder}`, { recursive: true });
+  }
+  await Deno.writeTextFile(`${root}/var/lib/dpkg/status`, "");
 }
 
 async function download(name: string, folder: string): Promise<string> {
