@@ -3,9 +3,17 @@ import { type Context as HonoContext, Hono } from "hono";
 import { formatDuration } from "../sdk/duration.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
-import { ARTIFACT_CONTENT, type Routes, routes, RUNNER_PATHS, STREAM_PATHS } from "../sdk/protocol.ts";
+import {
+  ARTIFACT_CONTENT,
+  type Routes,
+  routes,
+  RUNNER_PATHS,
+  STREAM_PATHS,
+  VOLUME_PATHS,
+} from "../sdk/protocol.ts";
 import { VERSION } from "../sdk/version.ts";
 import type { Pool } from "../scheduler/store/connect.ts";
+import { insertExec } from "../scheduler/store/execs.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { appHandlers } from "./apps.ts";
 import { getArtifactRoute } from "./artifact_bytes.ts";
@@ -37,6 +45,7 @@ import type { Vault } from "./secrets/vault.ts";
 import { type Authorize, type Env, type Handlers, refuseOtherMethods, Reply, serve } from "./serve.ts";
 import type { Syncs } from "./sync.ts";
 import { getValueRoute, valueHandlers } from "./values.ts";
+import { volumeFilesRoute, volumeHandlers } from "./volumes.ts";
 import { workspaceHandlers } from "./workspaces.ts";
 
 export interface ApiDeps {
@@ -122,6 +131,7 @@ function createApp(deps: ApiDeps): Hono<Env> {
   app.get(STREAM_PATHS.logs, liveRoute(deps, authorize, "logs"));
   app.get(STREAM_PATHS.events, liveRoute(deps, authorize, "events"));
   app.get(STREAM_PATHS.exec, execRoute(deps, authorize));
+  app.get(VOLUME_PATHS.files, volumeFilesRoute(deps, authorize));
   app.get(STREAM_PATHS.containerLogs, liveContainerRoute(deps, authorize));
   app.get(STREAM_PATHS.imageLogs, liveImageRoute(deps, authorize));
   app.get(STREAM_PATHS.results, resultsRoute(deps, authorize));
@@ -141,9 +151,13 @@ function createApp(deps: ApiDeps): Hono<Env> {
 function execRoute(deps: ApiDeps, authorize: Authorize) {
   return async (c: HonoContext<Env>): Promise<Response> => {
     const { workspace } = await authorize(c, "deploy");
-    const { id } = routes.getContainer.input.parse(c.req.param());
-    await knownContainer(deps, workspace, id);
-    return deps.execs.connectClient(c.req.raw, { workspace, container: id, requestId: c.get("requestId") });
+    const { id: container } = routes.getContainer.input.parse(c.req.param());
+    await knownContainer(deps, workspace, container);
+    return deps.execs.connectClient(c.req.raw, {
+      about: { workspace, container, requestId: c.get("requestId") },
+      failing: `Cannot run the command in "${container}"`,
+      want: (sql, now, exec) => insertExec(sql, now, { ...exec, container, workspace }),
+    });
   };
 }
 
@@ -158,6 +172,7 @@ function handlersOf(deps: ApiDeps): Handlers<Routes> {
     ...scheduleHandlers(deps),
     ...secretHandlers(deps),
     ...valueHandlers(deps),
+    ...volumeHandlers(deps),
     ...workspaceHandlers(deps),
     ...artifactHandlers(deps),
     ...imageHandlers(deps),
@@ -185,6 +200,7 @@ const METHODS: readonly { readonly method: string; readonly path: string }[] = [
   { method: "GET", path: ARTIFACT_CONTENT },
   { method: "GET", path: OPENAPI_PATH },
   { method: "GET", path: STREAM_PATHS.exec },
+  { method: "GET", path: VOLUME_PATHS.files },
   { method: "POST", path: RUNNER_PATHS.join },
   { method: "POST", path: RUNNER_PATHS.sync },
   { method: "POST", path: RUNNER_PATHS.exchange },

@@ -15,6 +15,7 @@ import { checkManifest } from "./manifest.ts";
 import { suggestion } from "./near.ts";
 import { needSecrets } from "./secrets/missing.ts";
 import type { Context, Handlers } from "./serve.ts";
+import { needVolumes } from "./volumes.ts";
 
 type AppRoutes = Pick<Routes, "createDeployment" | "listApps" | "getApp" | "deleteApp">;
 
@@ -27,6 +28,7 @@ export function appHandlers(deps: ApiDeps): Handlers<AppRoutes> {
       checkManifest(manifest, clock.now());
       await needSecrets(sql, workspace, manifest);
       await needBundle(deps, workspace, bundle);
+      await needVolumes(deps, workspace, manifest);
       const schedules = newSchedules(deps, manifest);
       const id = newId("dep", deps);
       const done = await deploy(sql, now(), { id, workspace, app, digest: bundle, manifest, schedules });

@@ -1,15 +1,15 @@
 /**
- * Commands inside containers: a client's WebSocket joined with that of the container's runner. A runner can only be asked, by way of
+ * Commands inside containers, and transfers of volumes: a client's WebSocket joined with that of the container's runner. A runner can only be asked, by way of
  * its sync, to connect; so the client waits here until it has. The two speak with each other (see sdk/protocol/exec.ts), and what
  * they say is passed on as it is, but for the first message.
  */
-import { deleteExec, insertExec } from "../scheduler/store/execs.ts";
-import type { Pool } from "../scheduler/store/connect.ts";
+import { deleteExec } from "../scheduler/store/execs.ts";
+import type { Pool, Sql } from "../scheduler/store/connect.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { PlatformError } from "../sdk/errors.ts";
 import { parseSaid } from "../sdk/exec_channel.ts";
 import { type Clock, type Log, newId, type Random } from "../sdk/ports.ts";
-import { type ExecSaid, LIMITS } from "../sdk/protocol.ts";
+import { type ExecCommand, type ExecSaid, LIMITS } from "../sdk/protocol.ts";
 
 export interface ExecsDeps {
   readonly sql: Pool;
@@ -21,12 +21,17 @@ export interface ExecsDeps {
   readonly closing: AbortSignal;
 }
 
-/** Who asks for a command, and where. */
+/** Who asks for a command, and of what. */
 export interface ExecClient {
-  readonly workspace: string;
-  readonly container: string;
-  readonly requestId: string;
+  /** For the log: whose, of what, in which request. */
+  readonly about: Readonly<Record<string, string>>;
+  /** Begins a sentence on why it does not come to that: `Cannot run the command in "ctr_1"`. */
+  readonly failing: string;
+  /** Wants it, in a transaction; the node whose runner is to connect, or why none can. */
+  want(sql: Sql, now: Date, exec: ExecCommand & { readonly id: string }): Promise<Wanted>;
 }
+
+export type Wanted = { readonly node: string } | { readonly refused: string };
 
 type Data = string | ArrayBuffer;
 
@@ -126,21 +131,13 @@ class Meeting {
     const said = typeof data === "string" ? parseSaid(data) : null;
     if (said?.t !== "open") return this.#fail("the first message must be `open` with a command");
     const { sql, clock, log, wakes } = this.#deps;
-    const { t: _, ...command } = said;
-    const wanted = { id: this.#id, ...this.#of, ...command };
+    const { t: _, ...command } = said, { want, about } = this.#of;
     try {
-      const found = await sql.begin((tx) => insertExec(tx, new Date(clock.now()), wanted));
-      if (found === "gone") return this.#fail("the container has ended");
-      if (found === "too many") {
-        return this.#fail(`there are ${LIMITS.execsPerContainer} commands in this container already`);
-      }
-      log("exec.opened", {
-        exec: this.#id,
-        ...this.#of,
-        ...found,
-        command: said.command,
-        tty: said.tty !== undefined,
-      });
+      const now = new Date(clock.now());
+      const found = await sql.begin((tx) => want(tx, now, { id: this.#id, ...command })) as Wanted;
+      if ("refused" in found) return this.#fail(found.refused);
+      const { command: line, tty } = said;
+      log("exec.opened", { exec: this.#id, ...about, ...found, command: line, tty: tty !== undefined });
       this.#over.signal.addEventListener("abort", () => this.#forget(found.node));
       if (this.#over.signal.aborted) return this.#forget(found.node);
       this.#waiting.set(this.#id, { node: found.node, meet: (runner) => this.#meet(runner) });
@@ -168,10 +165,7 @@ class Meeting {
   }
 
   #fail(why: string): void {
-    const said: ExecSaid = {
-      t: "error",
-      message: `Cannot run the command in "${this.#of.container}": ${why}`,
-    };
+    const said: ExecSaid = { t: "error", message: `${this.#of.failing}: ${why}` };
     if (this.#client.readyState === WebSocket.OPEN) this.#client.send(JSON.stringify(said));
     this.#end();
   }
@@ -188,7 +182,7 @@ class Meeting {
   /** The runner need not hear of it any more; should this be lost, it expires. */
   async #forget(node: string): Promise<void> {
     const { sql, clock, log, wakes } = this.#deps;
-    log("exec.closed", { exec: this.#id, ...this.#of });
+    log("exec.closed", { exec: this.#id, ...this.#of.about });
     await deleteExec(sql, new Date(clock.now()), this.#id).catch(() => {});
     wakes.wake("node", node);
   }

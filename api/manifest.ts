@@ -15,6 +15,7 @@ export function checkManifest({ functions }: Manifest, now: number): void {
     checkMethods(spec, field, endpoints);
     checkGang(spec, field);
     checkSecrets(spec, field);
+    checkVolumes(spec, field);
     checkServer(spec, field);
     spec.schedules.forEach((_, k) => checkSchedule(spec, k, `${field}.schedules.${k}`, now));
   });
@@ -77,6 +78,22 @@ function checkSecrets({ name, secrets }: FunctionSpec, field: string): void {
       refuse(`${field}.secrets.${k}.path`, "only a secret that comes as files has a path");
     }
   });
+}
+
+/** Files of secrets lie beside volumes, not in them. */
+function checkVolumes({ volumes, secrets }: FunctionSpec, field: string): void {
+  const paths = secrets.flatMap(({ path }) => path ?? []);
+  for (const mount of Object.keys(volumes)) {
+    const other = paths.find((path) =>
+      `${path}/`.startsWith(`${mount}/`) || `${mount}/`.startsWith(`${path}/`)
+    );
+    if (other !== undefined) {
+      refuse(
+        `${field}.volumes.${mount}`,
+        `it must not lie in the folder of a secret, or around it, as ${other} is`,
+      );
+    }
+  }
 }
 
 /** A server is one program behind one endpoint; nothing but requests reaches it. */

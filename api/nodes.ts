@@ -36,11 +36,11 @@ export function nodeHandlers(deps: ApiDeps): Handlers<NodeRoutes> {
     act: (node: Node) => Promise<void>,
   ): Promise<Node> => {
     needOperator(caller);
-    const node = await known(deps, called);
+    const node = await knownNode(deps, called);
     await act(node);
     deps.wakes.wake("node", node.id);
     deps.wakes.wake("tick");
-    return await known(deps, node.id);
+    return await knownNode(deps, node.id);
   };
   return {
     async listContainers({ limit, cursor, ...filter }, { workspace }) {
@@ -77,7 +77,7 @@ export function nodeHandlers(deps: ApiDeps): Handlers<NodeRoutes> {
         (last) => [last.id],
       );
     },
-    getNode: ({ node }) => known(deps, node),
+    getNode: ({ node }) => knownNode(deps, node),
     cordonNode: ({ node }, caller) => change(node, caller, ({ id }) => cordonNode(sql, id, true)),
     uncordonNode: ({ node }, caller) => change(node, caller, ({ id }) => cordonNode(sql, id, false)),
     drainNode: ({ node }, caller) => change(node, caller, ({ id }) => moveNode(sql, id, "drain")),
@@ -106,7 +106,7 @@ export async function knownContainer({ sql }: ApiDeps, workspace: string, id: st
 }
 
 /** The node that an id or a name means. */
-async function known({ sql }: ApiDeps, called: string): Promise<Node> {
+export async function knownNode({ sql }: ApiDeps, called: string): Promise<Node> {
   const found = await nodesCalled(sql, called);
   if (found.length === 1) return found[0]!;
   const message = found.length === 0

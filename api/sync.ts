@@ -8,6 +8,7 @@ import { wantedPrefetch } from "../scheduler/store/images.ts";
 import * as nodes from "../scheduler/store/nodes.ts";
 import { loseGiven } from "../scheduler/store/parts.ts";
 import { wantedExecs } from "../scheduler/store/execs.ts";
+import { noteVolumes, volumesToRemove } from "../scheduler/store/volumes.ts";
 import { NOTHING, type Touched, union, wakeTouched } from "../scheduler/store/touched.ts";
 import type { Wakes } from "../scheduler/wakes.ts";
 import { PlatformError } from "../sdk/errors.ts";
@@ -62,13 +63,14 @@ export class Syncs {
     const { sql, clock } = this.#deps;
     const now = new Date(clock.now());
     const hasEngine = images !== undefined;
-    const [execs, discards, builds, prefetch] = await Promise.all([
+    const [execs, discards, removeVolumes, builds, prefetch] = await Promise.all([
       wantedExecs(sql, now, nodeId),
       discarded(sql, nodeId),
+      volumesToRemove(sql, now, nodeId),
       hasEngine ? wantedBuilds(sql, nodeId) : [],
       hasEngine ? wantedPrefetch(sql, now, nodeId) : [],
     ]);
-    return { execs, discards, builds, prefetch };
+    return { execs, discards, removeVolumes, builds, prefetch };
   }
 
   /** Answers all that are parked. */
@@ -99,6 +101,7 @@ async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest)
   if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
   await noteKept(tx, now, nodeId, request.kept);
   const health = await noteHealth(tx, nodeId, request);
+  await noteVolumes(tx, now, nodeId, { sizes: request.volumeSizes, removed: request.removedVolumes });
   const ready = await nodes.observeRunning(tx, now, nodeId, request.containers);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>
     observed === "exited" ? [{ id, exit: storable(exit) }] : []

@@ -8,6 +8,7 @@ const FILES = [
   "0004_artifacts.sql",
   "0005_debug.sql",
   "0006_images.sql",
+  "0007_volumes.sql",
   "0008_kept.sql",
   "0009_blobs.sql",
   "0010_relay.sql",

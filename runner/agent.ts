@@ -7,6 +7,7 @@ import { ApiRefused, type NodeApi, persist, type RunnerApi } from "./api.ts";
 import type { Engine } from "./engine.ts";
 import type { GpuHealth } from "./gpu_health.ts";
 import { Session } from "./session.ts";
+import type { SessionVolumes } from "./volumes.ts";
 
 /** What this machine is and has. */
 export interface Machine {
@@ -41,6 +42,7 @@ export interface AgentDeps {
   /** True when the process that started this one, and ought to stop it, is gone. */
   orphaned(): boolean;
   readonly health: Pick<GpuHealth, "ailing" | "watch">;
+  readonly volumes: SessionVolumes;
   readonly graceMs: number;
   readonly drainMs: number;
 }
@@ -83,6 +85,7 @@ export class Agent {
     } finally {
       this.#stopping.abort();
       await Promise.all([this.#leaving, watching]);
+      this.#deps.volumes.close();
       await this.#deps.engine.close();
     }
   }
@@ -116,7 +119,7 @@ export class Agent {
 
   /** A session of this node, however long it takes; null when it was told to stop meanwhile. */
   async #join(): Promise<Session | null> {
-    const { clock, engine, log, graceMs, health, random } = this.#deps;
+    const { clock, engine, log, graceMs, health, random, volumes } = this.#deps;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const session = random.bytes(12).toHex();
@@ -133,6 +136,7 @@ export class Agent {
           log,
           graceMs,
           health,
+          volumes,
           released: () => this.stop(),
         });
       }

@@ -1,11 +1,14 @@
 /** A runner put together from real things: this machine, its processes, the network. */
 import { statfs } from "node:fs/promises";
+import { resolve } from "node:path";
 import { hostIdentity } from "../sdk/host.ts";
+import { LABEL_VOLUMES } from "../sdk/labels.ts";
 import { type Log, realClock, realFetch, realRandom } from "../sdk/ports.ts";
 import { nameProcess, startedAt } from "../sdk/proc.ts";
 import { Agent, type Machine } from "./agent.ts";
 import { apiAddress, type NodeApi, RunnerApi } from "./api.ts";
 import type { RunnerConfig } from "./config.ts";
+import { ownerOfGuests } from "./engines/oci/folder.ts";
 import { openEngines, sweepEngine } from "./engines/open.ts";
 import { realSpawn } from "./engines/spawn.ts";
 import { probeGpus } from "./gpu.ts";
@@ -13,6 +16,7 @@ import { GpuHealth } from "./gpu_health.ts";
 import { loadIdentity, saveIdentity } from "./identity.ts";
 import { Relay } from "./relay.ts";
 import { killNamed, Slots, slotsFolder } from "./slots.ts";
+import { sharedPathId, Volumes } from "./volumes.ts";
 
 export type Env = Readonly<Record<string, string>>;
 
@@ -32,13 +36,15 @@ export async function buildRunner(
   const data = await Deno.realPath(config.data);
   const identity = `${data}/node.json`;
   const gpus = config.simulateGpus ?? await probeGpus(realSpawn, env.CUDA_VISIBLE_DEVICES);
-  const { engine, labels } = await openEngines(config, { data, env, gpus, log });
-  const machine = await machineOf({ ...config, labels: { ...config.labels, ...labels } }, gpus);
+  const { volumes, labels: ofVolumes } = await openVolumes(config, data, log);
+  const { engine, labels } = await openEngines(config, { data, env, gpus, log, volumes });
+  const machine = await machineOf({ ...config, labels: { ...config.labels, ...labels, ...ofVolumes } }, gpus);
   const relay = isNear(config.api) ? null : openRelay(config.relayPort, log, (id) => agent.addressOf(id));
   const agent: Agent = new Agent({
     api: new RunnerApi({ address: apiAddress(config.api), fetch: realFetch, clock: realClock }),
     engine,
     machine: relay === null ? machine : { ...machine, relay: { port: relay.port, key: relay.key } },
+    volumes,
     clock: realClock,
     random: realRandom,
     log,
@@ -79,6 +85,18 @@ function openRelay(port: number, log: Log, find: (container: string) => string |
   } catch (error) {
     throw new TypeError(`Cannot start the runner: option --relay-port: ${(error as Error).message}`);
   }
+}
+
+/** The volumes of this node, and what it is marked with for those it shares. */
+async function openVolumes(config: RunnerConfig, data: string, log: Log) {
+  const own = `${data}/volumes`;
+  await Deno.mkdir(own, { recursive: true, mode: 0o700 });
+  const shared = config.volumes === undefined ? null : resolve(config.volumes);
+  const deps = { spawn: realSpawn, clock: realClock, random: realRandom, log };
+  return {
+    volumes: new Volumes({ ...deps, roots: { node: own, shared }, owner: ownerOfGuests() }),
+    labels: shared === null ? {} : { [LABEL_VOLUMES]: await sharedPathId(shared, deps) },
+  };
 }
 
 /** Ends what a killed runner has left behind. */

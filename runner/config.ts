@@ -108,6 +108,8 @@ export const RunnerConfig = z.object({
   poolMemory: z.coerce.number().int().min(0).default(256),
   /** Credentials of registries, a file as `docker login` writes it. */
   registryAuth: z.string().optional(),
+  /** A path that this node shares with others: where volumes that are to be shared lie. @default none */
+  volumes: z.string().min(1).optional(),
   /** More certificates that containers and builds should trust, a file in PEM. */
   caBundle: z.string().optional(),
   /** TCP ports of this machine that containers may connect to, such as that of a database. @default none */
@@ -144,6 +146,7 @@ const OPTIONS = {
   "images-disk": { type: "string" },
   "pool-memory": { type: "string" },
   "registry-auth": { type: "string" },
+  volumes: { type: "string" },
   "ca-bundle": { type: "string" },
   "host-ports": { type: "string" },
 } as const;
@@ -157,6 +160,7 @@ const ALSO_VARIABLES = [
   "images-disk",
   "pool-memory",
   "registry-auth",
+  "volumes",
   "ca-bundle",
   "host-ports",
 ] as const;

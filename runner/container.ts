@@ -287,8 +287,8 @@ export class Container {
   }
 
   #load(): LoadFrame {
-    const { path, secretFolder } = this.#guest!;
-    return loadFrame(this.#assignment, { path, secrets: secretValues(this.#secrets, secretFolder) });
+    const { path, secretFolder, volumes } = this.#guest!;
+    return loadFrame(this.#assignment, { path, volumes, secrets: secretValues(this.#secrets, secretFolder) });
   }
 
   #ready(): void {

@@ -94,6 +94,8 @@ export interface Guest {
   publish?(): void;
   /** The folder of a secret that came as files, as the guest sees it. */
   secretFolder(secret: DeliveredSecret): string;
+  /** Where its volumes are as it sees them, by where its function mounts them; absent when it mounts none. */
+  readonly volumes?: Readonly<Record<string, string>> | undefined;
   /** Resolves once what it has written to stdout and stderr before now was handed on. */
   settle(): Promise<void>;
   /** What it still lacks to be ready, in a clause, where the engine knows better than the container. */

@@ -1,9 +1,10 @@
-/** Commands that somebody runs inside containers of this node: fetched from the api, which cannot reach us, and run beside the guests. */
+/** Commands that somebody runs inside containers of this node, or on its volumes: fetched from the api, which cannot reach us, and run beside the guests. */
 import { ExecChannel } from "../sdk/exec_channel.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import { type ExecCommand, LIMITS, type WantedExec } from "../sdk/protocol.ts";
 import { backoffMs, type NodeApi } from "./api.ts";
 import type { Exec } from "./engine.ts";
+import type { SessionVolumes } from "./volumes.ts";
 
 /** What is needed of a container. */
 interface Host {
@@ -16,6 +17,7 @@ export interface ExecsDeps {
   readonly log: Log;
   /** The container of this id, or what is kept of it. */
   readonly host: (container: string) => Host | undefined;
+  readonly volumes: Pick<SessionVolumes, "exec">;
   /** Ends all. */
   readonly over: AbortSignal;
 }
@@ -40,22 +42,28 @@ export class Execs {
     }
   }
 
-  async #serve({ id, container, ...command }: WantedExec): Promise<void> {
-    const { over, log } = this.#deps;
+  async #serve(wanted: WantedExec): Promise<void> {
+    const { over, log } = this.#deps, { id, container, volume, command } = wanted;
+    const at = volume === undefined ? { container } : { volume: volume.id };
     const channel = await this.#connect(id);
-    if (channel === null) return log("exec.unreachable", { exec: id, container });
+    if (channel === null) return log("exec.unreachable", { exec: id, ...at });
     const close = () => channel.close();
     over.addEventListener("abort", close);
     try {
-      const host = this.#deps.host(container);
-      if (host === undefined) throw new Error("Cannot run a command: the container does not run here");
-      log("exec.started", { exec: id, container, command: command.command });
-      await run(channel, await host.exec(command));
+      log("exec.started", { exec: id, ...at, command });
+      await run(channel, await this.#start(wanted));
     } catch (error) {
       channel.say({ t: "error", message: error instanceof Error ? error.message : String(error) });
     }
     over.removeEventListener("abort", close);
     channel.close();
+  }
+
+  async #start({ container = "", volume, command, tty }: WantedExec): Promise<Exec> {
+    if (volume !== undefined) return this.#deps.volumes.exec(volume, command);
+    const host = this.#deps.host(container);
+    if (host === undefined) throw new Error("Cannot run a command: the container does not run here");
+    return await host.exec({ command, ...(tty === undefined ? {} : { tty }) });
   }
 
   /** The client waits at one of several api processes: who is asked may be another. */

@@ -33,6 +33,8 @@ export interface LoadFrame {
   readonly gang?: { readonly rank: number; readonly size: number };
   /** Values of the function's secrets by key, and where those are that came as files. */
   readonly secrets?: Readonly<Record<string, { readonly value: string; readonly file?: string }>>;
+  /** Where the function's volumes are, by where it mounts them. */
+  readonly volumes?: Readonly<Record<string, string>>;
 }
 /** One call. `c` is the host's number for it within this guest. Calls start in the order given, at most `concurrency` at once. */
 export interface CallFrame {

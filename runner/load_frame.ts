@@ -5,7 +5,9 @@ import type { LoadFrame } from "./frames.ts";
 /** @param of `path`: the module of the function, or the folder of its bundle */
 export function loadFrame(
   { id, app, spec, gang }: Assignment,
-  { path, secrets }: { readonly path: string; readonly secrets: LoadFrame["secrets"] },
+  { path, secrets, volumes }:
+    & Pick<LoadFrame, "path">
+    & { readonly [K in "secrets" | "volumes"]: LoadFrame[K] },
 ): LoadFrame {
   return {
     t: "load",
@@ -24,5 +26,6 @@ export function loadFrame(
     ),
     ...(gang === undefined ? {} : { gang: { rank: gang.rank, size: gang.size } }),
     ...(secrets === undefined ? {} : { secrets }),
+    ...(volumes === undefined ? {} : { volumes }),
   };
 }

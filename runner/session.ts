@@ -16,6 +16,7 @@ import { Kept } from "./kept.ts";
 import { Leases } from "./leases.ts";
 import { Outbox } from "./outbox.ts";
 import { type Action, type Known, reconcile } from "./reconcile.ts";
+import type { SessionVolumes, VolumeNews } from "./volumes.ts";
 
 export interface SessionDeps {
   readonly api: NodeApi;
@@ -26,6 +27,7 @@ export interface SessionDeps {
   /** From the notice to the kill of what must end. */
   readonly graceMs: number;
   readonly health: Pick<GpuHealth, "ailing">;
+  readonly volumes: SessionVolumes;
   /** Called when the node is no longer wanted. */
   readonly released: () => void;
 }
@@ -83,10 +85,11 @@ export class Session {
     this.#deps = deps;
     this.#bell = new Bell(deps.clock);
     this.#heardAt = deps.clock.now();
-    const { api, clock, log } = deps;
+    const { api, clock, log, volumes } = deps;
     this.#kept = new Kept({ clock, log, changed: () => this.#news() });
     const host = (id: string) => this.#kept.host(id) ?? this.#containers.get(id);
-    this.#execs = new Execs({ api, clock, log, host, over: this.#over.signal });
+    this.#execs = new Execs({ api, clock, log, host, volumes, over: this.#over.signal });
+    volumes.onNews(() => this.#news());
     const { images } = deps.engine;
     this.#builds = images === undefined
       ? null
@@ -169,11 +172,13 @@ export class Session {
   }
 
   async #sync(signal: AbortSignal): Promise<void> {
-    const { api, clock, log } = this.#deps;
+    const { api, clock, log, volumes } = this.#deps;
     this.#changed = false;
     this.#syncs++;
+    const news = volumes.news;
     try {
-      const reply = await api.sync(this.#report(), signal);
+      const reply = await api.sync(this.#report(news), signal);
+      volumes.told(news);
       this.#failures = 0;
       this.#heardAt = clock.now();
       this.#parkAt = clock.now() + PARK_AFTER_MS;
@@ -188,7 +193,7 @@ export class Session {
     this.#bell.ring();
   }
 
-  #report(leaving = false): SyncRequest {
+  #report(news: VolumeNews, leaving = false): SyncRequest {
     const { api, session, health, engine: { images } } = this.#deps;
     return {
       node: api.node.id,
@@ -198,6 +203,7 @@ export class Session {
       leases: this.#leases.ids(),
       ailingGpus: [...health.ailing],
       ...(images === undefined ? {} : { images: images.names() }),
+      ...news,
       leaving,
       revision: this.#revision,
     };
@@ -210,7 +216,9 @@ export class Session {
     ];
   }
 
-  #apply({ revision, containers, execs, discards, builds, prefetch, leave }: SyncReply): void {
+  #apply(
+    { revision, containers, execs, discards, builds, prefetch, removeVolumes, leave }: SyncReply,
+  ): void {
     if (revision < this.#revision) return;
     this.#revision = revision;
     if (leave) this.#deps.released();
@@ -225,6 +233,7 @@ export class Session {
     this.#kept.discard(discards);
     this.#builds?.want(builds);
     for (const ref of prefetch) this.#deps.engine.images?.prefetch(ref);
+    this.#deps.volumes.remove(removeVolumes);
   }
 
   #act(action: Action): void {
@@ -247,7 +256,7 @@ export class Session {
   #start(assignment: Assignment): void {
     const { id, spec, app } = assignment;
     if (this.#leaving || this.#ended.has(id)) return this.#refuse(id);
-    const { api, engine, clock, log, graceMs } = this.#deps;
+    const { api, engine, clock, log, graceMs, volumes } = this.#deps;
     log("container.start", { container: id, app, function: spec.name });
     const exited = Promise.withResolvers<void>();
     const container = new Container(assignment, {
@@ -266,7 +275,10 @@ export class Session {
     });
     this.#containers.set(id, container);
     this.#exits.set(id, exited.promise);
-    const life = container.run().finally(() => this.#lives.delete(life));
+    const life = container.run().finally(() => {
+      this.#lives.delete(life);
+      volumes.used(assignment.volumes);
+    });
     this.#lives.add(life);
   }
 
@@ -318,9 +330,9 @@ export class Session {
 
   /** Never fails: there is nothing left to do about it. */
   async #goodbye(): Promise<void> {
-    await this.#deps.api.sync({ ...this.#report(true), revision: NO_REVISION }, this.#over.signal).catch(
-      () => {},
-    );
+    const { api, volumes } = this.#deps;
+    const goodbye = { ...this.#report(volumes.news, true), revision: NO_REVISION };
+    await api.sync(goodbye, this.#over.signal).catch(() => {});
   }
 
   /** All reports have arrived, and the scheduler has taken note of every exit. */

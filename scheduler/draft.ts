@@ -130,7 +130,7 @@ export class Draft {
     return id;
   }
 
-  #terms = ({ id, deployment, need: { cpuMilli, memoryMiB, diskMiB, port } }: Fn) => ({
+  #terms = ({ id, deployment, need: { cpuMilli, memoryMiB, diskMiB, port, volumes } }: Fn) => ({
     id: this.field.newId("ctr"),
     functionId: id,
     deployment,
@@ -138,6 +138,7 @@ export class Draft {
     memoryMiB,
     diskMiB,
     port,
+    ...(volumes.length === 0 ? {} : { volumes: volumes.flatMap(({ id }) => id ?? []) }),
   });
 
   /** A unit leaves; the room expects that already. */

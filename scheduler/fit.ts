@@ -1,7 +1,8 @@
 /** Can this container go on that node, with which GPUs, and if not, why. Pure. */
 import { type GpuChoice, isAccepted } from "../sdk/gpu.ts";
 import type { GpuShare } from "../sdk/protocol.ts";
-import type { Need, Node, NodeGpu } from "./model.ts";
+import { LABEL_VOLUMES } from "../sdk/labels.ts";
+import type { Need, NeedVolume, Node, NodeGpu } from "./model.ts";
 
 /** A whole GPU. */
 export const WHOLE = 1000;
@@ -14,7 +15,19 @@ export const choices = (need: Need): readonly (GpuChoice | null)[] => need.gpu.l
 
 /** Whether the node takes containers like this at all, however much of it is free. */
 export const admits = (need: Need, node: Node): boolean =>
-  !node.cordoned && Object.entries(need.labels).every(([key, value]) => node.labels[key] === value);
+  !node.cordoned && Object.entries(need.labels).every(([key, value]) => node.labels[key] === value) &&
+  need.volumes.every((volume) => reaches(volume, node));
+
+/**
+ * Whether a volume is there, or may come to be. One that has no home yet gets it where it is used first: on a node that stays, since
+ * what a pool has brought goes again, and all that is on it.
+ */
+export function reaches({ id, storage, home }: NeedVolume, node: Node): boolean {
+  if (id === null) return false;
+  if (storage === "node") return home === null ? node.provision === null : home === node.id;
+  const path = node.labels[LABEL_VOLUMES];
+  return path !== undefined && (home === null || home === path);
+}
 
 /** Whether there is enough beside the GPUs. */
 export const holds = (need: Need, rest: Rest): boolean =>

@@ -19,6 +19,7 @@ const common = (gpus: number): Need => ({
   diskMiB: 0,
   labels: {},
   port: null,
+  volumes: [],
 });
 
 /** Work that is not known: mostly single GPUs, now and then a share, or all the GPUs of a node. */
@@ -33,10 +34,14 @@ const UNKNOWN: readonly Workload[] = [
 /** The part of the mix that is not known. */
 const UNKNOWN_SHARE = 0.2;
 
-/** The mix of functions, each with the containers that it has and wants. Needs that are the same count as one. */
+/**
+ * The mix of functions, each with the containers that it has and wants. Needs that are the same count as one. Which node has its volumes
+ * is left out: work of this size may be bound to any.
+ */
 export function mixOf(functions: readonly { readonly fn: Fn; readonly containers: number }[]): Workload[] {
   const known = new Map<string, { readonly need: Need; weight: number }>();
-  for (const { fn: { need, nodes }, containers } of functions) {
+  for (const { fn, containers } of functions) {
+    const need = { ...fn.need, volumes: [] }, { nodes } = fn;
     const key = JSON.stringify(need), weight = 1 + containers * nodes, same = known.get(key);
     if (same === undefined) known.set(key, { need, weight });
     else same.weight += weight;

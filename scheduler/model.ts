@@ -18,7 +18,7 @@
  * Instants are milliseconds since 1970; amounts carry their unit.
  */
 import type { GpuChoice } from "../sdk/gpu.ts";
-import type { Desired, Failure, GpuShare, Json, Observed } from "../sdk/protocol.ts";
+import type { Desired, Failure, GpuShare, Json, Observed, VolumeStorage } from "../sdk/protocol.ts";
 import type { Activity, Day, Note } from "./arrivals.ts";
 import type { Scaling } from "./scaling.ts";
 import type { Demand, QueueLevel, Scale, StartFailures } from "./load.ts";
@@ -37,6 +37,20 @@ export interface Need {
   readonly labels: Readonly<Record<string, string>>;
   /** Of the node's own ports the one that it listens on, and nothing else on the node may; null: none in particular. */
   readonly port: number | null;
+  /** That the node must reach. */
+  readonly volumes: readonly NeedVolume[];
+}
+
+/** A volume that a function mounts. */
+export interface NeedVolume {
+  readonly name: string;
+  /** Null: there is none of this name any more. */
+  readonly id: string | null;
+  readonly storage: VolumeStorage;
+  /** The node, or the id of the shared path, that has it; null: whichever is the first to use it. */
+  readonly home: string | null;
+  /** Name of that node. */
+  readonly node: string | null;
 }
 
 /** A tenant, as far as it has work or containers. */
@@ -264,6 +278,8 @@ export interface Start {
   readonly memoryMiB: number;
   readonly diskMiB: number;
   readonly port: number | null;
+  /** Ids of its volumes, if it has some. */
+  readonly volumes?: readonly string[];
   readonly gang: string | null;
   readonly rank: number;
   readonly reason: string;

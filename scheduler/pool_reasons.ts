@@ -20,9 +20,13 @@ export function poolReasons(
   return new Map(waiting.flatMap((fn) => {
     const node = served.get(fn.id);
     if (node !== undefined) return [[fn.id, onItsWay(node, markets, now)]];
-    return unmet.has(fn.id) ? [[fn.id, refusals(fn, markets)]] : [];
+    return unmet.has(fn.id) && !isBound(fn) ? [[fn.id, refusals(fn, markets)]] : [];
   }));
 }
+
+/** One of its volumes is where no other node will ever be. */
+const isBound = ({ need }: Fn): boolean =>
+  need.volumes.some(({ id, storage, home }) => id === null || storage === "node" && home !== null);
 
 function onItsWay(id: string, markets: readonly Market[], now: number): string {
   for (const { pool, coming } of markets) {
@@ -47,6 +51,10 @@ function starting(
 
 /** What each pool says whose nodes would do; when there is none, what the nodes of all would lack. */
 function refusals(fn: Fn, markets: readonly Market[]): string {
+  const homeless = fn.need.volumes.find(({ storage, home }) => storage === "node" && home === null);
+  if (homeless !== undefined) {
+    return `no pool can provide it: nodes of pools come and go, and volume "${homeless.name}" is to lie on one that stays`;
+  }
   const offers = markets.flatMap(({ pool }) => isGrowable(pool) ? [{ pool, room: fn.nodes }] : []);
   const suitable = offers.filter((offer) => suits(fn, offer)).map(({ pool }) => pool.name);
   if (suitable.length === 0) {

@@ -34,12 +34,12 @@ export class Ask {
   /** Of the bundle or image, if it is known. */
   readonly digest: string | null;
   readonly #usable: (Uint8Array | undefined)[] = [];
-  readonly #hasLabels: boolean;
+  readonly #isChoosy: boolean;
   #at = -1;
 
   constructor(need: Need, choice: GpuChoice | null, digest: string | null) {
     [this.need, this.choice, this.digest] = [need, choice, digest];
-    this.#hasLabels = Object.keys(need.labels).length > 0;
+    this.#isChoosy = Object.keys(need.labels).length + need.volumes.length > 0;
   }
 
   /** What it costs to place it here, in milli-GPU without the price; Infinity when it does not fit. */
@@ -71,7 +71,7 @@ export class Ask {
   }
 
   #isAdmitted({ node }: Spot): boolean {
-    return this.#hasLabels ? admits(this.need, node) : !node.cordoned;
+    return this.#isChoosy ? admits(this.need, node) : !node.cordoned;
   }
 
   #usableOn(kind: Kind): Uint8Array {

@@ -193,8 +193,8 @@ export class Room {
 const sumOf = ({ gpus }: Free): number => gpus.reduce((sum, milli) => sum + milli, 0);
 
 /** The same for needs that ask the same. */
-const keyOf = ({ gpu, cpuMilli, memoryMiB, diskMiB, labels, port }: Need): string =>
-  JSON.stringify([gpu, cpuMilli, memoryMiB, diskMiB, port, Object.entries(labels).sort()]);
+const keyOf = ({ gpu, cpuMilli, memoryMiB, diskMiB, labels, port, volumes }: Need): string =>
+  JSON.stringify([gpu, cpuMilli, memoryMiB, diskMiB, port, Object.entries(labels).sort(), volumes]);
 
 /** The room on some nodes once containers that leave are counted out of what is free soon. */
 export function roomOf(

@@ -39,7 +39,7 @@ export function hypotheticalNode(
     pool: name,
     state: "up",
     cordoned: false,
-    provision: null,
+    provision: id,
     emptiedAt: 0,
     leaseUntil: Infinity,
     cpuMilliFree: shape.cpuMilli,

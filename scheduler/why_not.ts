@@ -1,7 +1,7 @@
 /** Why no node has room, in words for a person. Pure: it names what is lacking, the first thing first. */
 import type { GpuChoice } from "../sdk/gpu.ts";
 import { LABEL_OCI } from "../sdk/labels.ts";
-import { admits, choices, isUsable, WHOLE } from "./fit.ts";
+import { admits, choices, isUsable, reaches, WHOLE } from "./fit.ts";
 import type { Need, Node, NodeGpu } from "./model.ts";
 
 /** `needs 2 × H100; largest free node has 1`: one reason for each choice. */
@@ -9,12 +9,36 @@ export function whyNot(need: Need, nodes: readonly Node[]): string {
   if (nodes.length === 0) return "no node is up";
   const open = nodes.filter((node) => !node.cordoned);
   if (open.length === 0) return nodes.length === 1 ? "the only node is cordoned" : "all nodes are cordoned";
-  const labelled = open.filter((node) => admits(need, node));
+  const labelled = open.filter((node) => admits({ ...need, volumes: [] }, node));
   if (labelled.length === 0) return unlabelled(need, open);
   const listening = labelled.filter(({ ports }) => need.port === null || !ports.includes(need.port));
   if (listening.length === 0) return `needs port ${need.port}, which another container has on each node`;
-  return choices(need).map((choice) => shortage(need, choice, listening)).join("; or ");
+  const reaching = listening.filter((node) => admits(need, node));
+  if (reaching.length === 0) return `needs ${unreached(need.volumes, labelled, nodes)}`;
+  const short = choices(need).map((choice) => shortage(need, choice, reaching)).join("; or ");
+  const bound = need.volumes.find(({ home }) => home !== null);
+  return bound === undefined ? short : `${short} (of those that have volume "${bound.name}")`;
 }
+
+/** Which volume no node has. */
+function unreached(volumes: Need["volumes"], open: readonly Node[], all: readonly Node[]): string {
+  const lost = volumes.find((volume) => !open.some((node) => reaches(volume, node)));
+  if (lost === undefined) return `${names(volumes)}; no node has all of them`;
+  const { name, id, storage, home, node } = lost;
+  const volume = `volume "${name}"`;
+  if (id === null) return `${volume}, which was deleted: make it again, or deploy without it`;
+  if (storage === "shared") {
+    return `${volume}; no node ${home === null ? "has a shared path" : "that sees its shared path is up"}`;
+  }
+  if (home === null) return `${volume}; no node stays that could keep it`;
+  const isUp = all.some((one) => one.id === home);
+  return `${volume}, which is on node ${node ?? home}; that node ${
+    isUp ? "takes no such work now" : "is away"
+  }`;
+}
+
+const names = (volumes: Need["volumes"]): string =>
+  `volumes ${volumes.map(({ name }) => `"${name}"`).join(" and ")}`;
 
 /** The engine of a node is a label that it has by itself, and that nobody asks for by name. */
 function unlabelled(need: Need, nodes: readonly Node[]): string {

@@ -9,7 +9,7 @@ import {
 } from "./declaration.ts";
 import { FunctionHandle, type HandleOptions } from "./handle.ts";
 import { enterClass, type Entered } from "./invoke.ts";
-import { localContext, localOutlet, localSecrets } from "./local.ts";
+import { localContext, localOutlet, localSecrets, localVolumes } from "./local.ts";
 
 /** A handle for each method of a class. */
 export type ClassHandle<T> = {
@@ -122,7 +122,13 @@ const instances = new WeakMap<ClassDeclaration, Promise<Entered>>();
 function localInstance(declaration: ClassDeclaration, name: string): Promise<Entered> {
   const existing = instances.get(declaration);
   if (existing !== undefined) return existing;
-  const identity = { app: declaration.app.name, function: name, container: "local", secrets: localSecrets };
+  const identity = {
+    app: declaration.app.name,
+    function: name,
+    container: "local",
+    secrets: localSecrets,
+    volumes: localVolumes,
+  };
   const ctx = containerContext(identity, {
     outlet: localOutlet,
     signal: new AbortController().signal,

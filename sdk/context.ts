@@ -2,6 +2,7 @@
 import type { PublishedArtifact } from "./protocol/artifacts.ts";
 import type { Json } from "./protocol/primitives.ts";
 import { type GivenSecrets, NO_SECRETS, secretFile, secretValue } from "./secret.ts";
+import { NO_VOLUMES, volumePlace, type VolumePlaces } from "./volume.ts";
 
 /** Fields beside the text of a log line. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -45,6 +46,11 @@ export interface ContainerContext {
   secret(key: string): string;
   /** The path of the file with that value, of a secret that comes as `files`. */
   secretFile(key: string): string;
+  /**
+   * The folder of the volume that the function mounts at this path: that path in a container, elsewhere a folder of the node; run
+   * locally, what the variable `BERTH_VOLUME_DATA` says for `/data`.
+   */
+  volume(path: string): string;
   readonly checkpoint: {
     /** The last committed checkpoint of that name, or undefined when there is none yet. */
     load(options: { readonly name: string }): Promise<Bytes | undefined>;
@@ -145,6 +151,7 @@ export interface ContainerIdentity {
   /** Its place among the containers that run each call together. */
   readonly gang?: { readonly rank: number; readonly size: number } | undefined;
   readonly secrets?: GivenSecrets | undefined;
+  readonly volumes?: VolumePlaces | undefined;
 }
 
 /** One call as its container was given it. `number` is the host's name for it. */
@@ -239,6 +246,10 @@ export class CallContext implements Context {
     return secretFile(this.#container.secrets ?? NO_SECRETS, key);
   }
 
+  volume(path: string): string {
+    return volumePlace(this.#container.volumes ?? NO_VOLUMES, path);
+  }
+
   report(values: Readonly<Record<string, number>>): void {
     this.#outlet.event(this.#call.number, "report", { ...values });
   }
@@ -269,7 +280,7 @@ export class CallContext implements Context {
 
 /** The context of what runs outside a call. */
 export function containerContext(
-  { gang, secrets = NO_SECRETS, ...identity }: ContainerIdentity,
+  { gang, secrets = NO_SECRETS, volumes = NO_VOLUMES, ...identity }: ContainerIdentity,
   { outlet, signal, write }: { outlet: Outlet; signal: AbortSignal; write: (line: string) => void },
 ): ContainerContext {
   return {
@@ -280,6 +291,7 @@ export function containerContext(
     log: (text, fields) => write(logLine(text, fields)),
     secret: (key) => secretValue(secrets, key),
     secretFile: (key) => secretFile(secrets, key),
+    volume: (path) => volumePlace(volumes, path),
     checkpoint: { load: ({ name }) => outlet.load(undefined, name) },
     artifact: (ref) => outlet.artifact(ref),
   };

@@ -4,6 +4,8 @@ import { type Bytes, CallContext, type ContainerIdentity, type Outlet } from "./
 import { parseArtifactRef } from "./protocol/artifact_ref.ts";
 import type { PublishedArtifact } from "./protocol/artifacts.ts";
 import type { GivenSecret, GivenSecrets } from "./secret.ts";
+import { volumeVariable } from "./mount_paths.ts";
+import type { VolumePlaces } from "./volume.ts";
 
 /** Checkpoints and artifacts in memory, by call and by name; what is logged goes to the console. */
 class LocalOutlet implements Outlet {
@@ -57,13 +59,25 @@ export const localSecrets: GivenSecrets = {
   keys: () => new Map<string, GivenSecret>().keys(),
 };
 
+/** A volume is, locally, the folder that the developer names in the variable that a container would have. */
+export const localVolumes: VolumePlaces = {
+  get: (path) => {
+    const name = volumeVariable(path), place = readVariable(name);
+    if (place !== undefined) return place;
+    throw new TypeError(
+      `Cannot find a volume at "${path}": run locally, it is the folder in ${name}, set it`,
+    );
+  },
+  keys: () => new Map<string, string>().keys(),
+};
+
 let calls = 0;
 
 /** The context of one more local call. */
 export function localContext(names: Pick<ContainerIdentity, "app" | "function">): CallContext {
   const number = ++calls;
   return new CallContext(
-    { ...names, container: "local", secrets: localSecrets },
+    { ...names, container: "local", secrets: localSecrets, volumes: localVolumes },
     { number, id: `local_${number}`, attempt: 1 },
     localOutlet,
   );

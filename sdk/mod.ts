@@ -41,3 +41,4 @@ export type { Json, Permissions } from "./protocol/primitives.ts";
 export type { Schema } from "./schema.ts";
 export { Secret, type SecretOptions } from "./secret.ts";
 export type { HealthOptions, ServerOptions } from "./server_options.ts";
+export { Volume, type VolumeOptions } from "./volume.ts";

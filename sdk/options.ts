@@ -8,6 +8,7 @@ import { type GpuRequest, parseGpu } from "./gpu.ts";
 import { type Image, imageSpec } from "./image.ts";
 import { type Memory, parseMemory } from "./memory.ts";
 import type { Secret } from "./secret.ts";
+import { mountsOf, type Volume } from "./volume.ts";
 
 /** When and how often a failed attempt is repeated. */
 export interface RetryOptions {
@@ -146,6 +147,8 @@ export interface ContainerOptions {
   readonly keepOnFailure?: Duration;
   /** Secrets that it is given: `[Secret.fromName("hf")]`. By default none. */
   readonly secrets?: readonly Secret[];
+  /** Volumes by where they are mounted: `{ "/data": Volume.fromName("digits") }`. By default none. */
+  readonly volumes?: Readonly<Record<string, Volume>>;
 }
 
 /** The part of a function spec that options decide; what is not given is absent. */
@@ -172,6 +175,7 @@ export type ContainerSpec = Partial<
     | "egress"
     | "secrets"
     | "keepOnFailure"
+    | "volumes"
   >
 >;
 
@@ -179,7 +183,7 @@ export type ContainerSpec = Partial<
 export function containerSpec(options: ContainerOptions): ContainerSpec {
   const { gpu, memory, disk, labels, retries, env, scale } = options;
   const { timeout, startTimeout, preemptNotice, cpu, concurrency, concurrencyPerKey } = options;
-  const { nodes, preemptible, permissions, image, egress, secrets, keepOnFailure } = options;
+  const { nodes, preemptible, permissions, image, egress, secrets, keepOnFailure, volumes } = options;
   if (gpu !== undefined) parseGpu(gpu);
   const { scaledownWindow, targetWait } = scale ?? {};
   const window = scaledownWindow === "auto" ? undefined : scaledownWindow;
@@ -198,6 +202,7 @@ export function containerSpec(options: ContainerOptions): ContainerSpec {
     ...given({ image: image === undefined ? undefined : imageSpec(image) }),
     ...(egress === undefined ? {} : { egress: typeof egress === "string" ? egress : [...egress] }),
     ...(secrets === undefined ? {} : { secrets: secrets.map(({ ref }) => ref) }),
+    ...(volumes === undefined ? {} : { volumes: mountsOf(volumes) }),
   };
 }
 

@@ -17,4 +17,5 @@ export * from "./protocol/scaling.ts";
 export * from "./protocol/secrets.ts";
 export * from "./protocol/server.ts";
 export * from "./protocol/values.ts";
+export * from "./protocol/volumes.ts";
 export * from "./protocol/workspaces.ts";

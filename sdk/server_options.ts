@@ -29,8 +29,8 @@ export interface HealthOptions {
 export interface ServerOptions extends Omit<ContainerOptions, "retries" | "permissions" | "nodes"> {
   /**
    * Program and arguments, run in a folder with `files`. `$PORT` and `$BERTH_SOCKET` in an argument stand for where it is to
-   * listen, and are in its environment too. No shell reads it. With an `image` it may be left out: then the image runs what it
-   * runs by itself, in the folder that it names.
+   * listen, `$BERTH_VOLUME_DATA` for where the volume mounted at `/data` is; they are in its environment too. No shell reads it. With
+   * an `image` it may be left out: then the image runs what it runs by itself, in the folder that it names.
    */
   readonly command?: readonly string[];
   /**

@@ -24,6 +24,10 @@ export interface DenoLimits {
   readonly env: readonly string[];
   /** Folders that it may read, beside what it declares. */
   readonly read?: readonly string[];
+  /** And write to. */
+  readonly write?: readonly string[];
+  /** Folders that it may not write to, whatever it declares. */
+  readonly denyWrite?: readonly string[];
   /** MiB. */
   readonly memory: number;
   /** Whether it imports npm packages that are not in its bundle. */
@@ -57,22 +61,26 @@ export const declaresNothing = (permissions: Permissions): boolean =>
 function permissionFlags(
   paths: GuestPaths,
   slot: SlotPaths,
-  { permissions, env, read = [] }: DenoLimits,
+  { permissions, env, read = [], write = [], denyWrite = [] }: DenoLimits,
 ): string[] {
   const own = {
     // Its secrets by a name of their own: the guest gives up the slot once the code is loaded.
     read: [slot.dir, paths.sdk, ...read],
-    write: [slot.control, slot.http],
+    write: [slot.control, slot.http, ...write],
     net: [`unix:${slot.control}`, `unix:${slot.http}`],
     env: ["BERTH_SLOT", ...env],
     run: [],
     ffi: [],
     sys: [],
   } satisfies Record<keyof Permissions, string[]>;
-  return (Object.keys(own) as (keyof Permissions)[]).flatMap((kind) =>
+  const allowed = (Object.keys(own) as (keyof Permissions)[]).flatMap((kind) =>
     flag(kind, own[kind], permissions[kind])
   );
+  return denyWrite.length === 0 ? allowed : [...allowed, `--deny-write=${listed(denyWrite)}`];
 }
+
+/** A comma separates; doubled it is itself. */
+const listed = (all: readonly string[]): string => all.map((one) => one.replaceAll(",", ",,")).join(",");
 
 function flag(
   kind: string,
@@ -81,8 +89,7 @@ function flag(
 ): string[] {
   if (declared === true) return [`--allow-${kind}`];
   const all = [...own, ...(declared || [])];
-  // A comma separates; doubled it is itself.
-  return all.length === 0 ? [] : [`--allow-${kind}=${all.map((one) => one.replaceAll(",", ",,")).join(",")}`];
+  return all.length === 0 ? [] : [`--allow-${kind}=${listed(all)}`];
 }
 
 /** Where a guest finds its secrets. */
@@ -110,6 +117,20 @@ export const limitsOf = (
   read: folder === null ? [] : [folder],
   memory,
 });
+
+/** The same with volumes, wherever they are for the guest: to be read, and to be written to unless they are read-only. */
+export function withVolumes(
+  limits: DenoLimits,
+  volumes: readonly { readonly place: string; readonly readOnly: boolean }[],
+): DenoLimits {
+  const placesOf = (some: typeof volumes) => some.map(({ place }) => place);
+  return {
+    ...limits,
+    read: [...limits.read ?? [], ...placesOf(volumes)],
+    write: placesOf(volumes.filter(({ readOnly }) => !readOnly)),
+    denyWrite: placesOf(volumes.filter(({ readOnly }) => readOnly)),
+  };
+}
 
 /**
  * Permissions, with no more of the network than the egress allows. Programs that code starts and libraries that it loads are not held

@@ -1,4 +1,5 @@
 /** The environments of what a runner starts: nothing is inherited but what is named here. Pure. */
+import { volumeVariable } from "../../sdk/mount_paths.ts";
 import type { Gang, Gpu, GpuShare } from "../../sdk/protocol.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -49,9 +50,13 @@ export interface GuestEnv {
   readonly secrets: Env;
   readonly gpus: Env;
   readonly gang: Env;
+  readonly volumes: Env;
 }
 
-export const guestEnv = (own: Env, { slot, denoDir, declared, secrets, gpus, gang }: GuestEnv): Env => ({
+export const guestEnv = (
+  own: Env,
+  { slot, denoDir, declared, secrets, gpus, gang, volumes }: GuestEnv,
+): Env => ({
   ...Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name))),
   HOME: slot,
   NO_COLOR: "1",
@@ -61,9 +66,14 @@ export const guestEnv = (own: Env, { slot, denoDir, declared, secrets, gpus, gan
   ...gang,
   ...declared,
   ...secrets,
+  ...volumes,
   DENO_DIR: denoDir,
   BERTH_SLOT: slot,
 });
+
+/** Says where volumes are, for programs that know nothing of `ctx`. */
+export const volumeEnv = (volumes: readonly { readonly path: string; readonly place: string }[]): Env =>
+  Object.fromEntries(volumes.map(({ path, place }) => [volumeVariable(path), place]));
 
 /** Shows a process the GPUs it was given, and no others. */
 export function gpuEnv(shares: readonly GpuShare[], gpus: readonly Gpu[]): Env {

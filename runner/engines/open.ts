@@ -6,6 +6,7 @@ import { BundleCache } from "../cache.ts";
 import type { RunnerConfig } from "../config.ts";
 import type { Engine } from "../engine.ts";
 import { Slots, slotsFolder } from "../slots.ts";
+import type { Volumes } from "../volumes.ts";
 import { Engines } from "./choice.ts";
 import { packageSources, toolEnv } from "./environment.ts";
 import { Installs } from "./installs.ts";
@@ -21,6 +22,7 @@ interface Surroundings {
   readonly data: string;
   readonly env: Env;
   readonly gpus: readonly Gpu[];
+  readonly volumes: Volumes;
   readonly log: Log;
 }
 
@@ -35,13 +37,13 @@ const ROOT = here("../..");
 /** What runs containers here, and what the node is marked with for it. */
 export async function openEngines(
   config: RunnerConfig,
-  { data, env, gpus, log }: Surroundings,
+  { data, env, gpus, volumes, log }: Surroundings,
 ): Promise<{ engine: Engine; labels: Env }> {
   const slots = new Slots(await slotsFolder(data, config.tmp), realRandom);
   const bundles = `${data}/bundles`;
   await Deno.mkdir(bundles, { recursive: true });
   const cache = new BundleCache(bundles);
-  const deps = { spawn: realSpawn, slots, cache, clock: realClock, random: realRandom, log, gpus };
+  const deps = { spawn: realSpawn, slots, cache, clock: realClock, random: realRandom, log, gpus, volumes };
   const oci = config.engine === "process" ? null : await openOci(config, data, env, deps);
   const killed = await slots.sweep();
   if (killed > 0) log("runner.swept", { killed });

@@ -23,6 +23,7 @@ import { usageOf } from "../proc.ts";
 import { writeSecretFiles } from "../secret_files.ts";
 import { secretEnv } from "../secrets.ts";
 import type { Slots } from "../slots.ts";
+import { type PlacedVolume, placesOf, type Volumes } from "../volumes.ts";
 import {
   declaresNothing,
   denoArgs,
@@ -31,8 +32,9 @@ import {
   limitsOf,
   type SlotPaths,
   withEgress,
+  withVolumes,
 } from "./deno_args.ts";
-import { gangEnv, gpuEnv, guestEnv } from "./environment.ts";
+import { gangEnv, gpuEnv, type GuestEnv, guestEnv, volumeEnv } from "./environment.ts";
 import { ForkServers, type Launched } from "./fork_servers.ts";
 import type { Installs } from "./installs.ts";
 import { execIn, type Surroundings } from "./process_exec.ts";
@@ -46,6 +48,7 @@ export interface ProcessEngineDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly gpus: readonly Gpu[];
+  readonly volumes: Pick<Volumes, "open">;
   readonly paths: GuestPaths;
   /** `guest.py`. */
   readonly pythonGuest: string;
@@ -86,10 +89,12 @@ export class ProcessEngine implements Engine {
     this.#forks = new ForkServers({ spawn: deps.spawn, launch: (command) => this.#launchServer(command) });
   }
 
-  async start(assignment: Assignment, context: StartContext): Promise<Guest> {
+  async start(assignment: Assignment, given: StartContext): Promise<Guest> {
     refuseUnhonoured(assignment.spec);
     const { cache } = this.#deps;
-    const bundle = await cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    const bundle = await cache.get(assignment.bundle, () => given.bundle(assignment.bundle));
+    const opened = await this.#deps.volumes.open(assignment.volumes);
+    const context = { ...given, volumes: opened.map((one) => ({ ...one, place: one.folder })) };
     if (assignment.spec.server !== undefined) return await this.#startServer(assignment, bundle, context);
     const pooled = this.#poolable(assignment) ? this.#pool.take() : null;
     if (pooled === null) return await this.#startFresh(assignment, bundle, context);
@@ -111,19 +116,19 @@ export class ProcessEngine implements Engine {
   }
 
   /** Prestarted guests know nothing of the function: neither permissions nor variables nor GPUs can be added. */
-  #poolable({ spec, external, gpus, gang }: Assignment): boolean {
+  #poolable({ spec, external, gpus, gang, volumes }: Assignment): boolean {
     const simulated = gpus.every(({ index }) =>
       this.#deps.gpus.find((gpu) => gpu.index === index)?.simulated
     );
     return spec.body === "ts" && spec.image === undefined && declaresNothing(spec.permissions) &&
       Object.keys(spec.env).length === 0 &&
       spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && simulated &&
-      gang === undefined;
+      gang === undefined && volumes.length === 0;
   }
 
-  async #startFresh(assignment: Assignment, bundle: Unpacked, context: StartContext): Promise<Guest> {
+  async #startFresh(assignment: Assignment, bundle: Unpacked, context: Terms): Promise<Guest> {
     const { spec, external } = assignment;
-    const { signal, secrets, say } = context;
+    const { signal, secrets, volumes, say } = context;
     const slot = await this.#deps.slots.create();
     try {
       await this.#deps.installs.external(external, say);
@@ -138,7 +143,7 @@ export class ProcessEngine implements Engine {
         }),
         spec.body === "ts" ? copyBundle(bundle, appFolder(slot)) : null,
       ]);
-      return this.#guest(program, spec);
+      return { ...this.#guest(program, spec), volumes: placesOf(volumes) };
     } catch (error) {
       await this.#deps.slots.remove(slot);
       throw error;
@@ -146,7 +151,7 @@ export class ProcessEngine implements Engine {
   }
 
   /** A program of the user's own, which knows neither sockets nor frames of ours. */
-  async #startServer(assignment: Assignment, bundle: Unpacked, { secrets }: StartContext): Promise<Guest> {
+  async #startServer(assignment: Assignment, bundle: Unpacked, { secrets, volumes }: Terms): Promise<Guest> {
     const { slots, spawn, clock } = this.#deps;
     const server = assignment.spec.server!;
     const slot = await slots.create();
@@ -154,7 +159,7 @@ export class ProcessEngine implements Engine {
       await copyBundle(bundle, appFolder(slot));
       await writeSecretFiles(secrets, secretFolderOf(slot));
       const place = placeOf(server, slot, this.#ports);
-      const env = this.#env(assignment, slot, secretEnv(secrets));
+      const env = this.#env(assignment, slot, { secrets: secretEnv(secrets), volumes: volumeEnv(volumes) });
       const removeSlot = () => slots.remove(slot);
       const cwd = appFolder(slot);
       const surroundings = { cwd, env: { ...env, ...place.env } };
@@ -173,13 +178,13 @@ export class ProcessEngine implements Engine {
   #env(
     { spec, gpus, gang }: Assignment,
     slot: SlotPaths,
-    secrets: Readonly<Record<string, string>>,
+    more: Pick<GuestEnv, "secrets" | "volumes">,
   ): Readonly<Record<string, string>> {
     return guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
-      secrets,
+      ...more,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),
     });
@@ -188,18 +193,18 @@ export class ProcessEngine implements Engine {
   async #command(
     assignment: Assignment,
     slot: SlotPaths,
-    { secrets, say }: StartContext,
+    { secrets, volumes, say }: Terms,
   ): Promise<Command> {
     const { spec, external } = assignment;
     const variables = secretEnv(secrets);
-    const env = this.#env(assignment, slot, variables);
+    const env = this.#env(assignment, slot, { secrets: variables, volumes: volumeEnv(volumes) });
     if (spec.body === "ts") {
       const folder = secrets.some(({ as }) => as === "files") ? secretsFolder(slot) : null;
       const limits = limitsOf({ ...spec, permissions: withEgress(spec) }, external.length > 0, {
         variables: Object.keys(variables),
         folder,
       });
-      return this.#denoCommand(slot, limits, env);
+      return this.#denoCommand(slot, withVolumes(limits, volumes), env);
     }
     const command = await this.#deps.installs.python(spec.requirements, say);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };
@@ -245,7 +250,15 @@ export class ProcessEngine implements Engine {
   /** The environment of what knows nothing of a container. */
   #bareEnv(slot: string, declared: Readonly<Record<string, string>>) {
     const { env, denoDir } = this.#deps;
-    return guestEnv(env, { slot, denoDir, declared, secrets: {}, gpus: gpuEnv([], []), gang: {} });
+    return guestEnv(env, {
+      slot,
+      denoDir,
+      declared,
+      secrets: {},
+      gpus: gpuEnv([], []),
+      gang: {},
+      volumes: {},
+    });
   }
 
   async #prestart(signal: AbortSignal): Promise<Program> {
@@ -325,6 +338,9 @@ export class ProcessEngine implements Engine {
     };
   }
 }
+
+/** What a start is given, and the volumes that it has opened. */
+type Terms = StartContext & { readonly volumes: readonly PlacedVolume[] };
 
 /** Starts a program. */
 type Begin = () => Child | Promise<Child>;

@@ -103,7 +103,7 @@ export function startServer(
   { server, slot, place, cwd, env, spawn, clock, settle, removeSlot }: StartServer,
 ): Omit<Guest, "secretFolder"> {
   if (server.command === undefined) throw new StartError("Cannot start the server: it names no command");
-  const [command, ...args] = filledIn(server.command, place.env);
+  const [command, ...args] = filledIn(server.command, { ...env, ...place.env });
   const child = spawned(spawn, place, { command: command!, args, cwd, env: { ...env, ...place.env } });
   nameProcess(`${slot.dir}/pid`, child.pid);
   const { pid, exited } = child;

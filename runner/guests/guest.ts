@@ -88,7 +88,8 @@ async function load(frame: LoadFrame): Promise<void> {
   wanted = true;
   const { app, function: name, container, gang } = frame;
   const secrets = new Map(Object.entries(frame.secrets ?? {}));
-  const identity = { app, function: name, container, gang, secrets };
+  const volumes = new Map(Object.entries(frame.volumes ?? {}));
+  const identity = { app, function: name, container, gang, secrets, volumes };
   const contextOf = (signal: AbortSignal): ContainerContext =>
     containerContext(identity, { outlet: platform, signal, write: (line) => console.log(line) });
   try {

@@ -12,6 +12,7 @@ import { numbers } from "./leases.ts";
 import { containersLost, nodesLost } from "./containers.ts";
 import { askFor, release } from "./provisions.ts";
 import { NOTHING, type Touched, union } from "./touched.ts";
+import { settleVolumes } from "./volumes.ts";
 import { noteUsage } from "./workspaces.ts";
 
 /** Priority of calls that schedules make: the default of all calls. */
@@ -82,8 +83,9 @@ async function form(sql: Sql, now: Date, gangs: readonly NewGang[]): Promise<Tou
   return NOTHING;
 }
 
-async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Touched> {
-  if (starts.length === 0) return NOTHING;
+async function start(sql: Sql, now: Date, all: readonly Start[]): Promise<Touched> {
+  if (all.length === 0) return NOTHING;
+  const starts = await withoutStrays(sql, all);
   const taken = takenBy(starts), shares = sharesOf(starts);
   const rows = await sql<{ nodeId: string }[]>`
     with wanted as (
@@ -97,15 +99,15 @@ async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Tou
   }::text::int[],
         ${numbers(starts.map((one) => one.diskMiB))}::text::int[], ${
     starts.map(({ port }) => port === null ? null : String(port))
-  }::text[], ${starts.map((one) => one.gang)}::text[],
+  }::text[], ${starts.map(volumesOf)}::text[], ${starts.map((one) => one.gang)}::text[],
         ${numbers(starts.map((one) => one.rank))}::text::int[], ${starts.map((one) => one.reason)}::text[]
-      ) as w(id, function_id, deployment, node, session, gpus, gpu_milli, cpu_milli, memory_mib, disk_mib, port, gang, rank, reason)
+      ) as w(id, function_id, deployment, node, session, gpus, gpu_milli, cpu_milli, memory_mib, disk_mib, port, volumes, gang, rank, reason)
     ),
     started as (
       insert into container (id, function_id, deployment_id, node_id, session, desired, observed, gpus, gpu_milli, cpu_milli,
-        memory_mib, disk_mib, port, gang_id, rank, reason, created_at, busy_at)
+        memory_mib, disk_mib, port, volume_ids, gang_id, rank, reason, created_at, busy_at)
       select w.id, w.function_id, w.deployment, w.node, w.session, 'run', 'pending', w.gpus::json, w.gpu_milli, w.cpu_milli,
-        w.memory_mib, w.disk_mib, w.port::int, w.gang, w.rank, w.reason, ${now}, ${now}
+        w.memory_mib, w.disk_mib, w.port::int, w.volumes::text[], w.gang, w.rank, w.reason, ${now}, ${now}
       from wanted w join node on node.id = w.node and node.session = w.session and node.state = 'up'
       returning node_id
     ),
@@ -131,10 +133,22 @@ async function start(sql: Sql, now: Date, starts: readonly Start[]): Promise<Tou
       join begun on begun.node_id = t.node
     where node.id = t.node
     returning begun.node_id`;
-  return { ...NOTHING, nodeIds: rows.map((row) => row.nodeId), containers: starts.length };
+  return { ...NOTHING, nodeIds: rows.map((row) => row.nodeId), containers: all.length };
+}
+
+/** Volumes that are used for the first time get their home; what would have started away from its own waits for the next tick. */
+async function withoutStrays(sql: Sql, starts: readonly Start[]): Promise<readonly Start[]> {
+  const bound = starts.filter(({ volumes }) => volumes !== undefined);
+  if (bound.length === 0) return starts;
+  const strays = await settleVolumes(sql, bound);
+  const gangs = starts.filter(({ id }) => strays.has(id)).map(({ gang }) => gang);
+  return starts.filter(({ id, gang }) => !strays.has(id) && (gang === null || !gangs.includes(gang)));
 }
 
 // Sums are taken here, and columns are sent: sums in the statement, or rows as JSON, cost more than the rest of it.
+
+/** As PostgreSQL writes a list; ids have nothing in them that would need quotes. */
+const volumesOf = ({ volumes }: Start): string | null => volumes === undefined ? null : `{${volumes.join()}}`;
 
 /** What each node gives. */
 const takenBy = (starts: readonly Start[]) =>

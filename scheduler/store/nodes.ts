@@ -66,6 +66,14 @@ export async function wanted(
       coalesce(deployment.manifest->'external', '[]') as external,
       (select element.spec from json_array_elements(deployment.manifest->'functions') as element(spec)
        where element.spec->>'name' = function.name) as spec,
+      case when c.volume_ids is null then '[]' else (
+        select coalesce(json_agg(json_build_object(
+          'id', volume.id, 'name', volume.name, 'storage', volume.storage, 'path', mounted.path,
+          'readOnly', mounted.ref->'readOnly') order by mounted.path), '[]')
+        from json_array_elements(deployment.manifest->'functions') as element(spec)
+          cross join json_each(element.spec->'volumes') as mounted(path, ref)
+          join volume on volume.id = any(c.volume_ids) and volume.name = mounted.ref->>'name'
+        where element.spec->>'name' = function.name) end as volumes,
       c.gpus, (extract(epoch from c.preempt_at) * 1000)::bigint as preempt_at,
       case when c.gang_id is not null then
         json_build_object('id', c.gang_id, 'rank', c.rank, 'size', (select size from gang where gang.id = c.gang_id)) end as gang,

@@ -9,6 +9,7 @@ import type {
   Demand,
   Fn,
   Gang,
+  NeedVolume,
   Node,
   NodeGpu,
   Outlook,
@@ -46,6 +47,7 @@ export interface FunctionRow {
   activity: ActivityRow | null;
   wantedBefore: number | null;
   secretsRevision: number | null;
+  volumes: NeedVolume[] | null;
   said: SaidRow | null;
 }
 
@@ -186,6 +188,7 @@ function toFn(
       diskMiB: spec.disk ?? 0,
       labels: { ...spec.labels, ...(spec.image ? { [LABEL_OCI]: "yes" } : {}) },
       port: spec.image ? null : spec.server?.port ?? null, // a container with an image has ports of its own
+      volumes: row.volumes ?? [],
     },
     nodes: spec.nodes ?? 1,
     preemptible: spec.preemptible ?? false,

@@ -166,6 +166,13 @@ export async function readSnapshot(
         'secretsRevision', case when json_array_length(f.spec->'secrets') > 0 then (select max(revision) from secret
           where secret.workspace_id = app.workspace_id
             and secret.name in (select ref->>'name' from json_array_elements(f.spec->'secrets') ref)) end,
+        'volumes', case when f.spec->>'volumes' <> '{}' then (
+          select json_agg(json_build_object(
+            'name', mounted.ref->>'name', 'id', volume.id, 'storage', volume.storage, 'home', volume.home,
+            'node', (select name from node where node.id = volume.home)) order by mounted.path)
+          from json_each(f.spec->'volumes') mounted(path, ref)
+          left join volume on volume.workspace_id = app.workspace_id and volume.name = mounted.ref->>'name' -- volume_name
+            and volume.deleted_at is null) end,
         'said', (select row_to_json(waiting) from waiting where waiting.function_id = f.id)
       ) order by f.id), '[]')
         from present

@@ -9,6 +9,7 @@ import { FailureKind } from "./calls.ts";
 import { Digest, DurationText, Json, Labels, Name, pageOf, Permissions, Timestamp } from "./primitives.ts";
 import { SecretRef } from "./secrets.ts";
 import { ServerSpec } from "./server.ts";
+import { Mounts } from "./volumes.ts";
 
 /** One acceptable way to satisfy a GPU request, as a text such as `H100:4` or spelled out. */
 export const GpuRequest = z.union([
@@ -135,6 +136,8 @@ export const FunctionSpec = z.object({
   ),
   /** Secrets that its containers are given; of two values with one key the later is taken. */
   secrets: z.array(SecretRef).max(LIMITS.secretsPerFunction).default([]),
+  /** Volumes that its containers are given, by where they are mounted. */
+  volumes: Mounts.default({}),
   /** `python`: pinned requirements, one a line, for a virtual environment keyed by their digest. */
   requirements: z.array(z.string().max(512)).max(1_000).default([]),
   /** The container image it runs in; absent: that of the node for its body, or none. */

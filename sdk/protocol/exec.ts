@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import { LIMITS } from "./limits.ts";
+import { VolumeFolder } from "./volumes.ts";
 
 /** The first byte of a binary message. */
 export const EXEC_STREAMS = { stdin: 0, stdout: 1, stderr: 2 } as const;
@@ -44,6 +45,10 @@ export const ExecSaid = z.discriminatedUnion("t", [
 ]);
 export type ExecSaid = z.infer<typeof ExecSaid>;
 
-/** A command that waits for the runner of its container to connect. */
-export const WantedExec = ExecCommand.extend({ id: z.string(), container: z.string() });
+/** A command that waits for a runner to connect: inside a container, or about the files of a volume. */
+export const WantedExec = ExecCommand.extend({
+  id: z.string(),
+  container: z.string().optional(),
+  volume: VolumeFolder.optional(),
+});
 export type WantedExec = z.infer<typeof WantedExec>;

@@ -69,6 +69,10 @@ export const LIMITS = {
   buildsPerNode: 2,
   /** Images that a node tells of, and that it is told to pull ahead. */
   imagesPerNode: 256,
+  /** Volumes of one function. */
+  volumesPerFunction: 16,
+  /** Transfers at a time into and out of one volume. */
+  transfersPerVolume: 8,
   /** Items of one page. */
   pageItems: 500,
   /** Longest `Prefer: wait`, in seconds. */

@@ -22,6 +22,7 @@ import { type Route, route } from "./route.ts";
 import { scalingRoutes } from "./scaling.ts";
 import { secretRoutes } from "./secrets.ts";
 import { CreatedValue, CreateValue } from "./values.ts";
+import { volumeRoutes } from "./volumes.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const ById = z.object({ id: CallId });
@@ -151,6 +152,7 @@ export const routes = {
   ...workspaceRoutes,
   ...artifactRoutes,
   ...imageRoutes,
+  ...volumeRoutes,
   listSchedules: route(
     "GET",
     "/v1/schedules",
@@ -200,6 +202,7 @@ export type Output<R> = R extends Route<z.ZodType, infer Out> ? z.output<Out> : 
  *   `Last-Event-ID` resumes), ends with an event `end` whose data is the finished call
  * - `GET /v1/containers/{id}/logs` with `Accept: text/event-stream`: the same for a container; its data is the container
  * - `GET /v1/containers/{id}/exec` as a WebSocket: a command inside a container; see exec.ts
+ * - `GET /v1/volumes/{volume}/files` as a WebSocket: files of a volume; see volumes.ts
  * - `* /e/{app}/{endpoint}/{path…}`: endpoints, streamed both ways
  * - `GET /v1/values/{id}` → 307 to the JSON text of an input or result that travelled as `{"$blob": id}`
  * - `GET` and `PUT /v1/blobs/{key…}?expires=&signature=`: what a signed URL leads to, where blobs don't lie on S3

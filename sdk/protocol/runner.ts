@@ -15,6 +15,7 @@ import { WantedBuild } from "./images.ts";
 import { LIMITS } from "./limits.ts";
 import { Desired, Gpu, GpuShare } from "./nodes.ts";
 import { Digest, Json, Labels, Name } from "./primitives.ts";
+import { MountedVolume, VolumeFolder, VolumeSize } from "./volumes.ts";
 
 const Ms = z.number().int().min(0);
 const Index = z.number().int().min(0);
@@ -86,6 +87,10 @@ export const SyncRequest = z.object({
   ailingGpus: z.array(z.object({ index: Index, ailment: z.string().max(512) })).max(1_024).default([]),
   /** Images that it has of those that it was ever asked for; absent where it has no engine. */
   images: z.array(z.string().max(512)).max(LIMITS.imagesPerNode).optional(),
+  /** Volumes that were measured since the last answer. */
+  volumeSizes: z.array(VolumeSize).max(4_096).default([]),
+  /** Volumes to remove that are gone, until a reply no longer names them. */
+  removedVolumes: z.array(z.string()).max(4_096).default([]),
   /** The runner ends now: nothing more is to be placed on the node. */
   leaving: z.boolean().default(false),
   /** `revision` of the last reply; the api answers when the wanted containers differ from it, or after a while. */
@@ -113,6 +118,8 @@ export const Assignment = z.object({
   external: z.array(z.string()),
   spec: FunctionSpec,
   gpus: z.array(GpuShare),
+  /** Its function's volumes, where they lie. */
+  volumes: z.array(MountedVolume).default([]),
   /** Its place in its gang, if it belongs to one. */
   gang: Gang.optional(),
   /** It gives way to more important work: its calls get notice, and it is killed at this time (milliseconds since 1970). */
@@ -130,6 +137,8 @@ export const SyncReply = z.object({
   builds: z.array(WantedBuild).default([]),
   /** Images to pull before a container needs them. */
   prefetch: z.array(z.string()).default([]),
+  /** Volumes whose bytes are to be removed. */
+  removeVolumes: z.array(VolumeFolder).default([]),
   /** The node is no longer wanted: its runner ends for good. */
   leave: z.boolean().optional(),
 });

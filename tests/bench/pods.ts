@@ -117,6 +117,7 @@ const needOf = ({ cpu_milli, memory_mib, num_gpu, gpu_milli, gpu_spec }: Omit<Po
     diskMiB: 0,
     labels: {},
     port: null,
+    volumes: [],
   };
 };
 

@@ -92,12 +92,13 @@ describe("execs", () => {
     await using db = await setup();
     const insert = (exec: Parameters<typeof insertExec>[2]) =>
       db.sql.begin((tx) => insertExec(tx, NOW, exec));
-    assert.equal(await insert(ask("exec_1", { container: "ctr_2" })), "gone");
-    assert.equal(await insert(ask("exec_2", { container: "ctr_unknown" })), "gone");
-    assert.equal(await insert(ask("exec_3", { workspace: "other" })), "gone");
+    const GONE = { refused: "the container has ended" };
+    assert.deepEqual(await insert(ask("exec_1", { container: "ctr_2" })), GONE);
+    assert.deepEqual(await insert(ask("exec_2", { container: "ctr_unknown" })), GONE);
+    assert.deepEqual(await insert(ask("exec_3", { workspace: "other" })), GONE);
     const racers = Array.from({ length: LIMITS.execsPerContainer + 3 }, (_, n) => insert(ask(`exec_r${n}`)));
     const answers = await Promise.all(racers);
-    assert.equal(answers.filter((answer) => answer === "too many").length, 3);
+    assert.equal(answers.filter((answer) => "refused" in answer).length, 3);
   });
 });
 
@@ -128,7 +129,7 @@ describe("kept containers", () => {
     const exec = (id: string) =>
       insertExec(db.sql, NOW, { id, container: "ctr_2", workspace: "default", command: ["true"] });
     assert.equal(await discard(db.sql, NOW, of), undefined);
-    assert.equal(await exec("exec_1"), "gone");
+    assert.deepEqual(await exec("exec_1"), { refused: "the container has ended" });
     await noteKept(db.sql, NOW, "node_1", [{ id: "ctr_2", leftMs: 1_000 }]);
     assert.deepEqual(await exec("exec_2"), { node: "node_1" });
     const present = async () =>
@@ -136,7 +137,7 @@ describe("kept containers", () => {
     assert.deepEqual(await present(), ["ctr_2", "ctr_1"]);
     assert.equal(await discard(db.sql, NOW, { ...of, workspace: "other" }), undefined);
     assert.equal(await discard(db.sql, NOW, of), "node_1");
-    assert.equal(await exec("exec_3"), "gone");
+    assert.deepEqual(await exec("exec_3"), { refused: "the container has ended" });
     assert.deepEqual(await present(), ["ctr_1"]);
     assert.deepEqual(await discarded(db.sql, "node_1"), ["ctr_2"]);
     await noteKept(db.sql, NOW, "node_1", []);

@@ -42,6 +42,7 @@ export async function loneContainer(
     bundle: "0".repeat(64),
     external: [],
     gpus: [],
+    volumes: [],
     spec: FunctionSpec.parse({ name: "fn", kind: "function", body: "ts", entry: "fn", methods, ...spec }),
   }, {
     api,

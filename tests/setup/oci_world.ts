@@ -53,6 +53,7 @@ export async function ociEngine({ at }: World, oci: Partial<OciOptions> = {}): P
     clock: realClock,
     log: silentLog,
     gpus: [],
+    volumes: { open: () => Promise.resolve([]) },
   });
   const close = engine.close.bind(engine);
   engine.close = async () => {

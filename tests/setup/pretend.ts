@@ -7,6 +7,7 @@ import type {
   Container,
   Fn,
   Gang,
+  NeedVolume,
   Node,
   Outlook,
   Plan,
@@ -16,7 +17,9 @@ import type {
   Start,
   Workspace,
 } from "../../scheduler/model.ts";
+import { reaches } from "../../scheduler/fit.ts";
 import { plan } from "../../scheduler/plan.ts";
+import { LABEL_VOLUMES } from "../../sdk/labels.ts";
 import { type Behaviour, PretendCalls } from "./pretend_calls.ts";
 import { node, NOW, snapshot, workspace } from "./snapshots.ts";
 
@@ -289,7 +292,7 @@ export class Pretend {
     }
     for (const id of made.busy) this.#change(id, { busyAt: this.now });
     for (const gang of made.gangs) this.gangs.push({ ...gang, createdAt: this.now, brokenAt: null });
-    for (const one of made.start) this.#begin(one);
+    for (const one of made.start) if (this.#settles(one)) this.#begin(one);
     for (const { workspace: id, used } of made.usage) {
       this.admit({ ...this.workspaces.get(id)!, used, usedAt: this.now });
     }
@@ -327,6 +330,20 @@ export class Pretend {
     const { pool, joinMs } = this.pools.get(name)!;
     const failures = { count: (pool.failures?.count ?? 0) + 1, lastAt: this.now, message };
     this.pools.set(name, { joinMs, pool: { ...pool, failures } });
+  }
+
+  /** Volumes of it that were never used come to be where it starts; false when one is elsewhere. */
+  #settles({ node: id, volumes = [] }: Start): boolean {
+    const at = this.nodes.find((node) => node.id === id)!;
+    const placed = (one: NeedVolume): NeedVolume =>
+      one.id === null || one.home !== null || !volumes.includes(one.id)
+        ? one
+        : { ...one, home: one.storage === "node" ? id : at.labels[LABEL_VOLUMES]!, node: id };
+    for (const fn of this.fns.values()) {
+      this.fns.set(fn.id, { ...fn, need: { ...fn.need, volumes: fn.need.volumes.map(placed) } });
+    }
+    const all = [...this.fns.values()].flatMap(({ need }) => need.volumes);
+    return all.every((one) => !volumes.includes(one.id ?? "") || reaches(one, at));
   }
 
   #begin(one: Start): void {

@@ -7,7 +7,9 @@ import { ProcessEngine } from "../../runner/engines/process.ts";
 import type { Engine, Spawn } from "../../runner/engine.ts";
 import { realSpawn } from "../../runner/engines/spawn.ts";
 import { GpuHealth } from "../../runner/gpu_health.ts";
+import { ownerOfGuests } from "../../runner/engines/oci/folder.ts";
 import { Slots } from "../../runner/slots.ts";
+import { Volumes } from "../../runner/volumes.ts";
 import { type Log, realClock, realFetch, realRandom, silentLog } from "../../sdk/ports.ts";
 import { type Assignment, FunctionSpec, type Gpu } from "../../sdk/protocol.ts";
 import type { z } from "zod";
@@ -35,6 +37,7 @@ export interface EngineDeps {
   readonly random: typeof realRandom;
   readonly log: Log;
   readonly gpus: readonly Gpu[];
+  readonly volumes: Volumes;
 }
 
 export class TestRunner implements AsyncDisposable {
@@ -47,6 +50,7 @@ export class TestRunner implements AsyncDisposable {
     readonly ran: Promise<void>,
     /** How many prestarted guests wait for code. */
     readonly prestarted: () => number,
+    readonly volumes: Volumes,
   ) {}
 
   static async start(
@@ -54,12 +58,20 @@ export class TestRunner implements AsyncDisposable {
       RunnerOptions = {},
   ): Promise<TestRunner> {
     const dir = await Deno.makeTempDir({ prefix: "berth-runner-" });
-    for (const folder of ["bundles", "venvs"]) await Deno.mkdir(`${dir}/${folder}`);
+    for (const folder of ["bundles", "venvs", "volumes"]) await Deno.mkdir(`${dir}/${folder}`);
     const slots = new Slots(`${dir}/slots`, realRandom);
     await slots.sweep();
     const api = FakeApi.start();
     const env = { ...Deno.env.toObject(), ...more };
     const deno = Deno.execPath();
+    const volumes = new Volumes({
+      roots: { node: `${dir}/volumes`, shared: null },
+      owner: ownerOfGuests(),
+      spawn: realSpawn,
+      clock: realClock,
+      random: realRandom,
+      log,
+    });
     const deps: EngineDeps = {
       spawn: realSpawn,
       slots,
@@ -68,6 +80,7 @@ export class TestRunner implements AsyncDisposable {
       random: realRandom,
       log,
       gpus: [{ index: 0, model: "L4", vramMiB: 24_576, simulated: true }],
+      volumes,
     };
     const processes = new ProcessEngine({
       ...deps,
@@ -112,6 +125,7 @@ export class TestRunner implements AsyncDisposable {
         clock: realClock,
         log,
       }),
+      volumes,
       tokens: () => Promise.resolve(["token"]),
       joined: () => {
         engine.settled();
@@ -121,7 +135,7 @@ export class TestRunner implements AsyncDisposable {
       graceMs,
       drainMs,
     });
-    return new TestRunner(api, agent, dir, agent.run(), () => engine.prestarted);
+    return new TestRunner(api, agent, dir, agent.run(), () => engine.prestarted, volumes);
   }
 
   /** An assignment of a function whose module has this source. */
@@ -169,6 +183,7 @@ export async function assignmentOf(
     bundle,
     external: [],
     gpus: [],
+    volumes: [],
     spec: FunctionSpec.parse({
       name: "fn",
       kind: "function",

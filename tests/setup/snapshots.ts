@@ -53,6 +53,7 @@ export const need = (some: Partial<Need> = {}): Need => ({
   diskMiB: 0,
   labels: {},
   port: null,
+  volumes: [],
   ...some,
 });
 

@@ -16,7 +16,7 @@
  */
 import { parseDuration } from "../../sdk/duration.ts";
 import { parseGpu } from "../../sdk/gpu.ts";
-import type { Fn, Node, Workspace } from "../../scheduler/model.ts";
+import type { Fn, NeedVolume, Node, Workspace } from "../../scheduler/model.ts";
 import { Pretend } from "./pretend.ts";
 import type { Behaviour } from "./pretend_calls.ts";
 import { fn, node, workspace } from "./snapshots.ts";
@@ -95,6 +95,19 @@ const gpus = (options: Options, word: string) => parseGpu(options.get(word)?.spl
 /** `zone=eu` */
 const labels = (options: Options): Record<string, string> =>
   Object.fromEntries(options.get("label")?.split(",").map((pair) => pair.split("=")) ?? []);
+
+/** `weights`, `weights@n1`, `shared:data`, `shared:data@nfs`, `gone:old`: volumes, and where they are. */
+const volumes = (options: Options): NeedVolume[] =>
+  options.get("volume")?.split(",").map((text) => {
+    const [, kind, name = "", home = null] = /^(?:(\w+):)?(\w+)(?:@(\w+))?$/.exec(text) ?? [];
+    return {
+      name,
+      id: kind === "gone" ? null : name,
+      storage: kind === "shared" ? kind : "node",
+      home,
+      node: home,
+    };
+  }) ?? [];
 
 const workspaceOf = (id: string, options: Options): Workspace =>
   workspace({
@@ -196,6 +209,7 @@ const fnOf = (id: number, name: string, options: Options): Fn =>
       diskMiB: number(options, "disk", 0) * 1024,
       labels: labels(options),
       port: options.has("port") ? number(options, "port", 0) : null,
+      volumes: volumes(options),
     },
     scale: {
       min: number(options, "min", 0),

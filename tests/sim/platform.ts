@@ -13,6 +13,7 @@ import type { Machine } from "./machine/machine.ts";
 import type { Network } from "./network.ts";
 import type { Process } from "./process.ts";
 import type { Life } from "./service.ts";
+import { NO_VOLUMES } from "../setup/no_volumes.ts";
 
 /** Where everybody finds the apis: the one address of a load balancer. */
 export const ORIGIN = "http://berth.sim";
@@ -115,6 +116,7 @@ export function startRunner(
     },
     orphaned: () => false,
     health: machine.health(process),
+    volumes: NO_VOLUMES,
     graceMs: GUEST_GRACE_MS,
     drainMs: DRAIN_MS,
   });

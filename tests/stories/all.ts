@@ -35,6 +35,7 @@ import share from "./share.story" with { type: "text" };
 import share_turns from "./share_turns.story" with { type: "text" };
 import turns from "./turns.story" with { type: "text" };
 import turns_of_one from "./turns_of_one.story" with { type: "text" };
+import volume from "./volume.story" with { type: "text" };
 import zero from "./zero.story" with { type: "text" };
 
 export const STORIES: Readonly<Record<string, string>> = {
@@ -74,5 +75,6 @@ export const STORIES: Readonly<Record<string, string>> = {
   share_turns,
   turns,
   turns_of_one,
+  volume,
   zero,
 };

@@ -109,7 +109,7 @@ function setup(budgetMiB: number) {
 
 const withMemory = (memory: number): Recipe => {
   const { assignment, secrets } = plainRecipe("ts");
-  return { secrets, assignment: { ...assignment, spec: { ...assignment.spec, memory } } };
+  return { secrets, volumes: [], assignment: { ...assignment, spec: { ...assignment.spec, memory } } };
 };
 
 describe("Prestarted", () => {

@@ -9,7 +9,7 @@ describe("serverCommand()", () => {
   it("is told of a port of its own, or of its socket; without a command the image runs what it likes", () => {
     const told = (server: object) => {
       const spec = ServerSpec.parse(server);
-      return [serverCommand(spec), serverEnv(spec)];
+      return [serverCommand(spec, {}), serverEnv(spec)];
     };
     assert.deepEqual(told({}), [null, { PORT: "8000" }]);
     assert.deepEqual(told({ command: ["serve", "$PORT"], port: 80 }), [["serve", "80"], { PORT: "80" }]);

@@ -8,6 +8,7 @@ import { type Random, silentLog } from "../../sdk/ports.ts";
 import { FunctionSpec, type Gpu } from "../../sdk/protocol.ts";
 import { ManualClock, settle } from "../setup/manual_clock.ts";
 import { ScriptedEngine, ScriptedGuest } from "../setup/scripted_guest.ts";
+import { NO_VOLUMES } from "../setup/no_volumes.ts";
 
 const MACHINE = {
   name: "n",
@@ -78,6 +79,7 @@ function setup(
     },
     orphaned,
     health,
+    volumes: NO_VOLUMES,
     graceMs: 100,
     drainMs: 100,
   });

@@ -113,6 +113,7 @@ describe("guestEnv() and toolEnv()", () => {
       secrets: { TOKEN: "given" },
       gpus: { G: "0" },
       gang: {},
+      volumes: { BERTH_VOLUME_DATA: "/v" },
     });
     assert.equal(env.DATABASE_URL, undefined);
     assert.equal(env.PIP_INDEX_URL, undefined);

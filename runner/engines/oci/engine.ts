@@ -6,6 +6,7 @@ import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import type { BundleCache, Unpacked } from "../../cache.ts";
 import { type Engine, type EngineImages, type Guest, type StartContext, StartError } from "../../engine.ts";
 import { secretEnv } from "../../secrets.ts";
+import { type OpenVolume, type PlacedVolume, placesOf, type Volumes } from "../../volumes.ts";
 import { type Folder, INSIDE, usedMiB } from "./folder.ts";
 import { scratchMiB } from "./guest_sandbox.ts";
 import { type BuilderDeps, OciImages } from "./build.ts";
@@ -19,6 +20,7 @@ import { serverGuest } from "./server.ts";
 
 export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDeps {
   readonly cache: BundleCache;
+  readonly volumes: Pick<Volumes, "open">;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
 }
@@ -79,7 +81,8 @@ export class OciEngine implements Engine {
 
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache } = this.#deps;
-    const recipe: Recipe = { assignment, secrets: context.secrets };
+    const volumes = (await this.#deps.volumes.open(assignment.volumes)).map(mounted);
+    const recipe: Recipe = { assignment, secrets: context.secrets, volumes };
     const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
     if (assignment.spec.server !== undefined) return await this.#startServer(recipe, context, arriving);
     const [launched, bundle] = await Promise.allSettled([this.#launch(recipe, context), arriving]);
@@ -119,7 +122,7 @@ export class OciEngine implements Engine {
       : { scratch: { limitMiB, usedMiB: () => usedMiB(this.#deps.spawn, scratch) } };
   }
 
-  #guest({ program, release, keep }: Launched, { assignment: { spec }, secrets }: Recipe): Guest {
+  #guest({ program, release, keep }: Launched, { assignment: { spec }, secrets, volumes }: Recipe): Guest {
     const { clock } = this.#deps;
     const { folder, exited } = program;
     const variables = secretEnv(secrets);
@@ -131,6 +134,7 @@ export class OciEngine implements Engine {
       path: spec.body === "ts" ? `${INSIDE.app}/app.js` : INSIDE.app,
       spool: folder.spool,
       secretFolder,
+      volumes: placesOf(volumes),
       settle: () => program.printed.settle(),
       usage: () => program.usage(),
       ...this.#scratch(spec, folder),
@@ -150,3 +154,6 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
   address: folder.http,
   publish: () => folder.publish(),
 });
+
+/** A container has its volumes where its function wants them. */
+const mounted = (volume: OpenVolume): PlacedVolume => ({ ...volume, place: volume.path });

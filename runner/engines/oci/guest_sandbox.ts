@@ -1,7 +1,8 @@
 /** What the container of a function is to be: its image, the command of its guest, what it sees. Pure. */
 import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
-import { denoArgs, type DenoLimits, type GuestPaths, limitsOf } from "../deno_args.ts";
-import { gangEnv } from "../environment.ts";
+import type { PlacedVolume } from "../../volumes.ts";
+import { denoArgs, type DenoLimits, type GuestPaths, limitsOf, withVolumes } from "../deno_args.ts";
+import { gangEnv, volumeEnv } from "../environment.ts";
 import type { Network } from "./egress.ts";
 import type { GpuWay, WantedGpus } from "./gpus.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
@@ -41,6 +42,7 @@ export interface Place {
   /** Names of the variables that secrets come as, and the folders of the others. */
   readonly secrets: { readonly variables: readonly string[]; readonly mounts: readonly Mount[] };
   readonly packages: Packages;
+  readonly volumes: readonly PlacedVolume[];
 }
 
 const PATHS: GuestPaths = {
@@ -61,6 +63,7 @@ export function guestSandbox(
   const own = {
     ...server === undefined ? {} : serverEnv(server),
     ...place.packages.env,
+    ...volumeEnv(place.volumes),
     BERTH_SLOT: INSIDE.slot,
   };
   return {
@@ -79,17 +82,18 @@ export function guestSandbox(
   };
 }
 
-function commandOf({ spec, external }: Assignment, { secrets, packages }: Place): string[] | null {
-  if (spec.server !== undefined) return serverCommand(spec.server);
+function commandOf(
+  { spec, external }: Assignment,
+  { secrets, packages, volumes }: Place,
+): string[] | null {
+  if (spec.server !== undefined) return serverCommand(spec.server, volumeEnv(volumes));
   if (spec.body === "python") {
     const imports = spec.preload.length === 0 ? [] : ["--import", spec.preload.join(",")];
     return [packages.python, PYTHON_GUEST, ...imports];
   }
   const { variables, mounts } = secrets;
-  return denoCommand({
-    ...limitsOf(spec, external.length > 0, { variables, folder: null }),
-    read: mounts.map(({ target }) => target),
-  });
+  const limits = limitsOf(spec, external.length > 0, { variables, folder: null });
+  return denoCommand(withVolumes({ ...limits, read: mounts.map(({ target }) => target) }, volumes));
 }
 
 /** What an image runs by itself, it runs where it likes. */
@@ -115,11 +119,12 @@ export const surroundings = ({ owner, rlimits, labels, runtime, seccomp, ...prem
   ],
 });
 
-const mountsOf = ({ run, app, secrets, packages }: Place): Mount[] => [
+const mountsOf = ({ run, app, secrets, packages, volumes }: Place): Mount[] => [
   { source: run, target: INSIDE.slot, readOnly: false },
   readOnly(app, INSIDE.app),
   ...secrets.mounts,
   ...packages.mounts,
+  ...volumes.map(({ folder, path, readOnly }) => ({ source: folder, target: path, readOnly })),
 ];
 
 const scratchOf = (spec: FunctionSpec, { scratch }: Place): Mount[] =>

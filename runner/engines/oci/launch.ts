@@ -171,12 +171,13 @@ export class Launcher {
 
   #sandbox(recipe: Recipe, folder: Folder, place: Place): Sandbox {
     const { premises, gpus: node } = this.#deps;
-    const { assignment, secrets } = recipe;
+    const { assignment, secrets, volumes } = recipe;
     return guestSandbox(assignment, premises, {
       image: formatReference(this.#imageOf(recipe)),
       run: folder.run,
       app: folder.app,
       scratch: folder.scratch,
+      volumes,
       ...place,
       gpus: wantedGpus(premises.gpuWay, assignment.gpus, node),
       gpuEnv: gpuEnvInside(assignment.gpus, node),

@@ -4,6 +4,7 @@ import type { FunctionSpec, Gpu } from "../../../sdk/protocol.ts";
 import type { BundleCache } from "../../cache.ts";
 import type { Spawn } from "../../engine.ts";
 import type { Slots } from "../../slots.ts";
+import type { Volumes } from "../../volumes.ts";
 import { type Info, OciClient } from "./client.ts";
 import { canGuard, closeNetwork, Networks } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
@@ -47,6 +48,7 @@ export interface OciDeps {
   readonly random: Random;
   readonly log: Log;
   readonly gpus: readonly Gpu[];
+  readonly volumes: Pick<Volumes, "open">;
 }
 
 export interface SweepDeps {

@@ -3,17 +3,19 @@
  * container: its code, what its secrets hold, and the `load` frame. Pure.
  */
 import { Assignment, type DeliveredSecret, FunctionSpec, type Gpu } from "../../../sdk/protocol.ts";
+import type { PlacedVolume } from "../../volumes.ts";
 import { realGpus } from "./gpus.ts";
 
 export interface Recipe {
   readonly assignment: Assignment;
   /** Their names, keys and folders count, their values don't. */
   readonly secrets: readonly DeliveredSecret[];
+  readonly volumes: readonly PlacedVolume[];
 }
 
 /** What may be kept for later. */
-export const withoutValues = ({ assignment, secrets }: Recipe): Recipe => ({
-  assignment,
+export const withoutValues = ({ secrets, ...recipe }: Recipe): Recipe => ({
+  ...recipe,
   secrets: secrets.map((secret) => ({
     ...secret,
     values: Object.fromEntries(Object.keys(secret.values).map((key) => [key, ""])),
@@ -22,11 +24,14 @@ export const withoutValues = ({ assignment, secrets }: Recipe): Recipe => ({
 
 /**
  * Whether a container like this may be started before anybody wants it. Not one that would hold something meanwhile which others may
- * want (GPUs), that fits one container alone (ranks), that depends on the moment (addresses of names), or that runs the user's program
- * from its start.
+ * want (GPUs), or a volume that may be deleted, that fits one container alone (ranks), that depends on the moment (addresses of
+ * names), or that runs the user's program from its start.
  */
-export const mayWait = ({ assignment: { spec, gpus, gang } }: Recipe, node: readonly Gpu[]): boolean =>
-  spec.body !== "server" && gang === undefined && typeof spec.egress === "string" &&
+export const mayWait = (
+  { assignment: { spec, gpus, gang }, volumes }: Recipe,
+  node: readonly Gpu[],
+): boolean =>
+  volumes.length === 0 && spec.body !== "server" && gang === undefined && typeof spec.egress === "string" &&
   realGpus(gpus, node).length === 0;
 
 /** That of a function which says nothing of itself but its body. */
@@ -38,7 +43,7 @@ export function plainRecipe(body: "ts" | "python"): Recipe {
     entry: "",
     methods: [{ name: "waiting", kind: "call" }],
   });
-  return { assignment: { ...NOBODY, spec }, secrets: [] };
+  return { assignment: { ...NOBODY, spec }, secrets: [], volumes: [] };
 }
 
 const NOBODY = {
@@ -49,4 +54,5 @@ const NOBODY = {
   bundle: "",
   external: [],
   gpus: [],
+  volumes: [],
 } satisfies Omit<Assignment, "spec">;

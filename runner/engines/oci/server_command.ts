@@ -12,6 +12,9 @@ export const portOf = ({ port = PORT }: ServerSpec): number => port;
 export const serverEnv = (server: ServerSpec): Readonly<Record<string, string>> =>
   server.socket ? { BERTH_SOCKET: SLOT_INSIDE.http } : { PORT: String(portOf(server)) };
 
-/** Null for that of its image. */
-export const serverCommand = (server: ServerSpec): string[] | null =>
-  server.command === undefined ? null : filledIn(server.command, serverEnv(server));
+/** Null for that of its image. @param volumes where they are, by variable */
+export const serverCommand = (
+  server: ServerSpec,
+  volumes: Readonly<Record<string, string>>,
+): string[] | null =>
+  server.command === undefined ? null : filledIn(server.command, { ...volumes, ...serverEnv(server) });

@@ -62,6 +62,7 @@ class ContainerContext:
         self.checkpoint = Checkpoint(host, None)
         self._host = host
         self._secrets = load.get("secrets", {})
+        self._volumes = load.get("volumes", {})
 
     @property
     def cancelled(self):
@@ -85,6 +86,13 @@ class ContainerContext:
         if file is None:
             raise LookupError(f"Cannot find a file of secret value {key}: its secret comes as variables")
         return file
+
+    def volume(self, path):
+        """The folder of the volume that the function mounts at this path: that path in a container, elsewhere a folder of the node."""
+        if path not in self._volumes:
+            there = ", ".join(self._volumes) or "no paths"
+            raise LookupError(f"Cannot find a volume at {path}: this function mounts volumes at {there}")
+        return self._volumes[path]
 
     def artifact(self, ref):
         """The bytes of an artifact of the workspace: `model` (its newest version), `model@3`, `model@production`."""
@@ -113,7 +121,7 @@ class Context(ContainerContext):
     def __init__(self, container, call, channel, host):
         self.app, self.function, self.container = container.app, container.function, container.container
         self.rank, self.world_size = container.rank, container.world_size
-        self._secrets = container._secrets
+        self._secrets, self._volumes = container._secrets, container._volumes
         self.call_id, self.attempt = call["id"], call["attempt"]
         master = call.get("master")
         self.gang = Gang(master["address"], master["port"]) if master else None
