@@ -14,6 +14,7 @@ export interface EngineFlags {
   readonly registryAuth?: string;
   readonly caBundle?: string;
   readonly hostPorts?: string;
+  readonly volumes?: string;
 }
 
 const ENGINES = ["auto", "oci", "process"];
@@ -37,7 +38,8 @@ export const engineOptions = (command: Command): Command =>
     .option(
       "--host-ports <ports>",
       "ports of this machine that containers may connect to, such as 5432,6379",
-    );
+    )
+    .option("--volumes <dir>", "a path that this node shares with others, for volumes that lie there");
 
 function engineOf(text: string): string {
   if (ENGINES.includes(text)) return text;
@@ -57,6 +59,7 @@ export const engineArgs = (
     registryAuth,
     caBundle,
     hostPorts,
+    volumes,
   }: EngineFlags,
   cwd: string,
 ): string[] =>
@@ -71,6 +74,7 @@ export const engineArgs = (
     "--registry-auth": pathOf(registryAuth, cwd),
     "--ca-bundle": pathOf(caBundle, cwd),
     "--host-ports": hostPorts,
+    "--volumes": pathOf(volumes, cwd),
   }).flatMap(([flag, value]) => value === undefined ? [] : [flag, value]);
 
 const pathOf = (path: string | undefined, cwd: string) => path === undefined ? undefined : resolve(cwd, path);

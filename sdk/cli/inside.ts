@@ -21,14 +21,40 @@ export interface ExecExit {
   readonly signal: string | null;
 }
 
-/** Runs a command to its end. */
+/** Runs a command inside a container to its end. */
 export async function runInside(
   job: Job,
   container: string,
   command: ExecCommand,
   party: Party,
 ): Promise<ExecExit> {
-  const channel = await connect(job, container);
+  const { exitedAt, keptUntil } = await send(job.wire(), routes.getContainer, { id: container });
+  const failing = `Cannot run a command in "${container}"`;
+  if (exitedAt !== null && keptUntil === null) throw new CliError(EXIT.platform, `${failing}: it has ended`);
+  const lost = `Cannot go on in "${container}": the connection was lost, or the container has ended`;
+  return await runAt(
+    job,
+    { path: `/v1/containers/${encodeURIComponent(container)}/exec`, failing, lost },
+    command,
+    party,
+  );
+}
+
+/** Where the platform takes a command, and what is said when it does not, or no longer. */
+export interface ExecPlace {
+  readonly path: string;
+  readonly failing: string;
+  readonly lost: string;
+}
+
+/** Runs a command to its end, wherever the platform takes one. */
+export async function runAt(
+  job: Job,
+  place: ExecPlace,
+  command: ExecCommand,
+  party: Party,
+): Promise<ExecExit> {
+  const channel = await connect(job, place);
   channel.say({ t: "open", ...command });
   const ended = Promise.withResolvers<ExecExit>();
   channel.listen({
@@ -44,9 +70,9 @@ export async function runInside(
       if (said.t === "error") ended.reject(new CliError(EXIT.platform, said.message));
     },
   });
-  channel.finished.then(() => ended.reject(lost(container)));
+  channel.finished.then(() => ended.reject(new CliError(EXIT.platform, place.lost)));
   const stopListening = party.onResize?.((size) => channel.say({ t: "resize", ...size }));
-  feed(channel, party.stdin);
+  feed(channel, party.stdin).catch((error) => ended.reject(error));
   try {
     return await ended.promise;
   } finally {
@@ -55,26 +81,17 @@ export async function runInside(
   }
 }
 
-async function connect(job: Job, container: string): Promise<ExecChannel> {
-  const { exitedAt, keptUntil } = await send(job.wire(), routes.getContainer, { id: container });
-  if (exitedAt !== null && keptUntil === null) {
-    throw new CliError(EXIT.platform, `Cannot run a command in "${container}": it has ended`);
-  }
+async function connect(job: Job, { path, failing }: ExecPlace): Promise<ExecChannel> {
   const { url, key } = job.shell.profile();
-  const path = `/v1/containers/${encodeURIComponent(container)}/exec`;
   const socket = job.shell.connect(url.replace(/\/+$/, "").replace(/^http/, "ws") + path, {
     authorization: `Bearer ${key}`,
   });
   const channel = new ExecChannel(socket);
   if (await channel.opened) return channel;
-  throw new CliError(
-    EXIT.platform,
-    `Cannot run a command in "${container}": the platform did not let us in`,
-    {
-      hint:
-        "A key of scope deploy or admin is needed; and what is between here and Berth must pass WebSockets.",
-    },
-  );
+  throw new CliError(EXIT.platform, `${failing}: the platform did not let us in`, {
+    hint:
+      "A key of scope deploy or admin is needed; and what is between here and Berth must pass WebSockets.",
+  });
 }
 
 async function feed(channel: ExecChannel, stdin: ReadableStream<Uint8Array> | null): Promise<void> {
@@ -84,12 +101,6 @@ async function feed(channel: ExecChannel, stdin: ReadableStream<Uint8Array> | nu
     channel.say({ t: "eof" });
   }
 }
-
-const lost = (container: string): CliError =>
-  new CliError(
-    EXIT.platform,
-    `Cannot go on in "${container}": the connection was lost, or the container has ended`,
-  );
 
 /** Runs a command without input and collects what it prints, up to a limit. */
 export async function collectInside(

@@ -24,6 +24,7 @@ import { schedules } from "./commands/schedules.ts";
 import { secret } from "./commands/secret.ts";
 import { show } from "./commands/show.ts";
 import { up } from "./commands/up.ts";
+import { volume } from "./commands/volume.ts";
 import { workspaces } from "./commands/workspaces.ts";
 import { CliError, EXIT, formatPlace, SourceError } from "./failure.ts";
 import { Output } from "./output.ts";
@@ -58,6 +59,7 @@ const COMMANDS: readonly Declare[] = [
   workspaces,
   keys,
   secret,
+  volume,
   pyPath,
   open,
 ];
