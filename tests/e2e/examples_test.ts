@@ -1,6 +1,7 @@
 import { after, before, describe, it } from "node:test";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { join } from "node:path";
 import type { Call } from "../../sdk/protocol.ts";
 import { withoutPython, withoutTorch } from "../setup/machine.ts";
 import { Platform } from "../setup/platform.ts";
@@ -68,6 +69,31 @@ describe("each example runs as its header says", () => {
     const { version, slope } = await run("artifacts.ts", { slope: 2 }, ":train") as Record<string, number>;
     assert.equal(version, 1);
     assert.ok(Math.abs(slope! - 2) < 0.05, `${slope}`);
+  });
+
+  it("batch.ts: batch inference over a volume", async () => {
+    const here = async (...args: string[]) => {
+      const { code, stderr } = await platform.berth(...args);
+      assert.equal(code, 0, stderr);
+    };
+    const inputs = join(platform.dir, "inputs"), results = join(platform.dir, "results");
+    const pictures = ["run", "-A", "--quiet", example("batch/pictures.ts"), inputs, "300"];
+    assert.equal((await new Deno.Command(Deno.execPath(), { args: pictures }).output()).code, 0);
+    await deploy("batch.ts");
+    await here("volume", "put", "digits", inputs);
+    const trained = await platform.call("batch/train", { epochs: 6, digits: 2_000 }, 240_000);
+    assert.equal(trained.state, "succeeded", trained.failure?.message);
+    const { result, failure } = await platform.call(
+      "batch/classifyAll",
+      { inputs: "inputs", perCall: 50 },
+      240_000,
+    );
+    const summary = result as { pictures: number; right: number };
+    assert.equal(summary?.pictures, 300, failure?.message);
+    assert.ok(summary.right > 0.85 * 300, `${summary.right} of 300`);
+    await here("volume", "get", "digits", "results", results);
+    assert.deepEqual(JSON.parse(await Deno.readTextFile(join(results, "summary.json"))), summary);
+    assert.equal([...Deno.readDirSync(results)].filter(({ name }) => name.endsWith(".jsonl")).length, 6);
   });
 
   it("stream.ts: a generator", async () => {
