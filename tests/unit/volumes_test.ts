@@ -144,7 +144,7 @@ describe("what a function's volumes allow", () => {
       ca: undefined,
       gpuWay: "request",
       sockets: "/s",
-      seccomp: null,
+      seccomp: undefined,
     } as const;
     const assignment = {
       id: "ctr_1",
@@ -162,7 +162,7 @@ describe("what a function's volumes allow", () => {
       run: "/r",
       app: "/a",
       network: { mode: "none", hosts: [], dns: [] },
-      gpus: [],
+      gpus: { way: "request", names: [] },
       gpuEnv: {},
       scratch: "/t",
       secrets: { variables: [], mounts: [] },
