@@ -2,7 +2,7 @@ import { after, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import type { DeliveredSecret } from "../../sdk/protocol.ts";
 import { command } from "../setup/components/daemon.ts";
-import { clientOf, type EngineAt } from "../setup/components/engines.ts";
+import { addressesOf } from "../setup/neighbour.ts";
 import { assertOutOfReach, type Attempt, attempt, BODIES, hostile } from "../setup/hostile.ts";
 import { end, exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
 import type { TestRunner } from "../setup/runner.ts";
@@ -42,17 +42,6 @@ const listening = async (): Promise<number[]> =>
     const [, , port, state] = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2})/.exec(line) ?? [];
     return state === "0A" ? [parseInt(port!, 16)] : [];
   });
-
-/** This machine's addresses that stay, and those of the bridge of the runner's containers, as these would call them. */
-async function addressesOf(runner: TestRunner, at: EngineAt): Promise<string[]> {
-  const client = clientOf(at);
-  const [bridge] = await client.networks(`berth.runner=${runner.dir}`);
-  client.close();
-  const own = Deno.networkInterfaces().filter(({ name, family }) =>
-    name === bridge!.Name || family === "IPv4" && !/^(lo|b[te]|nb|veth)/.test(name)
-  );
-  return own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
-}
 
 const onlyRefused = async (runner: TestRunner, attempts: readonly Attempt[]): Promise<void> => {
   const outcomes = await attempt(runner, attempts);

@@ -1,5 +1,7 @@
 /** A machine beside this one: a network namespace with a cable to it, where a program says hello to whoever connects. */
 import { command } from "./components/daemon.ts";
+import { clientOf, type EngineAt } from "./components/engines.ts";
+import type { TestRunner } from "./runner.ts";
 
 /** What it runs; it ends when its input does, and its network with it. */
 const GREETER = `
@@ -66,8 +68,20 @@ export class Neighbour implements AsyncDisposable {
   }
 }
 
-/** An address of this machine that stays, whichever bridges come and go. */
+/** What tests and engines make and remove at any time. */
+const PASSING = /^(lo|b[te]|nb|veth|podman|docker)/;
+
+/** An address of this machine that stays. */
 export const ownAddress = (): string =>
-  Deno.networkInterfaces().find(({ name, family }) =>
-    family === "IPv4" && !/^(lo|b[a-z]|podman|docker|veth|nb)/.test(name)
-  )!.address;
+  Deno.networkInterfaces().find(({ name, family }) => family === "IPv4" && !PASSING.test(name))!.address;
+
+/** This machine's addresses that stay, and those of the bridge of the runner's containers, as these would call them. */
+export async function addressesOf(runner: TestRunner, at: EngineAt): Promise<string[]> {
+  const client = clientOf(at);
+  const [bridge] = await client.networks(`berth.runner=${runner.dir}`);
+  client.close();
+  const own = Deno.networkInterfaces().filter(({ name, family }) =>
+    name === bridge?.Name || family === "IPv4" && !PASSING.test(name)
+  );
+  return own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
+}
