@@ -183,7 +183,7 @@ onEveryEngine("a hostile function", (world) => {
         const ports = [...new Set(await listening())];
         assert.ok(ports.includes(port) && ports.includes(Number(new URL(runner.api.origin).port)));
         const own = await addressesOf(runner, (await world()).at);
-        assert.ok(own.length > 2, own.join(" "));
+        assert.ok(own.length > 1, own.join(" "));
         const attempts = [
           // By addresses of the sixth version each attempt takes its time: nobody says where they are.
           ...own.map((host): Attempt => ({
