@@ -5,6 +5,8 @@
  *     deno task berth deploy sdk/examples/finetune.ts
  *     deno task berth call finetune/finetune --input '{"epochs":6,"failAfter":3}'
  *     deno task berth call finetune/Classifier.predict --input '[[0.9,0.1],[0.1,0.9]]'
+ *
+ * On one core: 5.6 s for the first container, which installs NumPy; then 0.15 s for both attempts, which get 99 % of the points right.
  */
 import { App } from "berth";
 

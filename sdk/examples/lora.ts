@@ -5,7 +5,11 @@
  *
  *     deno task berth deploy sdk/examples/lora.ts
  *     deno task berth call lora/finetune --input '{"steps":60,"failAfter":30}'
- *     deno task berth call lora/Writer.write --input '"low"'
+ *     deno task berth call lora/Writer.write --input '"low rank"'
+ *
+ * One core, PyTorch 1.13: 1.3 s until the modules are there, 10 ms a step, and a tenth of a second from the failure to the next
+ * attempt's first step, in the same container. The loss is 4.2 at first, 0.18 after 60 steps, 0.07 after 200. On a GPU, and with a
+ * model of a useful size, it was not measured.
  */
 import { App } from "berth";
 

@@ -16,7 +16,7 @@ def train(input, ctx):
         file.write(ctx.checkpoint.load() or b"")
     gang = [f"--nnodes={os.environ['NNODES']}", f"--node_rank={os.environ['NODE_RANK']}"]
     gang += [f"--master_addr={ctx.gang.master_address}", f"--master_port={ctx.gang.master_port}"]
-    processes = [f"--nproc_per_node={input.get('processes') or gpus() or 1}"]
+    processes = [f"--nproc_per_node={input.get('processes') or gpus() or 1}", "--monitor_interval=0.2"]
     # Of a process that is not there: PyTorch 1.13 cannot read the default of these two with Python 3.11.
     processes += ["--redirects=9:1", "--tee=9:1"]
     mine = [__file__, f"{folder}/checkpoint", json.dumps({**input, "attempt": ctx.attempt})]
