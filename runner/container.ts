@@ -20,6 +20,7 @@ import type { Clock, Log } from "../sdk/ports.ts";
 import { type NodeApi, persist } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
+import { Commands } from "./commands.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
 import { causeOf, neverReady, requestsMs, spokeOutside, type Verdict } from "./exits.ts";
@@ -81,7 +82,7 @@ export class Container {
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
   #lines = 0;
-  readonly #execs = new Set<Exec>();
+  readonly #commands = new Commands();
   /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
   #giveWayBy = Infinity;
@@ -174,11 +175,7 @@ export class Container {
     const guest = this.#exit === null ? this.#guest : null;
     if (guest === null) throw new StartError("Cannot run a command: the container does not run");
     if (guest.exec === undefined) throw new StartError("Cannot run a command: its engine can't look into it");
-    const exec = await guest.exec(command);
-    if (this.#state === "exited") exec.kill();
-    this.#execs.add(exec);
-    exec.exited.then(() => this.#execs.delete(exec));
-    return exec;
+    return await this.#commands.add(guest.exec(command));
   }
 
   /** Ends what it has, then leaves. @param hurry without waiting for requests that may still come */
@@ -315,7 +312,7 @@ export class Container {
     this.#exit = exit;
     this.#state = "exited";
     this.#work.end(exit);
-    for (const exec of this.#execs) exec.kill();
+    this.#commands.end();
     if (!this.#takesCalls) this.#log("system", `It ended (${exit.kind}): ${exit.message}`);
     this.#deps.log("container.exited", { container: this.id, function: this.#assignment.spec.name, ...exit });
     this.#deps.engine.settled();

@@ -5,6 +5,7 @@
 import { parseDuration } from "../sdk/duration.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import type { Assignment, ExecCommand, Exit, KeptContainer } from "../sdk/protocol.ts";
+import { Commands } from "./commands.ts";
 import type { Exec, Guest, Remains } from "./engine.ts";
 
 export interface KeptDeps {
@@ -19,7 +20,7 @@ interface Held {
   readonly function: string;
   readonly until: number;
   readonly remains: Remains;
-  readonly execs: Set<Exec>;
+  readonly commands: Commands;
 }
 
 /** Ends that somebody may want to look into; the others are nobody's fault. */
@@ -45,7 +46,7 @@ export class Kept {
     const { clock, log } = this.#deps;
     const until = clock.now() + parseDuration(keepOnFailure);
     const remains = await guest.keep();
-    this.#held.set(id, { app, function: spec.name, until, remains, execs: new Set() });
+    this.#held.set(id, { app, function: spec.name, until, remains, commands: new Commands() });
     log("container.kept", { container: id, for: keepOnFailure });
     const same = [...this.#held].filter(([, held]) => held.app === app && held.function === spec.name);
     this.discard(same.slice(0, -EACH_MAX).map(([id]) => id));
@@ -60,7 +61,7 @@ export class Kept {
   /** Where commands can be run in what is left of a container. */
   host(id: string): { exec(command: ExecCommand): Promise<Exec> } | undefined {
     const held = this.#held.get(id);
-    return held && { exec: (command) => this.#exec(held, command) };
+    return held && { exec: (command) => held.commands.add(held.remains.exec(command)) };
   }
 
   discard(ids: readonly string[]): void {
@@ -78,18 +79,11 @@ export class Kept {
     await Promise.all(this.#leaving);
   }
 
-  async #exec({ remains, execs }: Held, command: ExecCommand): Promise<Exec> {
-    const exec = await remains.exec(command);
-    execs.add(exec);
-    exec.exited.then(() => execs.delete(exec));
-    return exec;
-  }
-
   #discard(id: string): void {
     const held = this.#held.get(id);
     if (held === undefined) return;
     this.#held.delete(id);
-    for (const exec of held.execs) exec.kill();
+    held.commands.end();
     const leaving = held.remains.release().catch((error) => {
       this.#deps.log("container.not_removed", { container: id, error: String(error) });
     }).finally(() => this.#leaving.delete(leaving));

@@ -75,9 +75,9 @@ describe("lists", () => {
 
   it("show live containers, and ended ones when asked", async () => {
     const live = await berth(["ps"], () => json({ items: [] }));
-    assert.match(live.asked[0]!.path, /live=true/);
+    assert.match(live.asked[0]!.path, /present=true/);
     const all = await berth(["ps", "--ended"], () => json({ items: [] }));
-    assert.doesNotMatch(all.asked[0]!.path, /live/);
+    assert.doesNotMatch(all.asked[0]!.path, /live|present/);
   });
 });
 
