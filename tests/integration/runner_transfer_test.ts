@@ -1,7 +1,8 @@
 /** How a runner moves bytes: to where a signed URL leads, and from where an answer leads. */
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { apiAddress, ApiAway, ApiRefused, NodeApi } from "../../runner/api.ts";
+import { apiAddress } from "../../runner/address.ts";
+import { ApiAway, ApiRefused, NodeApi } from "../../runner/api.ts";
 import { realClock, realFetch } from "../../sdk/ports.ts";
 import { freePort } from "../setup/postgres.ts";
 

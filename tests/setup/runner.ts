@@ -1,6 +1,7 @@
 /** A runner in this process, with real guests, in a folder of its own, joined to a fake api. */
 import { Agent } from "../../runner/agent.ts";
-import { apiAddress, RunnerApi } from "../../runner/api.ts";
+import { apiAddress } from "../../runner/address.ts";
+import { RunnerApi } from "../../runner/api.ts";
 import { BundleCache } from "../../runner/cache.ts";
 import { Installs } from "../../runner/engines/installs.ts";
 import { ProcessEngine } from "../../runner/engines/process.ts";

@@ -1,7 +1,8 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { Agent, JoinRefused } from "../../runner/agent.ts";
-import { apiAddress, RunnerApi } from "../../runner/api.ts";
+import { apiAddress } from "../../runner/address.ts";
+import { RunnerApi } from "../../runner/api.ts";
 import type { Engine, Guest, Spawn } from "../../runner/engine.ts";
 import { GpuHealth } from "../../runner/gpu_health.ts";
 import { type Random, silentLog } from "../../sdk/ports.ts";
