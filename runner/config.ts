@@ -104,7 +104,7 @@ export const RunnerConfig = z.object({
   pythonImage: ImageName.optional(),
   /** MiB of images to keep that were pulled for functions. */
   imagesDisk: z.coerce.number().int().min(0).default(64 * 1024),
-  /** MiB that containers may use which wait for code: some 60 for TypeScript, 25 for Python, so that two of each fit. */
+  /** MiB that containers may use which wait for code: some 30 for TypeScript, 25 for Python. Two of each fit, and some more. */
   poolMemory: z.coerce.number().int().min(0).default(256),
   /** Credentials of registries, a file as `docker login` writes it. */
   registryAuth: z.string().optional(),

@@ -143,7 +143,7 @@ describe("Prestarted", () => {
   });
 
   it("gives none that has ended, and replaces it a little later", async () => {
-    const { prestarted, made, fill, pass } = setup(64);
+    const { prestarted, made, fill, pass } = setup(50);
     await fill();
     made[0]!.program.runs = false; // nobody has told yet
     assert.equal(prestarted.take(plainRecipe("ts")), null);

@@ -102,7 +102,10 @@ function workdirOf({ body, server }: FunctionSpec): string | null {
   return body === "ts" ? INSIDE.slot : INSIDE.app;
 }
 
-const denoCommand = (limits: DenoLimits): string[] => ["deno", ...denoArgs(PATHS, SLOT_INSIDE, limits)];
+function denoCommand(limits: DenoLimits): string[] {
+  const [run, ...flags] = denoArgs(PATHS, SLOT_INSIDE, limits);
+  return ["deno", run!, "--no-code-cache", ...flags]; // nobody would find it again, and to keep one delays the start
+}
 
 /** What all containers of the node have. */
 export const surroundings = ({ owner, rlimits, labels, runtime, seccomp, ...premises }: Premises) => ({

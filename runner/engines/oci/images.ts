@@ -48,6 +48,7 @@ export class Images {
   /** Those that are known to be here. */
   readonly #present = new Set<string>();
   #changed = (): void => {};
+  readonly #held = new Set<string>();
   #pulled: Pulled = {};
 
   private constructor(deps: ImagesDeps, pulled: Pulled) {
@@ -115,7 +116,9 @@ export class Images {
     const name = formatReference(reference);
     const release = this.#use(name);
     try {
-      await this.#ensure(name, reference, wanting);
+      // One that is held is here: while its containers are, no engine removes it.
+      if (!this.#held.has(name)) await this.#ensure(name, reference, wanting);
+      this.#held.add(name);
       return release;
     } catch (error) {
       release();
@@ -129,7 +132,9 @@ export class Images {
     return () => {
       if (!held) return;
       held = false;
-      this.#users.set(name, this.#users.get(name)! - 1);
+      const left = this.#users.get(name)! - 1;
+      this.#users.set(name, left);
+      if (left === 0) this.#held.delete(name);
       this.#touch(name);
     };
   }

@@ -30,7 +30,7 @@ interface Known extends Kept {
 /** Recipes that are remembered. */
 const KNOWN_MAX = 64;
 /** Until one was measured. */
-const GUESS_MIB = 64;
+const GUESS_MIB = 48;
 /** What an engine itself needs for each container. */
 const ENGINE_MIB = 10;
 /** What has just become ready has a request to answer, and starting containers takes the whole machine. */
