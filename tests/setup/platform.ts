@@ -89,7 +89,7 @@ export class Platform {
     source: string,
     name = "app.ts",
     others: Readonly<Record<string, string>> = {},
-  ): Promise<{ app: string; endpoints: { name: string; url: string }[] }> {
+  ): Promise<{ app: string; endpoints: { name: string; url: string }[]; images?: { ref: string }[] }> {
     const folder = await Deno.makeTempDir({ dir: this.dir });
     const file = join(folder, name);
     for (const [path, text] of Object.entries({ ...others, [name]: source })) {

@@ -24,6 +24,7 @@ export interface Gateway {
 /** Debian's administration tools are not on everybody's path. */
 const PATH = `${Deno.env.get("PATH") ?? ""}:/usr/sbin:/sbin`;
 const USER = { accessKeyId: "test-key", secretAccessKey: "test-secret" };
+const LOOPBACK = "127.0.0.1";
 const START_MS = 60_000;
 
 /** Starts a cluster and its gateway; `stop` ends every process and removes the folder, without a wait, so that it can come last. */
@@ -51,8 +52,8 @@ export async function startCeph(): Promise<S3Server & { readonly stop: () => voi
 }
 
 /** One more gateway to the same cluster. On the port of one that was killed, it is that one restarted. */
-export async function startGateway(conf: string, port = freePort()): Promise<Gateway> {
-  const { endpoint, daemon } = await startDaemonOfGateway(conf, port);
+export async function startGateway(conf: string, port = freePort(), hostname = LOOPBACK): Promise<Gateway> {
+  const { endpoint, daemon } = await startDaemonOfGateway(conf, port, hostname);
   return { endpoint, kill: () => daemon.kill() };
 }
 
@@ -97,9 +98,10 @@ async function makeKeys(folder: string): Promise<void> {
 async function startDaemonOfGateway(
   conf: string,
   port: number,
+  hostname = LOOPBACK,
 ): Promise<{ endpoint: string; daemon: Daemon }> {
-  const endpoint = `http://127.0.0.1:${port}`;
-  const frontend = `beast endpoint=127.0.0.1:${port}`;
+  const endpoint = `http://${hostname}:${port}`;
+  const frontend = `beast endpoint=${hostname}:${port}`;
   const daemon = new Daemon("radosgw", [
     "-f",
     "-c",

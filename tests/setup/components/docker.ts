@@ -4,7 +4,8 @@ import { realFetch } from "../../../sdk/ports.ts";
 import { command, Daemon, Guard } from "./daemon.ts";
 import { type TestEngine, WRAPPED, wrapRuntime } from "./engine.ts";
 
-export async function startDocker(): Promise<TestEngine> {
+/** @param registries hosts that are spoken to without TLS, beside those of this machine */
+export async function startDocker(registries: readonly string[] = []): Promise<TestEngine> {
   const dir = await Deno.makeTempDir({ prefix: "berth-docker-" });
   const socket = `${dir}/docker.sock`;
   const bridge = newBridge();
@@ -13,7 +14,7 @@ export async function startDocker(): Promise<TestEngine> {
   const ready = () => client.version();
   const start = async () => {
     await clearStale(dir);
-    return await Daemon.start({ command: "dockerd", args: args(dir, bridge.name), dir, ready });
+    return await Daemon.start({ command: "dockerd", args: args(dir, bridge.name, registries), dir, ready });
   };
   try {
     await layBridge(bridge);
@@ -39,7 +40,8 @@ export async function startDocker(): Promise<TestEngine> {
   }
 }
 
-const args = (dir: string, bridge: string): string[] => [
+const args = (dir: string, bridge: string, registries: readonly string[]): string[] => [
+  ...registries.flatMap((host) => ["--insecure-registry", host]),
   "--add-runtime",
   `${WRAPPED}=${dir}/${WRAPPED}`,
   "--data-root",

@@ -5,8 +5,14 @@ import { realFetch } from "../../../sdk/ports.ts";
 import { Daemon, Guard } from "./daemon.ts";
 import { type TestEngine, WRAPPED, wrapRuntime } from "./engine.ts";
 
-/** @param registries hosts that are spoken to without TLS */
-export async function startPodman(registries: readonly string[]): Promise<TestEngine> {
+/**
+ * @param registries hosts that are spoken to without TLS
+ * @param through words before its command, such as those that take it into another network namespace
+ */
+export async function startPodman(
+  registries: readonly string[],
+  through: readonly string[] = [],
+): Promise<TestEngine> {
   const dir = await Deno.makeTempDir({ prefix: "berth-podman-" });
   const socket = `${dir}/podman.sock`;
   const subnet = `10.${250 + crypto.getRandomValues(new Uint8Array(1))[0]! % 5}.${
@@ -24,16 +30,19 @@ export async function startPodman(registries: readonly string[]): Promise<TestEn
   const start = async () => {
     await Deno.remove(socket).catch(() => {});
     // In a folder of its own: its monitor drops files named `oom` where it was started.
+    const [command, ...args] = [...through, "podman", ...flags(dir), ...service];
     return await Daemon.start({
-      command: "podman",
-      args: [...flags(dir), ...service],
+      command: command!,
+      args,
       env,
       dir,
       ready: () => client.version(),
     });
   };
   // Containers outlive their service, and what its network helper made outlives them.
-  const removeAll = `timeout 60 podman ${flags(dir).join(" ")} rm --all --force --time 0`;
+  const removeAll = `timeout 60 ${through.join(" ")} podman ${
+    flags(dir).join(" ")
+  } rm --all --force --time 0`;
   const guard = new Guard([dir], dir, `${removeAll}\n${REMOVE_CHAINS}`);
   try {
     let daemon = await start();
