@@ -1,6 +1,7 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { command } from "../setup/components/daemon.ts";
+import { ownAddress } from "../setup/neighbour.ts";
 import { exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
 import { tsFunction } from "../setup/runner.ts";
 import { until } from "../setup/until.ts";
@@ -75,7 +76,7 @@ def fn(n):
   try: open(tinywheel.__file__, "a")
   except OSError as error: return [tinywheel.double(n), error.strerror]
 `;
-    const url = `http://${here.at.gateway}:${index.port}/wheels/`;
+    const url = `http://${ownAddress()}:${index.port}/wheels/`;
     const spec = {
       body: "python" as const,
       egress: "deny" as const,
@@ -83,7 +84,7 @@ def fn(n):
       requirements: [
         "--no-index",
         `--find-links ${url}`,
-        `--trusted-host ${here.at.gateway}`,
+        `--trusted-host ${ownAddress()}`,
         "tinywheel==1.0",
       ],
     };
@@ -109,7 +110,7 @@ def fn(n):
   it("installs npm packages that are not in the bundle", async () => {
     const here = await world();
     await using index = await packageIndex();
-    const registry = `http://${here.at.gateway}:${index.port}/`;
+    const registry = `http://${ownAddress()}:${index.port}/`;
     await using runner = await ociRunner(here, {
       oci: { sources: { NPM_CONFIG_REGISTRY: registry }, hostPorts: [index.port] },
     });
