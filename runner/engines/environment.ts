@@ -36,7 +36,7 @@ export const toolEnv = (own: Env): Env => ({
 
 /** Where packages come from, for what installs them in a container: no path of this machine means anything there. */
 const SOURCES =
-  /^(PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|NO_INDEX|FIND_LINKS)|(npm|NPM)_(config|CONFIG)_\w+|(HTTPS?|NO)_PROXY|(https?|no)_proxy)$/;
+  /^(PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|NO_INDEX|FIND_LINKS)|npm_config_registry|(https?|no)_proxy)$/i;
 
 export const packageSources = (own: Env): Env =>
   Object.fromEntries(Object.entries(own).filter(([name]) => SOURCES.test(name)));

@@ -70,7 +70,7 @@ export class OciImages implements EngineImages {
     const { tar, args } = buildTar(wanted.containerfile, {
       files: await files(),
       ca: authority,
-      env: meant(sources),
+      env: sources,
     });
     const query = {
       t: wanted.tag,
@@ -117,13 +117,6 @@ export class OciImages implements EngineImages {
     return digest;
   }
 }
-
-/** A runner that npm has started is told all of npm's settings, paths of this machine among them. */
-const MEANT =
-  /^(PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|NO_INDEX)|npm_config_registry|(https?|no)_proxy)$/i;
-
-const meant = (sources: BuilderDeps["sources"]): BuilderDeps["sources"] =>
-  Object.fromEntries(Object.entries(sources).filter(([name]) => MEANT.test(name)));
 
 /** `latest: digest: sha256:… size: 528` */
 const digestIn = (status: string | undefined): string | undefined =>
