@@ -28,7 +28,7 @@ export const square = app.function(options, async (n: number) => {
   await new Promise((resolve) => setTimeout(resolve, 150));
   return n * n;
 });
-export const cube = app.python<number, number>("cube.py:cube", { ...options, egress: ["127.0.0.1:9"] });
+export const cube = app.python<number, number>("cube.py:cube", { ...options, egress: ["192.0.2.9:9"] });
 export const echo = app.endpoint({ ...options, auth: "public" }, (request) => new Response(new URL(request.url).search));
 `;
 const CUBE = "import time\ndef cube(n):\n  time.sleep(0.15)\n  return n ** 3\n";

@@ -5,11 +5,12 @@
 import { dirname } from "node:path";
 import { z } from "zod";
 import { EngineHttp } from "../../runner/engines/oci/http.ts";
-import { read } from "../../sdk/proc.ts";
+import { kill, read } from "../../sdk/proc.ts";
 import { realFetch } from "../../sdk/ports.ts";
 import { command } from "./components/daemon.ts";
 import type { TestEngine } from "./components/engine.ts";
 import { processes } from "./processes.ts";
+import { untilTrue } from "./until.ts";
 
 /** Where an engine keeps a folder for each container, named by its id. */
 const RECORDS = { docker: "data/containers", podman: "storage/overlay-containers" } as const;
@@ -18,6 +19,8 @@ const ENGINE = /^(\S*\/)?(dockerd|containerd|podman .*system service)\b/;
 const OWN_NETWORKS = ["bridge", "host", "none", "podman"];
 const NAMESPACES = "/run/netns";
 const LINKS = "/sys/class/net";
+/** Of a container; names of slots are shorter. */
+const ID_LENGTH = 64;
 
 export class Traces implements Disposable {
   readonly #engines: readonly TestEngine[];
@@ -43,6 +46,7 @@ export class Traces implements Disposable {
 
   /** All that is left, in words; empty when nothing is. */
   async left(): Promise<string[]> {
+    await this.#endUnborn();
     const { mounts: mounted, namespaces, tables: ruled } = this.#before;
     const named = (what: string, all: readonly string[]) => all.map((one) => `${what} ${one}`);
     return [
@@ -55,6 +59,24 @@ export class Traces implements Disposable {
       ...named("mount", newOnes(mounts(), mounted).filter((mount) => this.#isOurs(mount))),
       ...named("process", processes().filter((one) => this.#isLost(one)).map(({ command }) => command)),
     ];
+  }
+
+  /**
+   * An engine that is killed while it makes a container leaves a process that waits for a word to begin, and knows nothing of it
+   * later: nobody but root's own hand ends it.
+   */
+  async #endUnborn(): Promise<void> {
+    for (const { pid } of processes().filter(({ command }) => command === "runc init")) {
+      const groups = read(`/proc/${pid}/cgroup`) ?? "";
+      const id = [...this.#seen].find((name) => name.length === ID_LENGTH && groups.includes(name));
+      if (id === undefined) continue;
+      kill(pid);
+      const gone = () => processes().every((other) => other.pid !== pid);
+      await untilTrue("it has ended", gone);
+      for (const group of (await controlGroups()).filter((path) => path.endsWith(id))) {
+        await Deno.remove(group).catch(() => {}); // the same folder may be there under two names
+      }
+    }
   }
 
   [Symbol.dispose](): void {
