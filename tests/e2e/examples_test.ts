@@ -90,7 +90,7 @@ describe("each example runs as its header says", () => {
     );
     const summary = result as { pictures: number; right: number };
     assert.equal(summary?.pictures, 300, failure?.message);
-    assert.ok(summary.right > 0.85 * 300, `${summary.right} of 300`);
+    assert.ok(summary.right > 0.8 * 300, `${summary.right} of 300`);
     await here("volume", "get", "digits", "results", results);
     assert.deepEqual(JSON.parse(await Deno.readTextFile(join(results, "summary.json"))), summary);
     assert.equal([...Deno.readDirSync(results)].filter(({ name }) => name.endsWith(".jsonl")).length, 6);

@@ -50,7 +50,7 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
   it("is swept of what a killed runner left", async () => {
     const here = await world();
     await using runner = await ociRunner(here);
-    runner.api.want(await runner.assign(source, { body: "python", egress: ["127.0.0.1:1"] }));
+    runner.api.want(await runner.assign(source, { body: "python", egress: ["192.0.2.1:1"] }));
     assert.equal(await value(runner, 1), 2);
     const { client } = own.find(({ name }) => name === here.at.name)!;
     assert.equal(await sweepEngineOf({ client, spawn: realSpawn, clock: realClock }, runner.dir), 0); // another engine has none of it

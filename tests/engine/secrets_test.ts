@@ -1,7 +1,7 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import type { DeliveredSecret } from "../../sdk/protocol.ts";
-import { exitOf, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
+import { ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
 import { tsFunction } from "../setup/runner.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -62,18 +62,5 @@ def fn(_, ctx):
 `;
     runner.api.want(await runner.assign(source, { body: "python", secrets }));
     assert.deepEqual(await value(runner, null), SEEN);
-  });
-});
-
-onEveryEngine("a server", (world) => {
-  it("is refused with the reason", async () => {
-    await using runner = await ociRunner(await world());
-    const server = { command: ["true"] };
-    const methods = [{ name: "web", kind: "endpoint", endpoint: { name: "web" } }] as const;
-    runner.api.want(await runner.assign("", { body: "server", server, methods: [...methods] }));
-    assert.deepEqual(await exitOf(runner, "ctr_1"), {
-      kind: "start_failed",
-      message: "Cannot run a server in a container: it takes a node that runs plain processes",
-    });
   });
 });

@@ -135,7 +135,7 @@ while True:
     const dead = await want(runner, here, 'import sys; sys.exit("no GPU here")');
     const message = async (id: string) => {
       const { kind, message } = await exitOf(runner, id);
-      assert.equal(kind, "start_failed");
+      assert.equal(kind, "start_failed", message);
       return message;
     };
     assert.match(

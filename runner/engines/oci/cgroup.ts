@@ -13,11 +13,12 @@ export type Meters = (() => Usage | null) | null;
 export function metersOf(pid: number): Meters {
   const groups = parseCgroups(read(`/proc/${pid}/cgroup`) ?? "");
   const memory = groups.get("memory"), cpu = groups.get("cpuacct"), unified = groups.get("");
-  if (memory !== undefined && cpu !== undefined) {
-    return () => first(`${ROOT}/memory${memory}`, `${ROOT}/cpuacct${cpu}`);
-  }
-  return unified === undefined || unified === "/" ? null : () => second(`${ROOT}${unified}`);
+  if (isOwn(memory) && isOwn(cpu)) return () => first(`${ROOT}/memory${memory}`, `${ROOT}/cpuacct${cpu}`);
+  return isOwn(unified) && memory === undefined ? () => second(`${ROOT}${unified}`) : null;
 }
+
+/** A process that has just ended is in the group of the whole machine. */
+const isOwn = (path: string | undefined): path is string => path !== undefined && path !== "/";
 
 /** Paths by the controllers of `/proc/PID/cgroup`: `4:memory:/docker/ID`; that of the second version has none. */
 export function parseCgroups(text: string): Map<string, string> {

@@ -28,7 +28,8 @@ export function serverGuest(program: Program, server: ServerSpec, clock: Clock):
 
 type Place = Pick<ServerProgram, "dial" | "place"> & Pick<Guest, "address">;
 
-function addressOf({ address, pid }: Program, port: number): Place {
+function addressOf(program: Program, port: number): Place {
+  const { address, pid } = program;
   if (address === null && pid !== 0) {
     throw new StartError(
       "Cannot reach the server: its container has no address of its own, as with an engine that runs without root; let it listen on $BERTH_SOCKET (`socket: true`)",
@@ -37,8 +38,17 @@ function addressOf({ address, pid }: Program, port: number): Place {
   return {
     address: `${address}:${port}`,
     place: `port ${port} of its container`,
-    dial: () => address === null ? Promise.reject(ENDED) : Deno.connect({ hostname: address, port }),
+    dial: () => dial(program, port),
   };
+}
+
+/** Where a container has been, another may be, or a way out of this machine: who answers then is somebody else. */
+async function dial(program: Program, port: number): Promise<Deno.Conn> {
+  if (program.address === null) throw ENDED;
+  const connection = await Deno.connect({ hostname: program.address, port });
+  if (program.runs) return connection;
+  connection.close();
+  throw ENDED;
 }
 
 const ENDED = new Error("The container has ended");
