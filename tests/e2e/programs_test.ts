@@ -25,13 +25,16 @@ describe("the quickstart", () => {
   });
 });
 
+/** All but `o`, which starts container engines four times. */
+const LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h", "k", "p", "t", "x"];
+
 describe("the benches", () => {
   it("still run, each beside its baseline", async () => {
-    const { code, stdout, stderr } = await run("task", "--quiet", "bench", "--quick", "--json");
+    const { code, stdout, stderr } = await run("task", "--quiet", "bench", "--quick", "--json", ...LETTERS);
     assert.equal(code, 0, stderr);
     const { findings } = JSON.parse(stdout) as { findings: { bench: string; baseline: string }[] };
     const letters = new Set(findings.map(({ bench }) => bench[0]));
-    assert.deepEqual([...letters].sort(), ["a", "b", "c", "d", "e", "f", "g", "h", "k", "p", "t", "x"]);
+    assert.deepEqual([...letters].sort(), LETTERS);
     for (const { baseline } of findings) assert.match(baseline, /\d/);
   });
 });
