@@ -17,6 +17,8 @@ interface Stage {
   readonly tests: boolean;
   /** When it is given up. @default never */
   readonly limitMs?: number;
+  /** The stage that it runs beside: it waits most of the time. What it prints comes when it is over. */
+  readonly beside?: string;
 }
 
 const SOURCES = ["sdk", "runner", "scheduler", "api", "migrations", "tests"];
@@ -37,23 +39,31 @@ const STAGES: readonly Stage[] = [
   test("doc examples", ["--doc", "-A", "--no-prompt", "sdk"]),
   test("simulation", ["-A", "--no-check", "tests/sim"]),
   test("integration", ["-A", "--no-check", "tests/integration"]),
-  { ...test("engines", ["-A", "--no-check", "tests/engine"]), limitMs: 30 * 60_000 },
+  {
+    ...test("engines", ["-A", "--no-check", "tests/engine"]),
+    limitMs: 30 * 60_000,
+    beside: "integration",
+  },
   test("end to end", ["-A", "--no-check", "tests/e2e"]),
 ];
 
 /** Stages that use a server of S3. */
-const ON_S3 = ["integration", "end to end"];
+const ON_S3 = ["integration", "engines", "end to end"];
 
 async function run(
   { name, args, tests, limitMs }: Stage,
-  report: string,
+  { report, printed }: { readonly report: string; readonly printed: string | null },
 ): Promise<{ ok: boolean; counts: Counts }> {
   const started = performance.now();
-  console.log(`\n── ${name}`);
+  if (printed === null) console.log(`\n── ${name}`);
   const all = tests ? [...args, `--junit-path=${report}`] : args;
   const limit = limitMs === undefined ? {} : { signal: AbortSignal.timeout(limitMs) };
-  const child = new Deno.Command(Deno.execPath(), { args: [...all], stdin: "null", ...limit }).spawn();
-  const { success } = await child.status;
+  const [command, ...rest] = printed === null
+    ? [Deno.execPath(), ...all]
+    : ["sh", "-c", `exec "$0" "$@" >'${printed}' 2>&1`, Deno.execPath(), ...all];
+  const { success } = await new Deno.Command(command!, { args: rest, stdin: "null", ...limit }).spawn()
+    .status;
+  if (printed !== null) console.log(`\n── ${name}\n${await Deno.readTextFile(printed)}`);
   const counts = tests
     ? countTests(await Deno.readTextFile(report).catch(() => ""))
     : { passed: 0, failed: 0, skipped: 0 };
@@ -93,26 +103,52 @@ async function main(asked: readonly string[]): Promise<number> {
     : await startCeph();
   if (s3 !== null) Deno.env.set("BERTH_TEST_S3", JSON.stringify(s3));
   const reports = await Deno.makeTempDir({ prefix: "berth-reports-" });
-  const sum = { passed: 0, failed: 0, skipped: 0 };
-  const broken: string[] = [];
+  const chosen = STAGES.filter(({ name }) => asked.length === 0 || asked.includes(name));
   try {
-    for (const [i, stage] of STAGES.entries()) {
-      if (asked.length > 0 && !asked.includes(stage.name)) continue;
-      const go = async () => {
-        const { ok, counts } = await run(stage, `${reports}/${i}.xml`);
-        if (!ok) broken.push(stage.name);
-        for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
-      };
-      await (stage.name === "engines" ? withEngines(go) : go()).catch((error) => {
-        console.error(`Cannot run stage "${stage.name}": ${error}`);
-        broken.push(stage.name);
-      });
-    }
+    return conclude(await runAll(chosen, reports));
   } finally {
     s3?.stop();
     await server.stop();
     await Deno.remove(reports, { recursive: true });
   }
+}
+
+interface Outcome {
+  readonly sum: Counts;
+  /** Stages that failed. */
+  readonly broken: readonly string[];
+}
+
+/** Runs stages in their order, some of them beside others. */
+async function runAll(chosen: readonly Stage[], folder: string): Promise<Outcome> {
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  const broken: string[] = [];
+  const one = async (stage: Stage, printed: string | null) => {
+    const report = `${folder}/${STAGES.indexOf(stage)}.xml`;
+    const { ok, counts } = await run(stage, { report, printed });
+    if (!ok) broken.push(stage.name);
+    for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
+  };
+  const start = async (stage: Stage, printed: string | null) => {
+    const go = () => one(stage, printed);
+    await (stage.name === "engines" ? withEngines(go) : go()).catch((error) => {
+      console.error(`Cannot run stage "${stage.name}": ${error}`);
+      broken.push(stage.name);
+    });
+  };
+  for (const stage of chosen) {
+    if (chosen.some(({ name }) => name === stage.beside)) continue;
+    const others = chosen.filter(({ beside }) => beside === stage.name);
+    await Promise.all([
+      start(stage, null),
+      ...others.map((other) => start(other, `${folder}/${other.name}.log`)),
+    ]);
+  }
+  return { sum, broken };
+}
+
+/** Says what came of it; the exit code. */
+function conclude({ sum, broken }: Outcome): number {
   if (broken.length > 0) console.log(`\nFailed: ${broken.join(", ")}`);
   console.log(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
   return broken.length > 0 ? 1 : 0;
