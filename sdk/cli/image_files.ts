@@ -1,7 +1,7 @@
 /** Reads what the chain of an image names on this machine: files to copy, requirements, a Containerfile; and packs them for the build. */
 import dockerignore from "@balena/dockerignore";
 import { basename, dirname, isAbsolute, join, normalize } from "node:path";
-import { pack } from "tar-stream";
+import { packTar, type TarEntry } from "modern-tar";
 import type { LocalChain, LocalStep } from "../image.ts";
 import { copiedPath, type ImageChain, type ImageStep, RULES } from "../image_steps.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -137,21 +137,21 @@ const stat = (folder: string, path: string): Promise<Deno.FileInfo> =>
 
 /** Sorted, without times and owners. */
 async function packed(files: Files): Promise<ImageContext> {
-  const tar = pack();
-  for (const name of [...files.keys()].sort()) {
-    const file = files.get(name)!;
-    const mode = file === null || typeof file === "string" || file.executable ? 0o755 : 0o644;
-    const header = { name, mode, mtime: new Date(0) };
-    if (file === null) tar.entry({ ...header, type: "directory" });
-    else if (typeof file === "string") tar.entry({ ...header, type: "symlink", linkname: file });
-    else tar.entry(header, file.bytes as unknown as Parameters<typeof tar.entry>[1]);
-  }
-  tar.finalize();
-  const pieces = await Array.fromAsync(tar as AsyncIterable<Uint8Array<ArrayBuffer>>);
-  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+  const entries = [...files.keys()].sort().map((name) => entryOf(name, files.get(name)!));
+  const bytes = new Uint8Array(await packTar(entries));
   if (bytes.length > LIMITS.bundleBytes) throw tooLarge("the files of an image");
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return { bytes, digest: hash.toHex() };
+}
+
+function entryOf(name: string, file: File | string | null): TarEntry {
+  const mtime = new Date(0);
+  if (file === null) return { header: { name, type: "directory", size: 0, mode: 0o755, mtime } };
+  if (typeof file === "string") {
+    return { header: { name, type: "symlink", linkname: file, size: 0, mode: 0o755, mtime } };
+  }
+  const mode = file.executable ? 0o755 : 0o644;
+  return { header: { name, type: "file", size: file.bytes.length, mode, mtime }, body: file.bytes };
 }
 
 function plain(path: string): string {

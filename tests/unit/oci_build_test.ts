@@ -52,19 +52,19 @@ const read = (tar: ReadableStream<Uint8Array>) => new Response(tar as BodyInit).
 describe("buildTar()", () => {
   it("puts the Containerfile before the files, in one tar", async () => {
     const files = new Blob(["the files"]).stream();
-    const { tar, args } = buildTar("FROM a\n", { files, ca: null, env: {} });
+    const { tar, args } = await buildTar("FROM a\n", { files, ca: null, env: {} });
     const text = await read(tar);
     assert.match(text, /^\.berth\/Containerfile\0/);
     assert.match(text, /FROM a\n\0+the files$/);
     assert.deepEqual(args, {});
-    const alone = await read(buildTar("FROM a\n", { files: null, ca: null, env: {} }).tar);
+    const alone = await read((await buildTar("FROM a\n", { files: null, ca: null, env: {} })).tar);
     assert.equal(alone.length, 2048);
   });
 
   it("has every stage trust the node's certificates and see its variables, as arguments", async () => {
     const containerfile = "FROM a AS b\nRUN x\n  from b\nRUN y\n";
     const env = { PIP_INDEX_URL: "https://mirror.example" };
-    const { tar, args } = buildTar(containerfile, { files: null, ca: "PEM", env });
+    const { tar, args } = await buildTar(containerfile, { files: null, ca: "PEM", env });
     const text = await read(tar);
     assert.equal(
       text.match(/COPY \.berth\/ca\.pem \/\.berth-ca\.pem\nARG PIP_INDEX_URL\nARG SSL_CERT_FILE\n/g)?.length,

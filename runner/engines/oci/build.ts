@@ -67,7 +67,7 @@ export class OciImages implements EngineImages {
     const all = new Map(credentials);
     if (wanted.registry !== null && credential !== null) all.set(wanted.registry, credential);
     const authority = ca === undefined ? null : await Deno.readTextFile(ca);
-    const { tar, args } = buildTar(wanted.containerfile, {
+    const { tar, args } = await buildTar(wanted.containerfile, {
       files: await files(),
       ca: authority,
       env: sources,

@@ -1,5 +1,5 @@
 /** What an engine is sent to build from: the Containerfile and the certificates of this node, then the files that it copies. */
-import { pack } from "tar-stream";
+import { packTar } from "modern-tar";
 
 /** Where they lie in it. */
 export const CONTAINERFILE = ".berth/Containerfile";
@@ -23,26 +23,29 @@ export interface BuildInput {
   readonly args: Readonly<Record<string, string>>;
 }
 
-export function buildTar(containerfile: string, { files, ca, env }: BuildParts): BuildInput {
+export async function buildTar(
+  containerfile: string,
+  { files, ca, env }: BuildParts,
+): Promise<BuildInput> {
   const args = { ...env, ...ca === null ? {} : trusting(CA_INSIDE) };
-  const own = pack();
-  own.entry(
-    { name: CONTAINERFILE, mtime: new Date(0) },
-    withNode(containerfile, Object.keys(args), ca !== null),
-  );
-  if (ca !== null) own.entry({ name: CA, mtime: new Date(0) }, ca);
-  own.finalize();
-  return { tar: ReadableStream.from(joined(own as AsyncIterable<Uint8Array>, files)), args };
+  const own = await packTar([
+    textFile(CONTAINERFILE, withNode(containerfile, Object.keys(args), ca !== null)),
+    ...ca === null ? [] : [textFile(CA, ca)],
+  ]);
+  return { tar: ReadableStream.from(joined(own, files)), args };
+}
+
+function textFile(name: string, text: string) {
+  const body = new TextEncoder().encode(text);
+  return { header: { name, size: body.length, mtime: new Date(0) }, body };
 }
 
 async function* joined(
-  own: AsyncIterable<Uint8Array>,
+  own: Uint8Array,
   files: ReadableStream<Uint8Array> | null,
 ): AsyncGenerator<Uint8Array> {
-  const pieces = await Array.fromAsync(own);
-  const bytes = new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
-  if (files === null) return yield bytes;
-  yield bytes.subarray(0, bytes.length - END_BYTES);
+  if (files === null) return yield own;
+  yield own.subarray(0, own.length - END_BYTES);
   yield* files;
 }
 
