@@ -43,7 +43,13 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
     }
     const none = async () => (await engine.client.containers()).length === 0;
     await untilTrue("no container is left", none, MINUTE_MS);
-    runner.api.want(await runner.assign(source, { body: "python" }));
+
+    await engine.kill();
+    const next = await runner.assign(source, { body: "python" });
+    runner.api.want(next);
+    const said = () => (runner.api.containerLogs.get(next.id) ?? []).join("\n");
+    await untilTrue("its log says that it waits", () => said().includes("Waiting for the container engine"));
+    await engine.start();
     assert.equal(await value(runner, 4), 5);
   });
 

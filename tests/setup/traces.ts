@@ -62,20 +62,20 @@ export class Traces implements Disposable {
   }
 
   /**
-   * An engine that is killed while it makes a container leaves a process that waits for a word to begin, and knows nothing of it
-   * later: nobody but root's own hand ends it.
+   * An engine that is killed while it makes or ends a container leaves what it knows nothing of later: a process that waits for a word
+   * to begin, control groups without processes. Nobody but root's own hand ends them.
    */
   async #endUnborn(): Promise<void> {
+    const ids = [...this.#seen].filter((name) => name.length === ID_LENGTH);
     for (const { pid } of processes().filter(({ command }) => command === "runc init")) {
       const groups = read(`/proc/${pid}/cgroup`) ?? "";
-      const id = [...this.#seen].find((name) => name.length === ID_LENGTH && groups.includes(name));
-      if (id === undefined) continue;
+      if (!ids.some((id) => groups.includes(id))) continue;
       kill(pid);
       const gone = () => processes().every((other) => other.pid !== pid);
       await untilTrue("it has ended", gone);
-      for (const group of (await controlGroups()).filter((path) => path.endsWith(id))) {
-        await Deno.remove(group).catch(() => {}); // the same folder may be there under two names
-      }
+    }
+    for (const group of (await controlGroups()).filter((path) => ids.some((id) => path.endsWith(id)))) {
+      await Deno.remove(group).catch(() => {}); // one that is in use stays, and is told of
     }
   }
 

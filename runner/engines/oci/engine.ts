@@ -28,6 +28,10 @@ export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDep
 /** Podman looks for exits every 250 ms, and on a busy machine an engine takes seconds to tell of one. */
 const EXIT_SEEN_MS = 15_000;
 
+/** Within this an engine that was restarted is back. */
+const AWAY_MS = 15_000;
+const AWAY_LOOK_MS = 1_000;
+
 export class OciEngine implements Engine {
   readonly images: EngineImages;
   readonly #deps: OciEngineDeps;
@@ -49,15 +53,19 @@ export class OciEngine implements Engine {
     });
   }
 
+  /** An engine that is being restarted is waited for: neither the function nor the node is any worse for it. */
   async start(assignment: Assignment, context: StartContext): Promise<Guest> {
-    try {
-      return await this.#start(assignment, context);
-    } catch (error) {
-      if (error instanceof EngineAway) throw new StartError(error.message, { cause: error });
-      if (error instanceof EngineRefused) {
-        throw new StartError(`Cannot start the container: ${error.message}`, { cause: error });
+    const { clock } = this.#deps;
+    const until = clock.now() + AWAY_MS;
+    for (let tries = 0;; tries++) {
+      try {
+        return await this.#start(assignment, context);
+      } catch (error) {
+        if (!(error instanceof EngineAway) || clock.now() >= until) throw asStartError(error);
       }
-      throw error;
+      if (tries === 0) context.say("Waiting for the container engine, which does not answer");
+      await clock.sleep(AWAY_LOOK_MS, context.signal);
+      if (context.signal.aborted) throw new StartError("It was stopped while the container engine was away");
     }
   }
 
@@ -157,3 +165,9 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
 
 /** A container has its volumes where its function wants them. */
 const mounted = (volume: OpenVolume): PlacedVolume => ({ ...volume, place: volume.path });
+
+function asStartError(error: unknown): unknown {
+  if (error instanceof EngineAway) return new StartError(error.message, { cause: error });
+  if (!(error instanceof EngineRefused)) return error;
+  return new StartError(`Cannot start the container: ${error.message}`, { cause: error });
+}

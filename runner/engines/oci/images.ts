@@ -5,6 +5,7 @@ import { LIMITS } from "../../../sdk/protocol.ts";
 import { StartError } from "../../engine.ts";
 import type { OciClient } from "./client.ts";
 import type { Credential, Credentials } from "./credentials.ts";
+import { EngineAway } from "./http.ts";
 import { PullProgress } from "./progress.ts";
 import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
 import { staleImages } from "./stale.ts";
@@ -165,6 +166,7 @@ export class Images {
         },
       });
     } catch (cause) {
+      if (cause instanceof EngineAway) throw cause;
       const why = reference.registry === "localhost"
         ? ELSEWHERE
         : cause instanceof Error
