@@ -47,8 +47,8 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
     await engine.kill();
     const next = await runner.assign(source, { body: "python" });
     runner.api.want(next);
-    const said = () => (runner.api.containerLogs.get(next.id) ?? []).join("\n");
-    await untilTrue("its log says that it waits", () => said().includes("Waiting for the container engine"));
+    const observed = () => runner.api.observed.get(next.id)?.observed;
+    await untilTrue("it is being started, in vain", () => observed() === "starting");
     await engine.start();
     assert.equal(await value(runner, 4), 5);
   });
