@@ -1,59 +1,23 @@
-/** Server-sent events: what a server or endpoint prints, from where the reader was, as it comes, until its container has ended. */
-import type { Context as HonoContext, Next } from "hono";
+/** Live: what a server or endpoint prints. */
 import { listContainerLogs } from "../scheduler/store/container_logs.ts";
 import { routes } from "../sdk/protocol.ts";
 import type { ApiDeps } from "./app.ts";
-import { Bell } from "./bell.ts";
-import { decodeCursor, SeqPlace } from "./cursor.ts";
-import { frame, KEEP_ALIVE_MS, lastEventId, READ_MAX } from "./live.ts";
+import { liveLinesRoute } from "./live_lines.ts";
 import { knownContainer } from "./nodes.ts";
-import type { Authorize, Env } from "./serve.ts";
-import { streamOf } from "./streams.ts";
-import { LOOK_MS } from "./wait.ts";
+import type { Authorize } from "./serve.ts";
 
-/** Serves those who ask for `text/event-stream`; the others get the page. */
-export function liveContainerRoute(deps: ApiDeps, authorize: Authorize) {
-  return async (c: HonoContext<Env>, next: Next): Promise<Response | void> => {
-    if (!c.req.header("accept")?.includes("text/event-stream")) return await next();
-    const { workspace } = await authorize(c, "read");
+export const liveContainerRoute = (deps: ApiDeps, authorize: Authorize) =>
+  liveLinesRoute(deps, authorize, async (c, workspace) => {
     const { id, cursor } = routes.listContainerLogs.input.parse({ ...c.req.query(), ...c.req.param() });
-    await knownContainer(deps, workspace, id);
-    const after = lastEventId(c.req.header("last-event-id")) ?? decodeCursor(cursor, SeqPlace)?.[0];
-    const body = streamOf(deps.closing, (signal) => lines(deps, { workspace, id, after }, signal));
-    return new Response(body, {
-      headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
-    });
-  };
-}
-
-interface Told {
-  readonly workspace: string;
-  readonly id: string;
-  readonly after: number | undefined;
-}
-
-async function* lines(
-  deps: ApiDeps,
-  { workspace, id, after }: Told,
-  signal: AbortSignal,
-): AsyncGenerator<string> {
-  const { sql, clock, wakes } = deps;
-  using bell = new Bell(clock).on(wakes, "container", id);
-  let saidAt = clock.now();
-  let endedBefore = false;
-  yield ": live\n\n"; // the reader knows at once that it is connected
-  while (!signal.aborted) {
-    const container = await knownContainer(deps, workspace, id);
-    const items = await listContainerLogs(sql, id, { after, limit: READ_MAX });
-    after = items.at(-1)?.seq ?? after;
-    if (items.length > 0 || clock.now() - saidAt >= KEEP_ALIVE_MS) {
-      yield items.length > 0 ? items.map(frame).join("") : ": still here\n\n";
-      saidAt = clock.now();
-    }
-    if (items.length > 0) continue;
-    // The last lines come on another way than the end: it is over when it had ended a look ago and nothing came since.
-    if (endedBefore) return yield `event: end\ndata: ${JSON.stringify(container)}\n\n`;
-    endedBefore = container.exitedAt !== null;
-    await bell.rung(LOOK_MS, signal);
-  }
-}
+    const find = () => knownContainer(deps, workspace, id);
+    await find();
+    return {
+      id,
+      wake: "container",
+      cursor,
+      find,
+      read: (part) => listContainerLogs(deps.sql, id, part),
+      isOver: ({ exitedAt }) => exitedAt !== null,
+      linesAreLate: true, // they come on another way than the end
+    };
+  });

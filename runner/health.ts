@@ -1,5 +1,6 @@
 /** Whether a server is well: it takes a connection and, where it says how to ask, answers with 2xx. */
 import { parseDuration } from "../sdk/duration.ts";
+import { close } from "../sdk/connection.ts";
 import type { Clock } from "../sdk/ports.ts";
 import type { HealthSpec } from "../sdk/protocol.ts";
 import type { Channel } from "./engine.ts";
@@ -27,7 +28,7 @@ export async function ailment({ dial, place, health }: Asked, clock: Clock): Pro
   const asked = health === undefined ? null : ask(connection, health, clock, answered.signal);
   const problem = await asked;
   answered.abort();
-  closeQuietly(connection);
+  close(connection);
   return problem;
 }
 
@@ -67,12 +68,4 @@ async function firstLine(connection: Channel): Promise<string> {
 export function statusOf(line: string): number | null {
   const status = /^HTTP\/1\.[01] (\d{3})\b/.exec(line)?.[1];
   return status === undefined ? null : Number(status);
-}
-
-function closeQuietly(connection: Channel): void {
-  try {
-    connection.close();
-  } catch {
-    // It was closed by its own failure.
-  }
 }

@@ -5,7 +5,8 @@
 import { timingSafeEqual } from "node:crypto";
 import type { Clock, Log, Random } from "../sdk/ports.ts";
 import { parseLocalAddress } from "../sdk/container_address.ts";
-import { close, type Knock, parseKnock, readLine, splice, WELCOME } from "../sdk/relay.ts";
+import { close, splice } from "../sdk/connection.ts";
+import { type Knock, parseKnock, readLine, WELCOME } from "../sdk/relay.ts";
 
 export interface RelayDeps {
   /** 0 for any free one. */

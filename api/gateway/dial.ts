@@ -1,7 +1,8 @@
 /** Connects to containers: on this machine directly, on another by way of its runner (see runner/relay.ts). */
+import { close, writeAll } from "../../sdk/connection.ts";
 import { parseAddress, type RelayAddress } from "../../sdk/container_address.ts";
 import { realClock } from "../../sdk/ports.ts";
-import { close, formatKnock, readLine, WELCOME, writeAll } from "../../sdk/relay.ts";
+import { formatKnock, readLine, WELCOME } from "../../sdk/relay.ts";
 
 /** A machine that is gone does not even refuse. */
 const CONNECT_MS = 5_000;

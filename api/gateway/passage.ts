@@ -1,6 +1,6 @@
 /** What makes the host of a URL lead to a container: WebSockets are opened by Deno, which can't be told to begin by asking a relay. */
 import { parseAddress } from "../../sdk/container_address.ts";
-import { close, splice } from "../../sdk/relay.ts";
+import { close, splice } from "../../sdk/connection.ts";
 import { dialContainer } from "./dial.ts";
 import { UpstreamError } from "./upstream_error.ts";
 

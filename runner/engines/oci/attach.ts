@@ -1,4 +1,5 @@
 /** Attaching to what runs in a container: its streams as they come. A connection of its own, since `fetch` cannot upgrade one. */
+import { close, writeAll } from "../../../sdk/connection.ts";
 import { Demux } from "./demux.ts";
 import { MarkFilter } from "./marks.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
@@ -66,10 +67,6 @@ function requestOf(path: string, body: unknown): Uint8Array {
   return new Uint8Array([...new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`), ...bytes]);
 }
 
-async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
-}
-
 /** Reads the head of the answer, and gives the first bytes after it. */
 async function readHead(connection: Deno.Conn): Promise<Uint8Array<ArrayBuffer>> {
   const buffer = new Uint8Array(HEAD_BYTES_MAX);
@@ -120,7 +117,7 @@ function stream(connection: Deno.Conn, first: Bytes, parts: Parts, marked: Marke
     stdout: stdout.readable,
     stderr: stderr.readable,
     ended,
-    close: () => closeQuietly(connection),
+    close: () => close(connection),
   };
 }
 
@@ -162,14 +159,6 @@ async function pump(
   } catch {
     // The engine closed it, or nobody reads on: what was told is all there is.
   } finally {
-    closeQuietly(connection);
-  }
-}
-
-function closeQuietly(connection: Deno.Conn): void {
-  try {
-    connection.close();
-  } catch {
-    // Closed before.
+    close(connection);
   }
 }
