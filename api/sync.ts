@@ -125,13 +125,18 @@ async function leave(tx: Sql, now: Date, nodeId: string, exits: readonly Contain
   return union(ended, lost);
 }
 
-/** A GPU that begins to fail, or is well again, changes what fits where. */
-async function noteHealth(tx: Sql, nodeId: string, { ailingGpus }: SyncRequest): Promise<Touched> {
+/** A GPU or an engine that begins to fail, or is well again, changes what fits where. */
+async function noteHealth(tx: Sql, nodeId: string, { ailingGpus, engine }: SyncRequest): Promise<Touched> {
   const ailing = ailingGpus.map(({ index, ailment }) => ({
     index,
     ailment: ailment.replaceAll("\0", "\uFFFD"),
   }));
-  return await nodes.noteAilments(tx, nodeId, ailing) ? { ...NOTHING, nodeIds: [nodeId] } : NOTHING;
+  const said = engine && { ...engine, away: engine.away?.replaceAll("\0", "\uFFFD") ?? null };
+  const news = await Promise.all([
+    nodes.noteAilments(tx, nodeId, ailing),
+    nodes.noteEngine(tx, nodeId, said),
+  ]);
+  return news.includes(true) ? { ...NOTHING, nodeIds: [nodeId] } : NOTHING;
 }
 
 /**

@@ -12,6 +12,7 @@ const FILES = [
   "0008_kept.sql",
   "0009_blobs.sql",
   "0010_relay.sql",
+  "0011_keep.sql",
 ] as const;
 
 /** Any number, the same for every starter. */

@@ -75,19 +75,23 @@ export class Agent {
   /**
    * Runs until it is stopped or orphaned, or is no longer wanted.
    *
-   * @throws JoinRefused when it may not join, now or later
+   * @throws JoinRefused when it may not join, now or later; TypeError when its container engine came and can't be used
    */
   async run(): Promise<void> {
     this.#watchParent();
-    const watching = this.#deps.health.watch(this.#stopping.signal, () => this.#session?.healthChanged());
+    const { engine, health } = this.#deps, { signal } = this.#stopping;
+    const changed = () => this.#session?.healthChanged();
+    const watching = Promise.all([health.watch(signal, changed), engine.watch?.(signal, changed)]);
+    watching.catch(() => this.stop()); // and say so at the end
     try {
       await this.#runSessions();
     } finally {
       this.#stopping.abort();
-      await Promise.all([this.#leaving, watching]);
+      await Promise.allSettled([this.#leaving, watching]);
       this.#deps.volumes.close();
-      await this.#deps.engine.close();
+      await engine.close();
     }
+    await watching;
   }
 
   async #runSessions(): Promise<void> {

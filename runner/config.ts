@@ -95,6 +95,8 @@ export const RunnerConfig = z.object({
    * names an image and there is an engine, programs otherwise.
    */
   engine: z.enum(["process", "oci", "auto"], { error: 'must be "process", "oci" or "auto"' }).default("auto"),
+  /** How long an engine that it was told to use may take to answer at first: a machine boots, and the engine comes up after the runner. */
+  engineWaitMs: z.coerce.number().int().min(0).default(120_000),
   /** Unix socket of the container engine. @default that of Docker, or of Podman */
   ociSocket: z.string().optional(),
   /** Runtime of containers other than the engine's own, such as `runsc`. */
@@ -139,6 +141,7 @@ const OPTIONS = {
   json: { type: "boolean" },
   sweep: { type: "boolean" },
   engine: { type: "string" },
+  "engine-wait-ms": { type: "string" },
   "oci-socket": { type: "string" },
   "oci-runtime": { type: "string" },
   "deno-image": { type: "string" },

@@ -22,7 +22,7 @@ import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Commands } from "./commands.ts";
 import { Dialogue } from "./dialogue.ts";
-import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
+import { type Engine, type Exec, type Guest, type GuestExit, NodeError, StartError } from "./engine.ts";
 import { causeOf, neverReady, requestsMs, spokeOutside, type Verdict } from "./exits.ts";
 import type { LoadFrame } from "./frames.ts";
 import { cutText } from "./lines.ts";
@@ -344,7 +344,8 @@ export class Container {
       const said = this.#redactor.text(String(error));
       this.#deps.log("container.start_error", { container: this.id, error: said });
     }
-    return { kind: "start_failed", message: error instanceof Error ? error.message : String(error) };
+    const kind = error instanceof NodeError ? "node_lost" : "start_failed";
+    return { kind, message: error instanceof Error ? error.message : String(error) };
   }
 
   #cause(exit: GuestExit): Exit {

@@ -147,10 +147,21 @@ export interface Engine {
   start(assignment: Assignment, context: StartContext): Promise<Guest>;
   /** The images of this node, where it has any. */
   readonly images?: EngineImages | undefined;
+  /** What runs its containers, where that is another program. */
+  readonly containers?: ContainerEngine | undefined;
+  /** Looks after that program until the signal; calls `changed` when it goes away or comes. Fails when it is wrong for good. */
+  watch?(signal: AbortSignal, changed: () => void): Promise<void>;
   /** Called when a start is over: the time to prepare for the next one. */
   settled(): void;
   /** Ends all that was prepared. */
   close(): Promise<void>;
+}
+
+export interface ContainerEngine {
+  /** Why nothing can start in it now; null when it can. */
+  readonly away: string | null;
+  /** Whether all functions need it, not only those with an image. */
+  readonly only: boolean;
 }
 
 /** Images, and how they are made. */
@@ -184,5 +195,10 @@ export class BuildError extends Error {
 
 /** A container that could not be started, in a sentence for the owner of the function. */
 export class StartError extends Error {
-  override readonly name = "StartError";
+  override readonly name: string = "StartError";
+}
+
+/** It could not be started, and its owner can't help it: another node may do better. */
+export class NodeError extends StartError {
+  override readonly name = "NodeError";
 }

@@ -68,7 +68,7 @@ export class Session {
   readonly #exchange: Exchange;
   readonly #execs: Execs;
   readonly #kept: Kept;
-  readonly #builds: Builds | null;
+  #builds: Builds | null = null;
   readonly #bell: Bell;
   readonly #over = new AbortController();
   #revision = 0;
@@ -90,11 +90,7 @@ export class Session {
     const host = (id: string) => this.#kept.host(id) ?? this.#containers.get(id);
     this.#execs = new Execs({ api, clock, log, host, volumes, over: this.#over.signal });
     volumes.onNews(() => this.#news());
-    const { images } = deps.engine;
-    this.#builds = images === undefined
-      ? null
-      : new Builds({ api, clock, log, images, over: this.#over.signal });
-    images?.onChange(() => this.#news());
+    this.#findImages();
     this.#exchange = new Exchange({
       api: deps.api,
       session: deps.session,
@@ -142,8 +138,9 @@ export class Session {
     return this.#containers.get(container)?.observed.address ?? null;
   }
 
-  /** Other GPUs fail than before: that is told at once. */
+  /** Other GPUs fail than before, or the container engine went away or came: that is told at once. */
   healthChanged(): void {
+    this.#findImages();
     this.#news();
   }
 
@@ -152,6 +149,14 @@ export class Session {
     this.#over.abort();
     this.#bell.ring();
     this.#exchange.wake();
+  }
+
+  /** The engine that has them may have come after the runner. */
+  #findImages(): void {
+    const { api, clock, log, engine: { images } } = this.#deps;
+    if (images === undefined || this.#builds !== null) return;
+    this.#builds = new Builds({ api, clock, log, images, over: this.#over.signal });
+    images.onChange(() => this.#news());
   }
 
   // ── sync ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,7 +199,7 @@ export class Session {
   }
 
   #report(news: VolumeNews, leaving = false): SyncRequest {
-    const { api, session, health, engine: { images } } = this.#deps;
+    const { api, session, health, engine: { images, containers } } = this.#deps;
     return {
       node: api.node.id,
       session,
@@ -203,6 +208,7 @@ export class Session {
       leases: this.#leases.ids(),
       ailingGpus: [...health.ailing],
       ...(images === undefined ? {} : { images: images.names() }),
+      ...(containers === undefined ? {} : { engine: containers }),
       ...news,
       leaving,
       revision: this.#revision,

@@ -1,7 +1,7 @@
 /** Can this container go on that node, with which GPUs, and if not, why. Pure. */
 import { type GpuChoice, isAccepted } from "../sdk/gpu.ts";
 import type { GpuShare } from "../sdk/protocol.ts";
-import { LABEL_VOLUMES } from "../sdk/labels.ts";
+import { LABEL_OCI, LABEL_VOLUMES } from "../sdk/labels.ts";
 import type { Need, NeedVolume, Node, NodeGpu } from "./model.ts";
 
 /** A whole GPU. */
@@ -15,8 +15,17 @@ export const choices = (need: Need): readonly (GpuChoice | null)[] => need.gpu.l
 
 /** Whether the node takes containers like this at all, however much of it is free. */
 export const admits = (need: Need, node: Node): boolean =>
-  !node.cordoned && Object.entries(need.labels).every(([key, value]) => node.labels[key] === value) &&
+  !node.cordoned && mayStart(need, node) && Object.entries(need.labels).every(([key, value]) =>
+    node.labels[key] === value
+  ) &&
   need.volumes.every((volume) => reaches(volume, node));
+
+/** Whether what is to run it answers. */
+export const mayStart = ({ labels }: Need, { engineAway }: Node): boolean =>
+  engineAway === null || engineAway === "images" && labels[LABEL_OCI] === undefined;
+
+/** The node as it would be if nobody and nothing kept work away from it. */
+export const opened = (node: Node): Node => ({ ...node, cordoned: false, engineAway: null });
 
 /**
  * Whether a volume is there, or may come to be. One that has no home yet gets it where it is used first: on a node that stays, since

@@ -171,6 +171,8 @@ export interface Node {
   readonly state: NodeState;
   /** Nothing new is placed on it. */
   readonly cordoned: boolean;
+  /** What it cannot take now, since its container engine does not answer: functions with an image, or all. */
+  readonly engineAway: "images" | "all" | null;
   /** The provision that brought it, if any. */
   readonly provision: string | null;
   /** Since when it has had no container; only of use while that is so. */

@@ -6,7 +6,7 @@
  * can't go elsewhere. It is the dearer, the more such work there is in the mix.
  */
 import type { GpuChoice } from "../sdk/gpu.ts";
-import { admits, choices, WHOLE } from "./fit.ts";
+import { admits, choices, opened, WHOLE } from "./fit.ts";
 import type { Workload } from "./mix.ts";
 import type { Need } from "./model.ts";
 import type { Kind, Stock } from "./spot.ts";
@@ -67,7 +67,7 @@ function installedOf(kinds: readonly Kind[], stocks: readonly Stock[]): number[]
 /** Whether an empty node of the kind would do, by one choice or another. */
 const couldHost = (need: Need, { example }: Kind): boolean =>
   need.cpuMilli <= example.cpuMilli && need.memoryMiB <= example.memoryMiB &&
-  admits(need, { ...example, cordoned: false }) &&
+  admits(need, opened(example)) &&
   choices(need).some((choice) =>
     choice === null || usableOf(choice, example).reduce((sum, one) => sum + one, 0) >= choice.count
   );

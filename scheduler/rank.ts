@@ -71,7 +71,7 @@ export class Ask {
   }
 
   #isAdmitted({ node }: Spot): boolean {
-    return this.#isChoosy ? admits(this.need, node) : !node.cordoned;
+    return this.#isChoosy ? admits(this.need, node) : !node.cordoned && node.engineAway !== "all";
   }
 
   #usableOn(kind: Kind): Uint8Array {

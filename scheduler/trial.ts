@@ -39,6 +39,7 @@ export function hypotheticalNode(
     pool: name,
     state: "up",
     cordoned: false,
+    engineAway: null,
     provision: id,
     emptiedAt: 0,
     leaseUntil: Infinity,

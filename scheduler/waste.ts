@@ -1,6 +1,6 @@
 /** What may still come to a node, of the mix of all work: one {@link Prospect} for all nodes that the same work can use. Pure. */
 import type { GpuChoice } from "../sdk/gpu.ts";
-import { admits, choices, isUsable } from "./fit.ts";
+import { admits, choices, isUsable, opened } from "./fit.ts";
 import type { Workload } from "./mix.ts";
 import type { Need, Node } from "./model.ts";
 import { type Piece, Prospect } from "./prospect.ts";
@@ -51,7 +51,7 @@ export class Waste {
 /** Work as this node sees it when it is empty: its first choice that fits; null when none does. */
 function pieceOf({ need, weight }: Workload, node: Node): Piece | null {
   const { cpuMilli, memoryMiB } = need;
-  if (!admits(need, { ...node, cordoned: false })) return null;
+  if (!admits(need, opened(node))) return null;
   if (cpuMilli > node.cpuMilli || memoryMiB > node.memoryMiB) return null;
   for (const choice of choices(need)) {
     if (choice === null) return { cpuMilli, memoryMiB, count: 0, milli: 0, usable: null, weight };

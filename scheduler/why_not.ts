@@ -1,7 +1,7 @@
 /** Why no node has room, in words for a person. Pure: it names what is lacking, the first thing first. */
 import type { GpuChoice } from "../sdk/gpu.ts";
 import { LABEL_OCI } from "../sdk/labels.ts";
-import { admits, choices, isUsable, reaches, WHOLE } from "./fit.ts";
+import { admits, choices, isUsable, mayStart, opened, reaches, WHOLE } from "./fit.ts";
 import type { Need, Node, NodeGpu } from "./model.ts";
 
 /** `needs 2 × H100; largest free node has 1`: one reason for each choice. */
@@ -9,7 +9,11 @@ export function whyNot(need: Need, nodes: readonly Node[]): string {
   if (nodes.length === 0) return "no node is up";
   const open = nodes.filter((node) => !node.cordoned);
   if (open.length === 0) return nodes.length === 1 ? "the only node is cordoned" : "all nodes are cordoned";
-  const labelled = open.filter((node) => admits({ ...need, volumes: [] }, node));
+  const started = open.filter((node) => mayStart(need, node));
+  const labelled = started.filter((node) => admits({ ...need, volumes: [] }, node));
+  if (labelled.length === 0 && open.some((node) => admits({ ...need, volumes: [] }, opened(node)))) {
+    return ENGINE_AWAY;
+  }
   if (labelled.length === 0) return unlabelled(need, open);
   const listening = labelled.filter(({ ports }) => need.port === null || !ports.includes(need.port));
   if (listening.length === 0) return `needs port ${need.port}, which another container has on each node`;
@@ -19,6 +23,9 @@ export function whyNot(need: Need, nodes: readonly Node[]): string {
   const bound = need.volumes.find(({ home }) => home !== null);
   return bound === undefined ? short : `${short} (of those that have volume "${bound.name}")`;
 }
+
+/** `berth nodes` says where, and why. */
+const ENGINE_AWAY = "the container engine of each node that it could run on is away";
 
 /** Which volume no node has. */
 function unreached(volumes: Need["volumes"], open: readonly Node[], all: readonly Node[]): string {

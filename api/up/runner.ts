@@ -19,6 +19,8 @@ export interface RunnerOptions {
 
 /** Joining takes a second at most on an idle machine. */
 const JOIN_DEADLINE_MS = 30_000;
+/** Of that, for a container engine that it was told to use. */
+const ENGINE_WAIT_MS = 20_000;
 /** What runs may end, is told to, and is killed: the runner takes about 10 s at most. */
 const STOP_DEADLINE_MS = 20_000;
 
@@ -40,6 +42,8 @@ export async function startRunner(options: RunnerOptions): Promise<Running> {
       String(Deno.pid),
       "--data",
       data,
+      "--engine-wait-ms",
+      String(ENGINE_WAIT_MS),
       ...gpus,
       ...pool,
       ...more,

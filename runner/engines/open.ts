@@ -29,6 +29,9 @@ interface Surroundings {
 /** Where engines listen, when nobody says. */
 const SOCKETS = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
+const LOOK_MS = 1_000;
+const SAY_MS = 10_000;
+
 const here = (path: string): string => new URL(path, import.meta.url).pathname;
 const GUESTS = here("../guests");
 const SDK = here("../../sdk");
@@ -48,14 +51,48 @@ export async function openEngines(
   const killed = await slots.sweep();
   if (killed > 0) log("runner.swept", { killed });
   const process = config.engine === "oci" ? null : await openProcess(config, data, env, deps);
+  const find = oci === null && config.engine === "auto"
+    ? { find: () => tryOci(config, data, env, deps).catch(orNone) }
+    : {};
   return {
-    engine: oci === null ? process! : new Engines({ oci, process }),
+    engine: new Engines({ oci, process, clock: realClock, ...find }),
     labels: oci === null ? {} : { [LABEL_OCI]: "yes" },
   };
 }
 
-/** Null when there is no engine, and need not be one. */
+/** The engine that the runner was told to use: it may come up after it does. Null when there is none, and need not be one. */
 async function openOci(config: RunnerConfig, data: string, env: Env, deps: OciDeps): Promise<Engine | null> {
+  const { clock, log } = deps;
+  const until = clock.now() + config.engineWaitMs;
+  for (let said = -Infinity;; await clock.sleep(LOOK_MS)) {
+    try {
+      return await tryOci(config, data, env, deps);
+    } catch (error) {
+      if (!(error instanceof AwayError)) throw error;
+      if (config.engine === "auto" && config.ociSocket === undefined) {
+        log("oci.none", { why: error.why });
+        return null;
+      }
+      if (clock.now() >= until) throw error;
+      if (clock.now() - said < SAY_MS) continue;
+      said = clock.now();
+      log("oci.waiting", { why: error.why, leftMs: until - said });
+    }
+  }
+}
+
+class AwayError extends TypeError {
+  constructor(readonly why: string, options: ErrorOptions) {
+    super(`Cannot start the runner: no container engine answers at ${why}`, options);
+  }
+}
+
+function orNone(error: unknown): null {
+  if (error instanceof AwayError) return null;
+  throw error;
+}
+
+async function tryOci(config: RunnerConfig, data: string, env: Env, deps: OciDeps): Promise<Engine> {
   const socket = config.ociSocket ?? await firstSocket();
   try {
     if (socket === undefined) throw new EngineAway(SOCKETS.join(" or "));
@@ -78,11 +115,7 @@ async function openOci(config: RunnerConfig, data: string, env: Env, deps: OciDe
   } catch (error) {
     if (!(error instanceof EngineAway)) throw error;
     const why = socket === undefined ? error.message : `${socket}: ${await whyAway(socket)}`;
-    if (config.engine === "auto" && config.ociSocket === undefined) {
-      if (socket !== undefined) deps.log("oci.away", { why });
-      return null;
-    }
-    throw new TypeError(`Cannot start the runner: no container engine answers at ${why}`, { cause: error });
+    throw new AwayError(why, { cause: error });
   }
 }
 

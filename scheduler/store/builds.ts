@@ -57,7 +57,7 @@ function giveBuild(pool: Pool, now: Date): Promise<Given | null> {
         cross join lateral (
           select count(*) as builds from image where image.node_id = node.id and image.state = 'building'  -- image_node
         ) has
-        where node.state = 'up' and not node.cordoned and node.images is not null and has.builds < ${LIMITS.buildsPerNode}
+        where node.state = 'up' and not node.cordoned and node.images is not null and node.engine_away is null and has.builds < ${LIMITS.buildsPerNode}
         order by has.builds, node.cpu_milli_free desc, node.id
         limit 1
       )

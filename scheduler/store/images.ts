@@ -197,7 +197,7 @@ export async function prefetchImages(
   }::text::json) as wanted(ref text, labels jsonb, nodes int)
       cross join lateral (
         select id from node
-        where state = 'up' and not cordoned and images is not null and not (wanted.ref = any(images))
+        where state = 'up' and not cordoned and images is not null and engine_away is null and not (wanted.ref = any(images))
           and labels::jsonb @> wanted.labels
         order by cpu_milli_free desc, id
         limit wanted.nodes

@@ -1,6 +1,7 @@
 /** Nodes as their runners keep them: the lease of a session, what is wanted on them, and what ails their GPUs. */
 import type { Assignment, Gang, ObservedContainer } from "../../sdk/protocol.ts";
 import { containerMachine, nodeMachine, type NodeState, sources } from "../states.ts";
+import { LABEL_OCI } from "../../sdk/labels.ts";
 import type { Sql } from "./connect.ts";
 import { NOTHING, type Touched } from "./touched.ts";
 
@@ -53,6 +54,23 @@ export async function noteAilments(
       where fitted.node_id = ${nodeId}
     ) said
     where gpu.node_id = ${nodeId} and gpu.index = said.index and gpu.ailment is distinct from said.ailment`;
+  return count > 0;
+}
+
+/** Notes what a runner says of its container engine, which may have come after the runner. Returns whether that is news. */
+export async function noteEngine(
+  sql: Sql,
+  nodeId: string,
+  engine: { readonly away: string | null; readonly only: boolean } | undefined,
+): Promise<boolean> {
+  const has = engine === undefined ? {} : { [LABEL_OCI]: "yes" };
+  const away = engine?.away ?? null, only = engine?.only ?? false;
+  const { count } = await sql`
+    update node set engine_away = ${away}, engine_only = ${only}, labels = labels::jsonb || ${
+    sql.json(has)
+  }::jsonb
+    where id = ${nodeId} and (engine_away is distinct from ${away} or engine_only <> ${only}
+      or not labels::jsonb @> ${sql.json(has)}::jsonb)`;
   return count > 0;
 }
 

@@ -15,6 +15,7 @@ interface NodeRow {
   pool: string;
   state: Node["state"];
   cordoned: boolean;
+  engineAway: string | null;
   labels: Record<string, string>;
   gpus: (Gpu & { freeMilli: number; healthy: boolean; ailment: string | null })[];
   provisionId: string | null;
@@ -46,7 +47,7 @@ export async function listNodes(
 ): Promise<Node[]> {
   const rows = await sql<NodeRow[]>`
     select n.id, n.name, n.pool, n.state, n.cpu_milli, n.cpu_milli_free, n.memory_mib, n.memory_mib_free, n.disk_mib,
-      n.disk_mib_free, n.cordoned, n.labels, n.provision_id, n.joined_at, n.seen_at,
+      n.disk_mib_free, n.cordoned, n.engine_away, n.labels, n.provision_id, n.joined_at, n.seen_at,
       (select count(*)::int from container c where c.node_id = n.id and c.exited_at is null) as containers,
       (
         select coalesce(json_agg(json_build_object(

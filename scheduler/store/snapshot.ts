@@ -192,13 +192,14 @@ export async function readSnapshot(
       ) order by live.id), '[]') from live) as containers,
       (select json_build_object( -- column by column: in a cluster of thousands, objects took three times as long
         'id', json_agg(id), 'session', json_agg(session), 'pool', json_agg(pool), 'state', json_agg(state),
-        'cordoned', json_agg(cordoned), 'provision', json_agg(provision_id), 'emptiedAt', json_agg(emptied_at),
+        'cordoned', json_agg(cordoned), 'engineAway', json_agg(engine_away), 'provision', json_agg(provision_id), 'emptiedAt', json_agg(emptied_at),
         'leaseUntil', json_agg(lease_until), 'cpuMilli', json_agg(cpu_milli), 'cpuMilliFree', json_agg(cpu_milli_free),
         'memoryMiB', json_agg(memory_mib), 'memoryMiBFree', json_agg(memory_mib_free), 'diskMiB', json_agg(disk_mib),
         'diskMiBFree', json_agg(disk_mib_free), 'labels', json_agg(labels), 'costPerHour', json_agg(cost_per_hour),
         'cached', json_agg(cached), 'gpus', json_agg(gpus))
         from (
           select node.id, node.session, node.pool, node.state, cordoned, provision_id, coalesce(emptied_at, joined_at) as emptied_at,
+            case when engine_away is not null then case when engine_only then 'all' else 'images' end end as engine_away,
             lease_until, cpu_milli, cpu_milli_free, memory_mib, memory_mib_free, disk_mib, disk_mib_free, labels, pool.cost_per_hour,
             coalesce(cache.digests, '[]') as cached, fitted.gpus
           from node

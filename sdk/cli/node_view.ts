@@ -15,6 +15,7 @@ export function nodeText(node: Node, now: number): string {
     ["node", `${node.name} (${node.id})`],
     ["pool", node.pool],
     ["state", node.cordoned ? `${node.state}, cordoned: nothing new is placed here` : node.state],
+    ...(node.engineAway === null ? [] : [["engine", `away: ${node.engineAway}`] as const]),
     ["cpu", `${trim(node.cpuFree)} of ${trim(node.cpu)} free`],
     ["memory", `${memory(node.memoryFree)} of ${memory(node.memory)} free`],
     ["disk", `${memory(node.diskFree)} of ${memory(node.disk)} free`],

@@ -60,6 +60,8 @@ export const Node = z.object({
   state: z.enum(["up", "draining", "lost", "left"]),
   /** Nothing new is placed on it. */
   cordoned: z.boolean(),
+  /** Why its container engine takes nothing now; null when it does, or there is none. */
+  engineAway: z.string().nullable().default(null),
   labels: Labels,
   gpus: z.array(Gpu.extend({
     freeMilli: z.number().int(),

@@ -85,6 +85,8 @@ export const SyncRequest = z.object({
   leases: z.array(z.number().int()).max(65_536),
   /** GPUs that fail, and how. Those not named are well. */
   ailingGpus: z.array(z.object({ index: Index, ailment: z.string().max(512) })).max(1_024).default([]),
+  /** Its container engine, where it has one: why nothing can start in it now, and whether that holds for all functions. */
+  engine: z.object({ away: z.string().max(512).nullable(), only: z.boolean() }).optional(),
   /** Images that it has of those that it was ever asked for; absent where it has no engine. */
   images: z.array(z.string().max(512)).max(LIMITS.imagesPerNode).optional(),
   /** Volumes that were measured since the last answer. */

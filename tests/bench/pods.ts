@@ -127,6 +127,7 @@ const nodeOf = ({ id, cpu_milli, memory_mib, gpus, model }: NodeLine): Node => (
   pool: "default",
   state: "up",
   cordoned: false,
+  engineAway: null,
   provision: null,
   emptiedAt: 0,
   leaseUntil: Infinity,

@@ -9,6 +9,7 @@ import { parseReference } from "../../sdk/image_reference.ts";
 import { sweepEngineOf } from "../../runner/engines/oci/open.ts";
 import { realClock } from "../../sdk/ports.ts";
 import { realSpawn } from "../../runner/engines/spawn.ts";
+import { RunnerProcess } from "../setup/runner_process.ts";
 import { untilTrue } from "../setup/until.ts";
 
 const source = "def fn(n):\n  return n + 1\n";
@@ -51,6 +52,30 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
     await untilTrue("it is being started, in vain", () => observed() === "starting");
     await engine.start();
     assert.equal(await value(runner, 4), 5);
+  });
+
+  it("is told of while it is away, and is back by itself", async () => {
+    const here = await world();
+    const engine = await ownEngine(here);
+    await using runner = await ociRunner({ ...here, at: engine });
+    const away = () => runner.api.engine?.away;
+    await untilTrue("it is there", () => away() === null);
+    await engine.kill();
+    await untilTrue("it is away", () => away()?.startsWith(`${engine.socket}: `) === true, MINUTE_MS);
+    await engine.start();
+    await untilTrue("it is back", () => away() === null, MINUTE_MS);
+    runner.api.want(await runner.assign(source, { body: "python" }));
+    assert.equal(await value(runner, 1), 2);
+  });
+
+  it("is waited for by a runner that starts before it", async () => {
+    const engine = await ownEngine(await world());
+    await engine.kill();
+    await using runner = await RunnerProcess.start("--engine", "oci", "--oci-socket", engine.socket);
+    await untilTrue("it waits", async () => /oci\.waiting/.test(await runner.said()));
+    assert.equal(runner.api.joins.length, 0);
+    await engine.start();
+    await untilTrue("it has joined", () => runner.api.joins.length > 0, MINUTE_MS);
   });
 
   it("is swept of what a killed runner left", async () => {

@@ -111,6 +111,38 @@ describe("nodes", () => {
   });
 });
 
+describe("a container engine", () => {
+  it("that is away takes nothing until it is back: the scheduler sees it, and `berth nodes` shows why", async () => {
+    await using world = await box();
+    const { api, sync } = world;
+    const away = async () => {
+      const { nodes } = await readSnapshot(api.deps.sql, new Date(api.deps.clock.now()), {
+        lastLease: null,
+        hearingSince: 0,
+      });
+      return { engineAway: nodes[0]!.engineAway, labels: nodes[0]!.labels };
+    };
+    await sync();
+    assert.deepEqual(await away(), { engineAway: null, labels: {} });
+    let ticks = 0;
+    api.deps.wakes.on("tick", "*", () => ticks++);
+    const labels = { "berth.oci": "yes" };
+    await sync({ engine: { away: null, only: false } }); // it came after the runner
+    assert.deepEqual(await away(), { engineAway: null, labels });
+    await sync({ engine: { away: "/run/x.sock: gone", only: false } });
+    assert.deepEqual(await away(), { engineAway: "images", labels });
+    assert.equal((await api.ask<Node>("/v1/nodes/box")).body.engineAway, "/run/x.sock: gone");
+    await sync({ engine: { away: "/run/x.sock: gone", only: true } });
+    assert.deepEqual(await away(), { engineAway: "all", labels });
+    await sync({ engine: { away: null, only: true } });
+    assert.deepEqual(await away(), { engineAway: null, labels });
+    const before = ticks;
+    assert.ok(before >= 4);
+    await sync({ engine: { away: null, only: true } });
+    assert.equal(ticks, before, "no news");
+  });
+});
+
 describe("GPU health", () => {
   it("goes from the runner to the scheduler, and back to well", async () => {
     await using world = await box();

@@ -40,6 +40,7 @@ const node = (some: Partial<Node> = {}): Node => ({
   pool: "gpu",
   state: "up",
   cordoned: false,
+  engineAway: null,
   labels: {},
   gpus: [
     { index: 0, model: "L4", vramMiB: 24_576, simulated: false, freeMilli: 1000, healthy: true },

@@ -82,7 +82,7 @@ describe("runner/main.ts", () => {
       [["--simulate-gpus", "8 big ones"], /option --simulate-gpus: Cannot read GPUs "8 big ones"/],
       [["--host-ports", "5432,http"], /option --host-ports: must be numbers from 1 to 65535/],
       [
-        ["--oci-socket", "/nowhere.sock"],
+        ["--oci-socket", "/nowhere.sock", "--engine-wait-ms", "0"],
         /Cannot start the runner: no container engine answers at \/nowhere.sock: No such file/,
       ],
     ];

@@ -61,6 +61,8 @@ export class FakeApi implements AsyncDisposable {
   readonly joins: { token: string; session: string; gpus: unknown[] }[] = [];
   readonly bundles = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly observed = new Map<string, ObservedContainer>();
+  /** What it said of its container engine last. */
+  engine: SyncRequest["engine"];
   /** All ends of each call, `batch:index`; more than one is a fault. */
   readonly ended = new Map<string, Ended[]>();
   /** Log lines of each call, in the order they came. */
@@ -227,6 +229,7 @@ export class FakeApi implements AsyncDisposable {
     }
     const mine = ++this.#syncs;
     this.#ring();
+    this.engine = request.engine;
     for (const container of request.containers) this.#observe(container, request.leases);
     await this.#parked(10_000, () => mine === this.#syncs && request.revision === this.#revision);
     return Response.json({ revision: this.#revision, containers: this.wanted });

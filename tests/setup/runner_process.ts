@@ -20,6 +20,15 @@ export class RunnerProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  get #log(): string {
+    return `${this.data}/said`;
+  }
+
+  /** All that it has logged. */
+  said(): Promise<string> {
+    return Deno.readTextFile(this.#log).catch(() => "");
+  }
+
   get status(): Promise<Deno.CommandStatus> {
     return this.#child.status;
   }
@@ -56,7 +65,9 @@ export class RunnerProcess implements AsyncDisposable {
   #spawn(): Deno.ChildProcess {
     const args = ["run", "-A", MAIN, "--api", this.api.origin, "--data", this.data, ...this.args];
     const env = { BERTH_JOIN_TOKEN: "join_token" };
-    return new Deno.Command(Deno.execPath(), { args, env, stdin: "null", stdout: "null", stderr: "null" })
+    // Its output must go to a file, which takes what it says while nobody reads.
+    const command = ["-c", `exec "$0" "$@" >>'${this.#log}' 2>&1`, Deno.execPath(), ...args];
+    return new Deno.Command("sh", { args: command, env, stdin: "null", stdout: "null", stderr: "null" })
       .spawn();
   }
 }

@@ -141,6 +141,7 @@ export const node = (some: Partial<Node> = {}): Node => ({
   pool: "default",
   state: "up",
   cordoned: false,
+  engineAway: null,
   provision: null,
   emptiedAt: NOW - 60_000,
   leaseUntil: NOW + 30_000,

@@ -28,6 +28,13 @@ describe("fit()", () => {
     assert.equal(fit(need(), null, node({ cordoned: true })), null);
   });
 
+  it("refuses what a container engine that is away would have to start", () => {
+    const labels = { "berth.oci": "yes" }, withImage = need({ labels });
+    assert.equal(fit(withImage, null, node({ labels, engineAway: "images" })), null);
+    assert.deepEqual(fit(need(), null, node({ labels, engineAway: "images" })), []);
+    assert.equal(fit(need(), null, node({ labels, engineAway: "all" })), null);
+  });
+
   it("gives only GPUs that work and have the memory", () => {
     const [small, sick, good] = gpus("A100", 1000, 1000, 1000);
     const where = node({ gpus: [{ ...small!, vramMiB: 40_960 }, { ...sick!, healthy: false }, good!] });

@@ -4,6 +4,7 @@ import { parseDockerConfig, registryAuth } from "../../runner/engines/oci/creden
 import type { Assignment } from "../../sdk/protocol.ts";
 import { parseDestination } from "../../sdk/destination.ts";
 import type { Engine, StartContext } from "../../runner/engine.ts";
+import { ManualClock } from "../setup/manual_clock.ts";
 import { Engines } from "../../runner/engines/choice.ts";
 import { withEgress } from "../../runner/engines/deno_args.ts";
 import { parseCgroups } from "../../runner/engines/oci/cgroup.ts";
@@ -265,10 +266,31 @@ describe("Engines", () => {
     const [oci, process] = [engineCalled("oci", started), engineCalled("process", started)];
     const assignment = (image?: { ref: string }) => ({ spec: { image } }) as Assignment;
     const context = {} as StartContext;
-    await assert.rejects(new Engines({ oci, process }).start(assignment({ ref: "x" }), context));
-    await assert.rejects(new Engines({ oci, process }).start(assignment(), context));
-    await assert.rejects(new Engines({ oci, process: null }).start(assignment(), context));
+    const clock = new ManualClock();
+    await assert.rejects(new Engines({ oci, process, clock }).start(assignment({ ref: "x" }), context));
+    await assert.rejects(new Engines({ oci, process, clock }).start(assignment(), context));
+    await assert.rejects(new Engines({ oci, process: null, clock }).start(assignment(), context));
     assert.deepEqual(started, ["oci", "process", "oci"]);
+  });
+
+  it("finds an engine that came later, and fails when that can't be used", async () => {
+    const clock = new ManualClock(), over = new AbortController();
+    const oci = { ...engineCalled("oci", []), containers: { away: null, only: true } };
+    const process = engineCalled("process", []);
+    const found = [null, oci];
+    const engines = new Engines({ oci: null, process, clock, find: () => Promise.resolve(found.shift()!) });
+    let changes = 0;
+    const watching = engines.watch(over.signal, () => changes++);
+    await clock.advance(10_000);
+    assert.equal(engines.containers, undefined);
+    await clock.advance(10_000);
+    await watching;
+    assert.deepEqual([engines.containers, changes], [{ away: null, only: false }, 1]);
+
+    const unfit = new Engines({ oci: null, process, clock, find: () => Promise.reject(new TypeError("no")) });
+    const failing = assert.rejects(unfit.watch(over.signal, () => {}), /no/);
+    await clock.advance(10_000);
+    await failing;
   });
 });
 

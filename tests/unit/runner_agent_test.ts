@@ -26,6 +26,7 @@ const MACHINE = {
 interface Asked {
   readonly token?: string;
   readonly session?: string;
+  readonly engine?: { readonly away: string | null };
   readonly ailingGpus?: readonly { readonly index: number; readonly ailment: string }[];
 }
 type Answer = (verb: string, body: Asked) => Response | null;
@@ -269,6 +270,29 @@ describe("Agent", () => {
     agent.stop();
     await clock.advance(5_000);
     await ran;
+  });
+
+  it("tells at once that its container engine is away, and ends with the reason when that is wrong for good", async () => {
+    const told: unknown[] = [];
+    const changes: (() => void)[] = [], broken = Promise.withResolvers<void>();
+    const containers = { away: null as string | null, only: true };
+    const engine = Object.assign(new ScriptedEngine(), {
+      containers,
+      watch: (_: AbortSignal, changed: () => void) => (changes.push(changed), broken.promise),
+    });
+    const { clock, ran } = setup((verb, { engine }) => {
+      if (verb === "sync") told.push(engine?.away);
+      return verb === "join" ? JOINED() : PARKED();
+    }, { engine });
+    await clock.advance(100);
+    containers.away = "/sock: gone";
+    changes[0]!();
+    await clock.advance(100);
+    assert.deepEqual(told, [null, "/sock: gone"]);
+    const ended = assert.rejects(ran, /no such runtime/);
+    broken.reject(new TypeError("no such runtime"));
+    await clock.advance(5_000);
+    await ended;
   });
 
   it("ends when it is told to while it joins", async () => {

@@ -28,6 +28,16 @@ describe("whyNot()", () => {
       node({ gpus: gpus("L4", 900) }),
     ]],
     ["the only node is cordoned", need(), [node({ cordoned: true })]],
+    [
+      "the container engine of each node that it could run on is away",
+      need({ labels: { [LABEL_OCI]: "yes" } }),
+      [node({ labels: { [LABEL_OCI]: "yes" }, engineAway: "images" }), node()],
+    ],
+    [
+      "the container engine of each node that it could run on is away",
+      need(),
+      [node({ engineAway: "all" })],
+    ],
     ["needs an image; no node has a container engine", need({ labels: { [LABEL_OCI]: "yes" } }), [node()]],
     [
       "needs a node with zone=eu and a container engine; no node has that",

@@ -80,8 +80,8 @@ export class OciClient {
     this.#http = new EngineHttp(deps);
   }
 
-  version(): Promise<EngineVersion> {
-    return this.#http.version();
+  version(signal?: AbortSignal): Promise<EngineVersion> {
+    return this.#http.version(signal);
   }
 
   info(): Promise<Info> {

@@ -4,7 +4,15 @@
  */
 import type { Assignment, FunctionSpec } from "../../../sdk/protocol.ts";
 import type { BundleCache, Unpacked } from "../../cache.ts";
-import { type Engine, type EngineImages, type Guest, type StartContext, StartError } from "../../engine.ts";
+import {
+  type ContainerEngine,
+  type Engine,
+  type EngineImages,
+  type Guest,
+  NodeError,
+  type StartContext,
+  StartError,
+} from "../../engine.ts";
 import { secretEnv } from "../../secrets.ts";
 import { type OpenVolume, type PlacedVolume, placesOf, type Volumes } from "../../volumes.ts";
 import { type Folder, INSIDE, usedMiB } from "./folder.ts";
@@ -12,6 +20,7 @@ import { scratchMiB } from "./guest_sandbox.ts";
 import { type BuilderDeps, OciImages } from "./build.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
 import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
+import { Presence } from "./presence.ts";
 import { Prestarted } from "./prestarted.ts";
 import type { Program } from "./program.ts";
 import { mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
@@ -21,6 +30,8 @@ import { serverGuest } from "./server.ts";
 export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDeps {
   readonly cache: BundleCache;
   readonly volumes: Pick<Volumes, "open">;
+  /** Unix socket of the engine. */
+  readonly socket: string;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
 }
@@ -38,10 +49,12 @@ export class OciEngine implements Engine {
   readonly #launcher: Launcher;
   readonly #prestarted: Prestarted<Launched>;
   readonly #closed = new AbortController();
+  readonly #presence: Presence;
 
   constructor(deps: OciEngineDeps) {
     this.#deps = deps;
     this.images = new OciImages(deps);
+    this.#presence = new Presence(deps);
     const launcher = this.#launcher = new Launcher({ ...deps, closing: this.#closed.signal });
     this.#prestarted = new Prestarted({
       budgetMiB: deps.poolMiB,
@@ -67,6 +80,14 @@ export class OciEngine implements Engine {
       await clock.sleep(AWAY_LOOK_MS, context.signal);
       if (context.signal.aborted) throw new StartError("It was stopped while the container engine was away");
     }
+  }
+
+  get containers(): ContainerEngine {
+    return { away: this.#presence.away, only: true };
+  }
+
+  async watch(signal: AbortSignal, changed: () => void): Promise<void> {
+    await this.#presence.watch(signal, changed);
   }
 
   settled(): void {
@@ -167,7 +188,7 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
 const mounted = (volume: OpenVolume): PlacedVolume => ({ ...volume, place: volume.path });
 
 function asStartError(error: unknown): unknown {
-  if (error instanceof EngineAway) return new StartError(error.message, { cause: error });
+  if (error instanceof EngineAway) return new NodeError(error.message, { cause: error });
   if (!(error instanceof EngineRefused)) return error;
   return new StartError(`Cannot start the container: ${error.message}`, { cause: error });
 }

@@ -65,8 +65,8 @@ export class EngineHttp {
     this.#client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   }
 
-  async version(): Promise<EngineVersion> {
-    const { Version: version, Components } = await this.#version();
+  async version(signal?: AbortSignal): Promise<EngineVersion> {
+    const { Version: version, Components } = await this.#version(signal);
     const podman = Components?.some(({ Name }) => /podman/i.test(Name)) ?? false;
     return { name: podman ? "podman" : "docker", version };
   }
@@ -101,8 +101,8 @@ export class EngineHttp {
     this.#client.close();
   }
 
-  async #version(): Promise<z.infer<typeof Version>> {
-    const response = await this.#send("/version", {});
+  async #version(signal?: AbortSignal): Promise<z.infer<typeof Version>> {
+    const response = await this.#send("/version", signal === undefined ? {} : { signal });
     return parse(Version, await response.text().catch(away), "/version");
   }
 

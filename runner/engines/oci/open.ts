@@ -63,7 +63,10 @@ const LABEL = "berth.runner";
 export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise<OciEngine> {
   const client = new OciClient({ socket: options.socket, fetch: realFetch });
   const { clock, log } = deps;
-  const { name, version } = await client.version();
+  const { name, version } = await client.version().catch((error) => {
+    client.close();
+    throw error;
+  });
   const info = name === "docker" ? await client.info() : {}; // Podman's takes long, and says nothing of use
   log("oci.engine", { name, version, socket: options.socket });
   checkRuntime(options.runtime, info);
@@ -109,6 +112,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   return new OciEngine({
     ...deps,
     client,
+    socket: options.socket,
     images,
     networks,
     installs: new Installs({

@@ -136,7 +136,8 @@ const columnsAt = (now: number): Column<Node>[] => [
   { title: "SEEN", text: ({ seenAt }) => relativeTime(seenAt, now) },
 ];
 
-const stateOf = ({ state, cordoned }: Node): string => cordoned ? `${state}, cordoned` : state;
+const stateOf = ({ state, cordoned, engineAway }: Node): string =>
+  [state, ...cordoned ? ["cordoned"] : [], ...engineAway === null ? [] : ["engine away"]].join(", ");
 
 /** `6/8 H100 (simulated)`, one part per model. */
 function gpusFree({ gpus }: Node): string {
