@@ -1,8 +1,8 @@
 /** Images that this node builds for the platform: begun once each, told of as they go, given up when they are no longer wanted. */
 import type { Clock, Log } from "../sdk/ports.ts";
-import { type BuildLine, LIMITS, type WantedBuild } from "../sdk/protocol.ts";
+import { type BuildLine, type BuildReport, LIMITS, type WantedBuild } from "../sdk/protocol.ts";
 import { ApiRefused, type NodeApi, persist } from "./api.ts";
-import { BuildError, type EngineImages } from "./engine.ts";
+import { BuildError, BuildLost, type EngineImages } from "./engine.ts";
 
 export interface BuildsDeps {
   readonly api: Pick<NodeApi, "buildFiles" | "buildCredential" | "reportBuild">;
@@ -69,6 +69,10 @@ export class Builds {
       });
     } catch (error) {
       if (late.signal.aborted && !done.signal.aborted) return failure(TOO_LONG);
+      if (error instanceof BuildLost) {
+        teller.say("system", error.message);
+        return { lost: error.message };
+      }
       const isKnown = error instanceof BuildError || error instanceof ApiRefused;
       return failure(isKnown ? error.message : `Cannot build the image: ${error}`);
     } finally {
@@ -80,7 +84,7 @@ export class Builds {
 const TOO_LONG = `Cannot build the image: it took longer than ${LIMITS.buildSeconds / 3_600} hours`;
 const failure = (message: string) => ({ failure: message.slice(0, LIMITS.failureMessageLength) });
 
-type End = { ref: string; size: number } | { failure: string } | { removed: true };
+type End = NonNullable<BuildReport["end"]>;
 
 interface TellerDeps extends Pick<BuildsDeps, "clock"> {
   readonly api: Pick<NodeApi, "reportBuild">;

@@ -172,7 +172,7 @@ export interface EngineImages {
   onChange(hear: () => void): void;
   /** Has an image here before it is needed. It never fails: who needs it will say why it is not here. */
   prefetch(ref: string): Promise<void>;
-  /** Builds one; what nodes pull and its bytes, or throws a {@link BuildError}. */
+  /** Builds one; what nodes pull and its bytes, or throws a {@link BuildError} or {@link BuildLost}. */
   build(wanted: WantedBuild, context: BuildContext): Promise<{ ref: string; size: number }>;
   /** Removes what was built here. It never fails: what is left is no harm. */
   remove(wanted: WantedBuild): Promise<void>;
@@ -191,6 +191,11 @@ export interface BuildContext {
 /** An image that could not be built, in a sentence for its author. */
 export class BuildError extends Error {
   override readonly name = "BuildError";
+}
+
+/** A build that this node can't go on with, through no fault of its author: it is to begin again, here or elsewhere. */
+export class BuildLost extends Error {
+  override readonly name = "BuildLost";
 }
 
 /** A container that could not be started, in a sentence for the owner of the function. */

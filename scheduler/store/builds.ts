@@ -75,16 +75,20 @@ function giveBuild(pool: Pool, now: Date): Promise<Given | null> {
   }) as Promise<Given | null>;
 }
 
+/** It waits for another node, or fails when that went on too often. */
+const losing = (sql: Sql, now: Date, what: string) =>
+  sql`
+    state = case when losses + 1 < ${LOSSES_MAX} then ${imageMachine.building.lose} else ${imageMachine.building.fail} end,
+    failure = case when losses + 1 < ${LOSSES_MAX} then null
+      else ${what}::text || ', ' || (losses + 1) || ' times in a row: its build may be what ends them' end,
+    ended_at = case when losses + 1 < ${LOSSES_MAX} then null else ${now}::timestamptz end,
+    losses = losses + 1`;
+
 /** Builds whose node is gone wait for another, or fail when that went on too often. */
 async function loseBuilds(sql: Sql, now: Date): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     with lost as (
-      update image set
-        state = case when losses + 1 < ${LOSSES_MAX} then ${imageMachine.building.lose} else ${imageMachine.building.fail} end,
-        failure = case when losses + 1 < ${LOSSES_MAX} then null
-          else 'The node that built it went away, ' || (losses + 1) || ' times in a row: its build may be what ends them' end,
-        ended_at = case when losses + 1 < ${LOSSES_MAX} then null else ${now}::timestamptz end,
-        losses = losses + 1
+      update image set ${losing(sql, now, "The node that built it went away")}
       where state = 'building' and not exists (  -- image_live
         select from node
         where node.id = image.node_id and node.session = image.session and node.state in ('up', 'draining'))
@@ -131,7 +135,11 @@ export async function reportBuild(
   }
   if (end === undefined) return true;
   if ("removed" in end) await sql`delete from image where id = ${image} and state = 'removing'`;
-  else if ("failure" in end) {
+  else if ("lost" in end) {
+    await sql`
+      update image set ${losing(sql, now, "The container engine that built it went away")}
+      where id = ${image} and state = any(${sources(imageMachine, "lose")})`;
+  } else if ("failure" in end) {
     await sql`
       update image set state = ${imageMachine.building.fail}, failure = ${
       storable(end.failure)

@@ -175,6 +175,8 @@ export const BuildReport = z.object({
     z.object({ ref: z.string().max(512), size: z.number().int().min(0) }),
     z.object({ failure: z.string().max(LIMITS.failureMessageLength) }),
     z.object({ removed: z.literal(true) }),
+    /** The node could not go on with it, through no fault of the build: it begins again, there or elsewhere. */
+    z.object({ lost: z.string().max(LIMITS.failureMessageLength) }),
   ]).optional(),
 });
 export type BuildReport = z.infer<typeof BuildReport>;

@@ -1,14 +1,16 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { BuildError } from "../../runner/engine.ts";
+import { BuildError, BuildLost } from "../../runner/engine.ts";
 import type { OciEngine } from "../../runner/engines/oci/engine.ts";
 import { containerfile } from "../../sdk/containerfile.ts";
 import { builtChain, Image } from "../../sdk/image.ts";
 import { parseReference } from "../../sdk/image_reference.ts";
 import { readChain } from "../../sdk/cli/image_files.ts";
 import type { WantedBuild } from "../../sdk/protocol.ts";
+import { startDocker } from "../setup/components/docker.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { makeArchive, makeWheel } from "../setup/components/packages.ts";
+import { startPodman } from "../setup/components/podman.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { ociEngine, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
 
@@ -57,13 +59,17 @@ async function build(
   { images }: OciEngine,
   { wanted, files }: Building,
   credential: { username: string; password: string } | null = null,
+  hear: (line: string) => void = () => {},
 ) {
   const lines: string[] = [];
   const built = await images.build(wanted, {
     signal: new AbortController().signal,
     credential,
     files: () => Promise.resolve(files === null ? null : new Blob([files]).stream()),
-    say: (_, text) => void lines.push(text),
+    say: (_, text) => {
+      lines.push(text);
+      hear(text);
+    },
   });
   return { ...built, lines };
 }
@@ -159,6 +165,30 @@ def fn(n):
     assert.match((await build(known, locked)).ref, new RegExp(`^${lockedHost}/built/images@sha256:`));
     await known.close();
     await Deno.remove(auth);
+  });
+
+  it("are given back when the engine goes away in the middle, and made when it is back", async () => {
+    const here = await world();
+    const own = await (here.at.name === "docker" ? startDocker() : startPodman([here.registry.host]));
+    const engine = await ociEngine({ ...here, at: own });
+    try {
+      const base = imageOf(here.registry.host, "busybox");
+      const slow = Image.fromRegistry(base).run("echo begins; sleep 3600");
+      const said = Promise.withResolvers<void>();
+      const failing = assert.rejects(
+        build(engine, await wantedOf(here, slow, "/"), null, (line) => line === "begins" && said.resolve()),
+        BuildLost,
+      );
+      await said.promise;
+      await own.kill();
+      await own.start();
+      await failing;
+      const quick = Image.fromRegistry(base).run(`echo ${here.at.name} > /again`);
+      assert.match((await build(engine, await wantedOf(here, quick, "/"))).ref, /@sha256:/);
+    } finally {
+      await engine.close();
+      await own.stop();
+    }
   });
 
   it("trust the certificates of the node and see its variables, and keep neither in their environment", async () => {

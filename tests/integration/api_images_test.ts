@@ -98,6 +98,21 @@ describe("/v1/images", () => {
     assert.deepEqual((await sync()).builds.map(({ attempt }) => attempt), [1, 1]);
   });
 
+  it("begins a build again that its node gives back, three times in a row at most", async () => {
+    await using api = await setup();
+    const { sync, report } = await builder(api);
+    const { id } = (await ensure(api)).body.image!;
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      assert.equal((await show(api, id)).state, "queued");
+      await tend(api);
+      assert.deepEqual((await sync()).builds.map((one) => one.attempt), [attempt]);
+      await report(id, { attempt, end: { lost: "The engine went away" } });
+    }
+    const { state, failure } = await show(api, id);
+    assert.equal(state, "failed");
+    assert.match(failure!, /The container engine that built it went away, 3 times in a row/);
+  });
+
   it("follows a build live to its end", async () => {
     await using api = await setup();
     const { report } = await builder(api);

@@ -2,7 +2,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { ApiAway, ApiRefused } from "../../runner/api.ts";
 import { Builds } from "../../runner/builds.ts";
-import { type BuildContext, BuildError, type EngineImages } from "../../runner/engine.ts";
+import { type BuildContext, BuildError, BuildLost, type EngineImages } from "../../runner/engine.ts";
 import { silentLog } from "../../sdk/ports.ts";
 import type { WantedBuild } from "../../sdk/protocol.ts";
 import { ManualClock, settle } from "../setup/manual_clock.ts";
@@ -77,6 +77,18 @@ describe("Builds", () => {
     builds.want([{ ...WANTED, attempt: 2 }]);
     await settle();
     assert.equal(running.length, 2);
+  });
+
+  it("gives back what its engine could not end, with a line that says so", async () => {
+    const { builds, reports, running } = setup();
+    builds.want([WANTED]);
+    await settle();
+    running[0]!.end.reject(new BuildLost("The engine went away"));
+    await settle();
+    assert.deepEqual(reports.map(({ lines, end }) => [(lines as unknown[][]).map((line) => line[3]), end]), [
+      [["The engine went away"], undefined],
+      [[], { lost: "The engine went away" }],
+    ]);
   });
 
   it("tells what it could not while the api was away", async () => {

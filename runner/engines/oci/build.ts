@@ -1,12 +1,13 @@
 /** Building an image with the engine of this node, and pushing it where others find it. */
 import type { WantedBuild } from "../../../sdk/protocol.ts";
 import { parseReference, repositoryOf } from "../../../sdk/image_reference.ts";
-import type { Log } from "../../../sdk/ports.ts";
-import { type BuildContext, BuildError, type EngineImages } from "../../engine.ts";
+import type { Clock, Log } from "../../../sdk/ports.ts";
+import { type BuildContext, BuildError, BuildLost, type EngineImages } from "../../engine.ts";
 import { BuildOutput } from "./build_output.ts";
 import { buildTar, CONTAINERFILE } from "./build_tar.ts";
 import type { OciClient } from "./client.ts";
 import { type Credential, type Credentials, registryConfig } from "./credentials.ts";
+import { EngineAway } from "./http.ts";
 import type { Images } from "./images.ts";
 import { PullProgress } from "./progress.ts";
 
@@ -18,8 +19,13 @@ export interface BuilderDeps {
   readonly ca: string | undefined;
   /** Where packages come from: variables of the steps, which the image does not keep. */
   readonly sources: Readonly<Record<string, string>>;
+  readonly clock: Clock;
   readonly log: Log;
 }
+
+/** Within this an engine that was restarted answers again. */
+const BACK_MS = 15_000;
+const LOOK_MS = 500;
 
 export class OciImages implements EngineImages {
   readonly #deps: BuilderDeps;
@@ -41,6 +47,31 @@ export class OciImages implements EngineImages {
   }
 
   async build(wanted: WantedBuild, context: BuildContext): Promise<{ ref: string; size: number }> {
+    try {
+      return await this.#make(wanted, context);
+    } catch (error) {
+      if (context.signal.aborted || !await this.#isAway(error)) throw error;
+      await this.#untilBack(context.signal); // or the next attempt would be for nothing
+      throw new BuildLost("The container engine of the node went away while it built this", { cause: error });
+    }
+  }
+
+  /** Whether a build failed because the engine went away; one that is told to end says first that the step failed. */
+  async #isAway(error: unknown): Promise<boolean> {
+    if (error instanceof EngineAway || (error as Error).cause instanceof EngineAway) return true;
+    return await this.#deps.client.version().then(() => false, () => true);
+  }
+
+  async #untilBack(signal: AbortSignal): Promise<void> {
+    const { client, clock } = this.#deps;
+    const until = clock.now() + BACK_MS;
+    while (clock.now() < until && !signal.aborted) {
+      if (await client.version(signal).then(() => true, () => false)) return;
+      await clock.sleep(LOOK_MS, signal);
+    }
+  }
+
+  async #make(wanted: WantedBuild, context: BuildContext): Promise<{ ref: string; size: number }> {
     const { client, images } = this.#deps;
     await this.#build(wanted, context);
     const tag = parseReference(wanted.tag);
