@@ -104,7 +104,7 @@ export const RunnerConfig = z.object({
   /** Images of functions that name none, on a node where all are containers. */
   denoImage: ImageName.optional(),
   pythonImage: ImageName.optional(),
-  /** MiB of images to keep that were pulled for functions. */
+  /** MiB of images to keep that were pulled for functions; of packages that were installed for them a quarter as much. */
   imagesDisk: z.coerce.number().int().min(0).default(64 * 1024),
   /** MiB that containers may use which wait for code: some 30 for TypeScript, 25 for Python. Two of each fit, and some more. */
   poolMemory: z.coerce.number().int().min(0).default(256),

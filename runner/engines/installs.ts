@@ -1,11 +1,17 @@
 /** Packages beside a bundle: npm packages that are not in it, and virtual environments for Python. Installed once, then shared. */
+import type { Clock, Log } from "../../sdk/ports.ts";
 import { type Command, type Spawn, StartError } from "../engine.ts";
 import { Once } from "./once.ts";
+import { Shelf } from "./shelf.ts";
 
 export interface InstallsDeps {
   readonly spawn: Spawn;
   /** Folder of the virtual environments. */
   readonly venvs: string;
+  /** MiB of them that are kept. */
+  readonly budgetMiB: number;
+  readonly clock: Clock;
+  readonly log: Log;
   readonly deno: string;
   /** Environment of the tools that install. */
   readonly env: Readonly<Record<string, string>>;
@@ -20,9 +26,11 @@ const BACKTRACE = /\n+Stack backtrace:[\s\S]*$/;
 export class Installs {
   readonly #deps: InstallsDeps;
   readonly #once = new Once();
+  readonly #shelf: Shelf;
 
   constructor(deps: InstallsDeps) {
     this.#deps = deps;
+    this.#shelf = new Shelf({ ...deps, folder: deps.venvs });
   }
 
   /** Has npm packages (`npm:name@version`) in Deno's cache, where `--cached-only` finds them. */
@@ -38,22 +46,24 @@ export class Installs {
     });
   }
 
-  /** The Python to run with these requirements: that of the machine when there are none. */
-  async python(requirements: readonly string[], say: Say): Promise<string> {
+  /** The Python to run with these requirements: that of the machine when there are none. It is kept until `over` settles. */
+  async python(requirements: readonly string[], say: Say, over: Promise<unknown>): Promise<string> {
     if (requirements.length === 0) return "python3";
     const text = `${requirements.join("\n")}\n`;
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)))
       .toHex();
-    const folder = `${this.#deps.venvs}/${digest.slice(0, 32)}`;
-    return await this.#once.do(folder, async () => {
-      if (!await isComplete(folder)) await this.#createVenv(folder, text, say);
-      return `${folder}/bin/python3`;
-    });
+    const fill = (home: string) => this.#createVenv(home, text, say);
+    return `${await this.#shelf.hold(digest.slice(0, 32), over, fill)}/bin/python3`;
+  }
+
+  /** Keeps what a Python belongs to until `over` settles. */
+  use(python: string, over: Promise<unknown>): void {
+    const { venvs } = this.#deps;
+    if (python.startsWith(`${venvs}/`)) this.#shelf.use(python.slice(venvs.length + 1).split("/")[0]!, over);
   }
 
   async #createVenv(folder: string, requirements: string, say: Say): Promise<void> {
     const { env } = this.#deps;
-    await Deno.remove(folder, { recursive: true }).catch(() => {});
     say("Creating the virtual environment");
     await this.#run("create the virtual environment", {
       command: "python3",
@@ -65,7 +75,6 @@ export class Installs {
     say(`Installing ${requirements.trim().split("\n").length} requirements`);
     const args = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-r", list];
     await this.#run("install the requirements", { command: `${folder}/bin/python3`, args, env });
-    await Deno.writeTextFile(complete(folder), "");
   }
 
   async #run(what: string, command: Command): Promise<void> {
@@ -77,9 +86,3 @@ export class Installs {
     throw new StartError(`Cannot ${what}: ${said.slice(-OUTPUT_MAX)}`);
   }
 }
-
-/** Written last: an environment without it was interrupted. */
-const complete = (folder: string): string => `${folder}/.complete`;
-
-const isComplete = (folder: string): Promise<boolean> =>
-  Deno.stat(complete(folder)).then(() => true, () => false);

@@ -108,6 +108,7 @@ async function tryOci(config: RunnerConfig, data: string, env: Env, deps: OciDep
       ca: config.caBundle,
       sources: packageSources(env),
       imagesMiB: config.imagesDisk,
+      packagesMiB: packagesMiB(config),
       poolMiB: config.poolMemory,
       registryAuth: config.registryAuth,
       hostPorts: config.hostPorts,
@@ -118,6 +119,9 @@ async function tryOci(config: RunnerConfig, data: string, env: Env, deps: OciDep
     throw new AwayError(why, { cause: error });
   }
 }
+
+/** Of packages that were installed for functions, in each of the two places where they lie. */
+const packagesMiB = ({ imagesDisk }: RunnerConfig): number => Math.floor(imagesDisk / 4);
 
 /** Often that this user may not, or that nothing is there. */
 async function whyAway(socket: string): Promise<string> {
@@ -140,7 +144,7 @@ async function openProcess(config: RunnerConfig, data: string, env: Env, deps: O
   const deno = Deno.execPath();
   return new ProcessEngine({
     ...deps,
-    installs: new Installs({ spawn: realSpawn, venvs, deno, env: toolEnv(env) }),
+    installs: new Installs({ ...deps, venvs, budgetMiB: packagesMiB(config), deno, env: toolEnv(env) }),
     paths: { guest: `${GUESTS}/guest.ts`, sdk: SDK, importMap: `${GUESTS}/import_map.json` },
     pythonGuest: `${GUESTS}/guest.py`,
     deno,

@@ -130,9 +130,10 @@ export class ProcessEngine implements Engine {
     const { spec, external } = assignment;
     const { signal, secrets, volumes, say } = context;
     const slot = await this.#deps.slots.create();
+    const over = Promise.withResolvers<unknown>();
     try {
       await this.#deps.installs.external(external, say);
-      const command = await this.#command(assignment, slot, context);
+      const command = await this.#command(assignment, slot, { ...context, over: over.promise });
       await writeSecretFiles(secrets, secretFolderOf(slot));
       if (spec.body === "python") await copyBundle(bundle, appFolder(slot)); // its working folder must be there
       const [program] = await Promise.all([
@@ -143,8 +144,10 @@ export class ProcessEngine implements Engine {
         }),
         spec.body === "ts" ? copyBundle(bundle, appFolder(slot)) : null,
       ]);
+      over.resolve(program.ended);
       return { ...this.#guest(program, spec), volumes: placesOf(volumes) };
     } catch (error) {
+      over.resolve(null);
       await this.#deps.slots.remove(slot);
       throw error;
     }
@@ -193,7 +196,7 @@ export class ProcessEngine implements Engine {
   async #command(
     assignment: Assignment,
     slot: SlotPaths,
-    { secrets, volumes, say }: Terms,
+    { secrets, volumes, say, over }: Terms & { readonly over: Promise<unknown> },
   ): Promise<Command> {
     const { spec, external } = assignment;
     const variables = secretEnv(secrets);
@@ -206,7 +209,7 @@ export class ProcessEngine implements Engine {
       });
       return this.#denoCommand(slot, withVolumes(limits, volumes), env);
     }
-    const command = await this.#deps.installs.python(spec.requirements, say);
+    const command = await this.#deps.installs.python(spec.requirements, say, over);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };
   }
 
@@ -236,13 +239,15 @@ export class ProcessEngine implements Engine {
   async #launchServer(command: (slot: string) => Command): Promise<Launched> {
     const slot = await this.#deps.slots.create();
     const { signal } = new AbortController();
-    const program = await this.#launch(slot, () => this.#deps.spawn.start(command(slot.dir)), {
+    const { spawn, installs } = this.#deps, asked = command(slot.dir);
+    const program = await this.#launch(slot, () => spawn.start(asked), {
       mayFork: true,
       signal,
     }).catch(async (error) => {
       await this.#deps.slots.remove(slot);
       throw error;
     });
+    installs.use(asked.command, program.ended);
     for (const stream of [program.child.stdout, program.child.stderr]) drop(stream);
     return program;
   }

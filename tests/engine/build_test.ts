@@ -173,7 +173,7 @@ def fn(n):
     const engine = await ociEngine({ ...here, at: own });
     try {
       const base = imageOf(here.registry.host, "busybox");
-      const slow = Image.fromRegistry(base).run("echo begins; sleep 3600");
+      const slow = Image.fromRegistry(base).run("echo begins; sleep 20");
       const said = Promise.withResolvers<void>();
       const failing = assert.rejects(
         build(engine, await wantedOf(here, slow, "/"), null, (line) => line === "begins" && said.resolve()),

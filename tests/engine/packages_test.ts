@@ -107,6 +107,22 @@ def fn(n):
     );
   });
 
+  it("keeps those that are mounted, and no more of the others than fit the budget", async () => {
+    const here = await world();
+    await using index = await packageIndex();
+    await using runner = await ociRunner(here, { oci: { hostPorts: [index.port], packagesMiB: 0 } });
+    const requirements = ["--no-index", `--find-links http://${ownAddress()}:${index.port}/wheels/`];
+    const list = [...requirements, `--trusted-host ${ownAddress()}`, "tinywheel==1.0"];
+    const source = "def fn(n):\n  import tinywheel\n  return tinywheel.double(n)\n";
+    const kept = () => [...Deno.readDirSync(`${runner.dir}/packages`)].map(({ name }) => name);
+    const spec = { body: "python" as const, startTimeout: "2m", requirements: list };
+    runner.api.want(await runner.assign(source, spec));
+    assert.equal(await value(runner, 21), 42);
+    assert.equal(kept().length, 1);
+    runner.api.want();
+    await until("they are gone", () => kept().length === 0 || null);
+  });
+
   it("installs npm packages that are not in the bundle", async () => {
     const here = await world();
     await using index = await packageIndex();

@@ -286,6 +286,22 @@ describe("a runner with Python guests", { skip: withoutPython }, () => {
     await Deno.remove(wheels, { recursive: true });
   });
 
+  it("keeps an environment that is in use, and no more of the others than fit their budget", async () => {
+    const wheels = await Deno.makeTempDir({ prefix: "berth-wheels-" });
+    await makeWheel(wheels);
+    const env = { PIP_NO_INDEX: "1", PIP_FIND_LINKS: wheels };
+    await using runner = await TestRunner.start({ env, packagesMiB: 1 });
+    const kept = () => [...Deno.readDirSync(`${runner.dir}/venvs`)].map(({ name }) => name);
+    const source = "def fn(_):\n  import tiny\n  return tiny.VALUE";
+    runner.api.want(await runner.assign(source, { ...python, requirements: ["tiny==1.0"] }));
+    await untilTrue("it is ready", () => runner.api.observed.get("ctr_1")?.observed === "ready");
+    assert.equal((await end(runner, runner.api.call("fn", [0]))).value, 42);
+    assert.equal(kept().length, 1);
+    runner.api.want();
+    await untilTrue("it is gone", () => kept().length === 0);
+    await Deno.remove(wheels, { recursive: true });
+  });
+
   it("says why requirements cannot be installed", async () => {
     await using runner = await TestRunner.start({ env: { PIP_NO_INDEX: "1", PIP_FIND_LINKS: "" } });
     runner.api.want(

@@ -23,6 +23,8 @@ export interface RunnerOptions {
   readonly graceMs?: number;
   readonly drainMs?: number;
   readonly log?: Log;
+  /** MiB of virtual environments to keep. */
+  readonly packagesMiB?: number;
   /** More of the environment of tools. */
   readonly env?: Readonly<Record<string, string>>;
   /** Another engine than that of processes, in this folder. */
@@ -55,8 +57,15 @@ export class TestRunner implements AsyncDisposable {
   ) {}
 
   static async start(
-    { poolSize = 0, graceMs = 300, drainMs = 300, log = silentLog, env: more = {}, engine: make }:
-      RunnerOptions = {},
+    {
+      poolSize = 0,
+      graceMs = 300,
+      drainMs = 300,
+      log = silentLog,
+      env: more = {},
+      engine: make,
+      packagesMiB = 1_024,
+    }: RunnerOptions = {},
   ): Promise<TestRunner> {
     const dir = await Deno.makeTempDir({ prefix: "berth-runner-" });
     for (const folder of ["bundles", "venvs", "volumes"]) await Deno.mkdir(`${dir}/${folder}`);
@@ -85,7 +94,7 @@ export class TestRunner implements AsyncDisposable {
     };
     const processes = new ProcessEngine({
       ...deps,
-      installs: new Installs({ spawn: realSpawn, venvs: `${dir}/venvs`, deno, env }),
+      installs: new Installs({ ...deps, venvs: `${dir}/venvs`, budgetMiB: packagesMiB, deno, env }),
       paths: {
         guest: `${ROOT}/runner/guests/guest.ts`,
         sdk: `${ROOT}/sdk`,

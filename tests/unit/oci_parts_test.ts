@@ -11,7 +11,7 @@ import { parseCgroups } from "../../runner/engines/oci/cgroup.ts";
 import { exitOf } from "../../runner/engines/oci/exit.ts";
 import { translated } from "../../runner/engines/oci/host_files.ts";
 import { saysOutOfMemory } from "../../runner/engines/oci/kernel.ts";
-import { staleImages } from "../../runner/engines/oci/stale.ts";
+import { staleOnes } from "../../runner/engines/stale.ts";
 import { Demux } from "../../runner/engines/oci/demux.ts";
 import { MarkFilter, newMark } from "../../runner/engines/oci/marks.ts";
 import { PullProgress } from "../../runner/engines/oci/progress.ts";
@@ -197,7 +197,7 @@ describe("parseCgroups()", () => {
   });
 });
 
-describe("staleImages()", () => {
+describe("staleOnes()", () => {
   const images = {
     old: { usedAt: 1, bytes: 2 * 1024 ** 2 },
     used: { usedAt: 0, bytes: 1024 ** 2 },
@@ -206,9 +206,9 @@ describe("staleImages()", () => {
   const inUse = (name: string) => name === "used";
 
   it("gives up the least recently used, as few as it takes, and none that is used", () => {
-    assert.deepEqual(staleImages(images, 4, inUse), []);
-    assert.deepEqual(staleImages(images, 3, inUse), ["old"]);
-    assert.deepEqual(staleImages(images, 0, inUse), ["old", "new"]);
+    assert.deepEqual(staleOnes(images, 4, inUse), []);
+    assert.deepEqual(staleOnes(images, 3, inUse), ["old"]);
+    assert.deepEqual(staleOnes(images, 0, inUse), ["old", "new"]);
   });
 });
 

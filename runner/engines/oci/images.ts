@@ -8,7 +8,7 @@ import type { Credential, Credentials } from "./credentials.ts";
 import { EngineAway } from "./http.ts";
 import { PullProgress } from "./progress.ts";
 import { formatReference, parseReference, type Reference } from "../../../sdk/image_reference.ts";
-import { staleImages } from "./stale.ts";
+import { staleOnes } from "../stale.ts";
 
 export interface ImagesDeps {
   readonly client: OciClient;
@@ -193,7 +193,7 @@ export class Images {
   async #makeRoom(): Promise<void> {
     const { client, budgetMiB, file, log } = this.#deps;
     const inUse = (name: string) => (this.#users.get(name) ?? 0) > 0;
-    for (const name of staleImages(this.#pulled, budgetMiB, inUse)) {
+    for (const name of staleOnes(this.#pulled, budgetMiB, inUse)) {
       const { tag } = this.#pulled[name]!;
       if (!await client.removeImage(name)) continue;
       if (tag !== undefined) await client.removeImage(tag);

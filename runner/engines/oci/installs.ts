@@ -1,9 +1,9 @@
 /** Packages that a function needs beside its image: installed once, in a container of that image, and mounted ever after. */
-import type { Clock } from "../../../sdk/ports.ts";
+import type { Clock, Log } from "../../../sdk/ports.ts";
 import type { Assignment } from "../../../sdk/protocol.ts";
-import { StartError } from "../../engine.ts";
+import { type Spawn, StartError } from "../../engine.ts";
 import { LineSplitter } from "../../lines.ts";
-import { Once } from "../once.ts";
+import { Shelf } from "../shelf.ts";
 import type { OciClient } from "./client.ts";
 import { create } from "./create.ts";
 import type { Networks } from "./egress.ts";
@@ -25,32 +25,53 @@ export interface InstallsDeps {
   readonly client: OciClient;
   readonly premises: Premises;
   readonly networks: Pick<Networks, "openOut">;
+  readonly spawn: Spawn;
   readonly clock: Clock;
+  readonly log: Log;
   /** Keeps what was installed. */
   readonly folder: string;
+  /** MiB of it that are kept. */
+  readonly budgetMiB: number;
   /** Of the tools that install: where packages come from. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 type Say = (text: string) => void;
 
+interface Filling {
+  readonly key: string;
+  readonly install: Install;
+  readonly assignment: Assignment;
+  readonly reference: Reference;
+  readonly say: Say;
+}
+
 const SAID_MAX = 4_000;
 
 export class Installs {
   readonly #deps: InstallsDeps;
-  readonly #once = new Once();
+  readonly #shelf: Shelf;
 
   constructor(deps: InstallsDeps) {
     this.#deps = deps;
+    this.#shelf = new Shelf(deps);
   }
 
-  /** What an assignment needs beside its image, which must be here. */
-  async packages(assignment: Assignment, reference: Reference, say: Say): Promise<Packages> {
+  /** What an assignment needs beside its image, which must be here; it is kept until `over` settles. */
+  async packages(
+    assignment: Assignment,
+    reference: Reference,
+    { say, over }: { readonly say: Say; readonly over: Promise<unknown> },
+  ): Promise<Packages> {
     const install = installOf(assignment);
     if (install === null) return NO_PACKAGES;
     const key = await this.#keyOf(install, assignment, reference);
-    const folder = await this.#once.do(key, () => this.#ensure(key, install, assignment, reference, say));
-    return installed(install, folder, this.#deps.env);
+    const home = await this.#shelf.hold(
+      key,
+      over,
+      (home) => this.#fill(home, { key, install, assignment, reference, say }),
+    );
+    return installed(install, filesOf(home), this.#deps.env);
   }
 
   /** The same packages in another image are others: its Python, its libraries. A tag may come to mean another image. */
@@ -61,17 +82,8 @@ export class Installs {
     return new Uint8Array(digest).toHex().slice(0, 32);
   }
 
-  async #ensure(
-    key: string,
-    install: Install,
-    { spec }: Assignment,
-    reference: Reference,
-    say: Say,
-  ): Promise<string> {
-    const home = `${this.#deps.folder}/${key}`;
-    const place = { folder: `${home}/files`, tmp: `${home}/tmp` };
-    if (await isComplete(home)) return place.folder;
-    await Deno.remove(home, { recursive: true }).catch(() => {});
+  async #fill(home: string, { key, install, assignment: { spec }, reference, say }: Filling): Promise<void> {
+    const place = { folder: filesOf(home), tmp: `${home}/tmp` };
     const { uid, gid } = this.#deps.premises.owner;
     for (const folder of [place.folder, place.tmp]) {
       await Deno.mkdir(folder, { recursive: true, mode: 0o755 });
@@ -92,8 +104,6 @@ export class Installs {
       },
     );
     await Deno.remove(place.tmp, { recursive: true });
-    await Deno.writeTextFile(complete(home), "");
-    return place.folder;
   }
 
   async #run(
@@ -138,8 +148,5 @@ async function readLines(stream: ReadableStream<Uint8Array>, tell: (line: string
 
 const capital = (text: string): string => text[0]!.toUpperCase() + text.slice(1);
 
-/** Written last: what is without it was interrupted. Out of reach for what is installed. */
-const complete = (home: string): string => `${home}/complete`;
-
-const isComplete = (home: string): Promise<boolean> =>
-  Deno.stat(complete(home)).then(() => true, () => false);
+/** What is mounted. What lies beside it is out of its reach. */
+const filesOf = (home: string): string => `${home}/files`;

@@ -99,8 +99,13 @@ export class Launcher {
     const { images, installs, slots, premises } = this.#deps;
     const image = this.#imageOf(recipe);
     const steps: Step[] = [await images.hold(image, wanting)];
+    const over = Promise.withResolvers<void>();
+    steps.push(() => over.resolve());
     try {
-      const packages = await installs.packages(recipe.assignment, image, wanting.say);
+      const packages = await installs.packages(recipe.assignment, image, {
+        say: wanting.say,
+        over: over.promise,
+      });
       const slot = await slots.create();
       const folder = new Folder(slot, premises.sockets);
       steps.push(() => folder.remove(), () => slots.remove(slot));

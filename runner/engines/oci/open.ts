@@ -32,6 +32,8 @@ export interface OciOptions {
   /** Variables that say where packages come from. */
   readonly sources: Readonly<Record<string, string>>;
   readonly imagesMiB: number;
+  /** MiB of packages that were installed for functions. @default as much as of images */
+  readonly packagesMiB?: number | undefined;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
   /** A file as `docker login` writes it. */
@@ -119,8 +121,11 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
       client,
       premises,
       networks,
+      spawn: deps.spawn,
       clock,
+      log,
       folder: `${options.data}/packages`,
+      budgetMiB: options.packagesMiB ?? options.imagesMiB,
       env: options.sources,
     }),
     credentials,
