@@ -41,6 +41,10 @@ const SOURCES =
 export const packageSources = (own: Env): Env =>
   Object.fromEntries(Object.entries(own).filter(([name]) => SOURCES.test(name)));
 
+/** Which registry npm packages came from. Deno's cache is by registry: who looks into it must know. */
+export const npmRegistry = (own: Env): Env =>
+  Object.fromEntries(Object.entries(own).filter(([name]) => /^npm_config_registry$/i.test(name)));
+
 export interface GuestEnv {
   readonly slot: string;
   readonly denoDir: string;
@@ -51,17 +55,20 @@ export interface GuestEnv {
   readonly gpus: Env;
   readonly gang: Env;
   readonly volumes: Env;
+  /** Where its packages are found. @default nothing of the runner's */
+  readonly packages?: Env;
 }
 
 export const guestEnv = (
   own: Env,
-  { slot, denoDir, declared, secrets, gpus, gang, volumes }: GuestEnv,
+  { slot, denoDir, declared, secrets, gpus, gang, volumes, packages = {} }: GuestEnv,
 ): Env => ({
   ...Object.fromEntries(Object.entries(own).filter(([name]) => SHARED.includes(name))),
   HOME: slot,
   NO_COLOR: "1",
   PYTHONUNBUFFERED: "1",
   DENO_NO_UPDATE_CHECK: "1",
+  ...packages,
   ...gpus,
   ...gang,
   ...declared,

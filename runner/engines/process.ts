@@ -34,7 +34,7 @@ import {
   withEgress,
   withVolumes,
 } from "./deno_args.ts";
-import { gangEnv, gpuEnv, type GuestEnv, guestEnv, volumeEnv } from "./environment.ts";
+import { gangEnv, gpuEnv, type GuestEnv, guestEnv, npmRegistry, volumeEnv } from "./environment.ts";
 import { ForkServers, type Launched } from "./fork_servers.ts";
 import type { Installs } from "./installs.ts";
 import { execIn, type Surroundings } from "./process_exec.ts";
@@ -179,7 +179,7 @@ export class ProcessEngine implements Engine {
   }
 
   #env(
-    { spec, gpus, gang }: Assignment,
+    { spec, gpus, gang, external }: Assignment,
     slot: SlotPaths,
     more: Pick<GuestEnv, "secrets" | "volumes">,
   ): Readonly<Record<string, string>> {
@@ -187,6 +187,7 @@ export class ProcessEngine implements Engine {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
       declared: spec.env,
+      ...external.length === 0 ? {} : { packages: npmRegistry(this.#deps.env) },
       ...more,
       gpus: gpuEnv(gpus, this.#deps.gpus),
       gang: gangEnv(gang),

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { withoutPython } from "../setup/machine.ts";
 import type { Failure } from "../../sdk/protocol.ts";
 import { TestRunner, tsFunction } from "../setup/runner.ts";
+import { tinyIndex } from "../setup/components/tiny_index.ts";
 import { until, untilTrue } from "../setup/until.ts";
 
 /** The only end of a call, once it has one. */
@@ -238,6 +239,24 @@ describe("a runner with TypeScript guests", () => {
     assert.equal(ended.value, "call_0000000001_0", JSON.stringify(ended));
     const [request] = runner.api.requests;
     assert.deepEqual([request!.container, request!.path], ["ctr_1", "/v1/apps/test/functions/other/calls"]);
+  });
+});
+
+describe("a runner with npm packages that are not in the bundle", () => {
+  it("installs them from where the runner is told, and finds them there when the code runs", async () => {
+    await using index = await tinyIndex();
+    const registry = `http://127.0.0.1:${index.port}/`;
+    await using runner = await TestRunner.start({
+      env: { NPM_CONFIG_REGISTRY: registry, NPM_CONFIG_TOKEN: "s3cret" },
+    });
+    const source = `import { triple } from "npm:tinynpm@1.0.0";\n${
+      tsFunction("(n) => [triple(n), Deno.env.get('NPM_CONFIG_TOKEN') ?? null]")
+    }`;
+    const assigned = await runner.assign(source, { permissions: { env: true } });
+    runner.api.want({ ...assigned, external: ["npm:tinynpm@1.0.0"] });
+    assert.deepEqual((await end(runner, runner.api.call("fn", [14]))).value, [42, null]);
+    const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
+    await Deno.remove(`${cache}/npm/${index.port}`, { recursive: true });
   });
 });
 

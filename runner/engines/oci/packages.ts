@@ -1,5 +1,6 @@
 /** Packages beside a bundle, as a container sees them, and the container that installs them. Pure. */
 import { type Premises, surroundings } from "./guest_sandbox.ts";
+import { npmRegistry } from "../environment.ts";
 import { INSIDE } from "./folder.ts";
 import type { Mount, Sandbox } from "./sandbox.ts";
 
@@ -44,15 +45,11 @@ export const npmInstall = (packages: readonly string[]): Install => ({
   env: { DENO_DIR },
 });
 
-/** Deno's cache is by registry: who looks into it must know which. */
-const REGISTRY = /^npm_config_registry$/i;
-
 /** What a container sees of a folder that was filled. @param sources where packages came from */
 export function installed({ target }: Install, source: string, sources: Env): Packages {
   const mounts = [{ source, target, readOnly: true }];
   if (target === VENV) return { ...NO_PACKAGES, mounts, python: `${VENV}/bin/python3` };
-  const registry = Object.entries(sources).filter(([name]) => REGISTRY.test(name));
-  return { ...NO_PACKAGES, mounts, env: { ...Object.fromEntries(registry), DENO_DIR } };
+  return { ...NO_PACKAGES, mounts, env: { ...npmRegistry(sources), DENO_DIR } };
 }
 
 /** Not of the function: an installation takes what it takes, and is soon over. */
