@@ -43,8 +43,8 @@ export class Builds {
     const teller = new Teller(wanted, { api, clock, signal, refused: () => giveUp.abort() });
     try {
       if (wanted.do === "remove") {
-        await images.remove(wanted);
-        await teller.end({ removed: true });
+        const kept = await images.remove(wanted, signal);
+        await teller.end({ removed: true, ...kept === null ? {} : { kept } });
       } else await teller.end(await this.#build(wanted, teller, signal));
     } catch (error) {
       log("image.untold", { image, attempt, error: String(error) });

@@ -174,8 +174,8 @@ export interface EngineImages {
   prefetch(ref: string): Promise<void>;
   /** Builds one; what nodes pull and its bytes, or throws a {@link BuildError} or {@link BuildLost}. */
   build(wanted: WantedBuild, context: BuildContext): Promise<{ ref: string; size: number }>;
-  /** Removes what was built here. It never fails: what is left is no harm. */
-  remove(wanted: WantedBuild): Promise<void>;
+  /** Removes what was built: here, and from its registry. It never fails; gives why the registry keeps it, if it does. */
+  remove(wanted: WantedBuild, signal: AbortSignal): Promise<string | null>;
 }
 
 /** What a build may need of whoever asked for it. */

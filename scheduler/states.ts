@@ -94,7 +94,9 @@ export const imageMachine = {
   ready: { ask: "queued", remove: "removing" },
   failed: { ask: "queued", remove: "removing" },
   /** The node that built it is to remove what it has of it; then the row goes. */
-  removing: { ask: "queued" },
+  removing: { ask: "queued", keep: "left" },
+  /** Gone from its node; its registry keeps it, and `failure` says why. The row goes after a while. */
+  left: { ask: "queued" },
 } as const satisfies Record<ImageState, Readonly<Record<string, ImageState>>>;
 
 /** States in which `event` may happen: the guard of a statement. */

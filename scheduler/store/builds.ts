@@ -9,6 +9,9 @@ import { storable } from "./telemetry.ts";
 /** A build that has lost this many nodes in a row may be what kills them. */
 const LOSSES_MAX = 3;
 
+/** How long it can be read why a registry keeps an image. */
+const LEFT_MS = 24 * 3_600_000;
+
 /** Builds of one image whose lines are kept, this one and those before. */
 const ATTEMPTS_KEPT = 3;
 
@@ -23,9 +26,7 @@ export interface Tended {
 /** Gives builds to nodes that can do them, and takes them from nodes that are gone. May run in several processes at a time. */
 export async function tendBuilds(pool: Pool, now: Date): Promise<Tended> {
   const lost = await loseBuilds(pool, now);
-  await pool`
-    delete from image
-    where state = 'removing' and (node_id is null or exists (select from node where node.id = node_id and node.state = 'left'))`;
+  await handRemovals(pool, now);
   const given: Given[] = [];
   for (let next = await giveBuild(pool, now); next !== null; next = await giveBuild(pool, now)) {
     given.push(next);
@@ -37,6 +38,25 @@ export async function tendBuilds(pool: Pool, now: Date): Promise<Tended> {
     images: [...lost, ...given.map(({ image }) => image)],
     open,
   };
+}
+
+/** Removals whose node is gone: another that may push can do what is left to do, in the registry. */
+async function handRemovals(pool: Pool, now: Date): Promise<void> {
+  const isStranded =
+    pool`(image.node_id is null or exists (select from node where node.id = image.node_id and node.state = 'left'))`;
+  await pool.begin(async (sql) => {
+    const handed = await sql<{ node: string }[]>`
+      update image set node_id = other.id, attempt = attempt + 1
+      from (
+        select id from node where state = 'up' and images is not null and engine_away is null
+        order by cpu_milli_free desc, id limit 1
+      ) other
+      where image.state = 'removing' and ${isStranded} and image.push and image.ref is not null  -- image_live
+      returning other.id as node`;
+    await sql`update node set revision = revision + 1 where id = any(${handed.map(({ node }) => node)})`;
+  });
+  await pool`delete from image where state = 'removing' and ${isStranded}`;
+  await pool`delete from image where state = 'left' and ended_at < ${new Date(now.getTime() - LEFT_MS)}`;
 }
 
 interface Given {
@@ -106,6 +126,14 @@ export async function wantedBuilds(sql: Sql, nodeId: string): Promise<WantedBuil
   return await sql<WantedBuild[]>`
     select image.id as image, image.attempt, case image.state when 'building' then 'build' else 'remove' end as do,
       image.containerfile, image.context, image.tag, image.ref, image.push,
+      image.state = 'removing' and image.push and image.ref like '%@sha256:%' and not exists (
+        -- its digest may be that of another's too; of those that go at the same time the first one takes it along
+        select from image other
+        where other.id <> image.id and (other.ref = image.ref or other.tag = image.tag) and other.state <> 'left'
+          and (other.state <> 'removing' or other.id < image.id)
+      ) and not exists (
+        select from function where function.removed_at is null and function.spec->'image'->>'ref' = image.ref
+      ) as unpush,
       case when image.secret is not null then image.registry end as registry, image.rebuild
     from image join node on node.id = image.node_id
     where image.node_id = ${nodeId}              -- image_node
@@ -134,7 +162,7 @@ export async function reportBuild(
       on conflict do nothing`;
   }
   if (end === undefined) return true;
-  if ("removed" in end) await sql`delete from image where id = ${image} and state = 'removing'`;
+  if ("removed" in end) await removed(sql, now, { image, kept: end.kept });
   else if ("lost" in end) {
     await sql`
       update image set ${losing(sql, now, "The container engine that built it went away")}
@@ -152,6 +180,22 @@ export async function reportBuild(
       where id = ${image} and state = any(${sources(imageMachine, "finish")})`;
   }
   return true;
+}
+
+/** It is gone from its node, and from its registry unless that keeps it. */
+async function removed(
+  sql: Sql,
+  now: Date,
+  { image, kept }: { readonly image: string; readonly kept: string | undefined },
+): Promise<void> {
+  if (kept === undefined) await sql`delete from image where id = ${image} and state = 'removing'`;
+  else {
+    await sql`
+      update image set state = ${imageMachine.removing.keep}, failure = ${
+      storable(kept)
+    }, ended_at = ${now}, node_id = null
+      where id = ${image} and state = any(${sources(imageMachine, "keep")})`;
+  }
 }
 
 /** Lines of one attempt are numbered within this. */

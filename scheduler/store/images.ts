@@ -83,7 +83,7 @@ export async function listImages(
   },
 ): Promise<Image[]> {
   const rows = await sql<ImageRow[]>`
-    ${shown(sql, workspace)} and image.state <> 'removing'
+    ${shown(sql, workspace)} and image.state not in ('removing', 'left')
       ${
     after === undefined ? sql`` : sql`and (image.created_at, image.id) < (${new Date(after[0])}, ${after[1]})`
   }

@@ -44,7 +44,7 @@ export const ImageChain = z.strictObject({
   steps: z.array(Step).max(LIMITS.imageSteps),
 });
 
-export const ImageState = z.enum(["queued", "building", "ready", "failed", "removing"]);
+export const ImageState = z.enum(["queued", "building", "ready", "failed", "removing", "left"]);
 export type ImageState = z.infer<typeof ImageState>;
 
 export const Image = z.object({
@@ -62,7 +62,7 @@ export const Image = z.object({
   node: z.string().nullable(),
   /** Why it is not being built yet. */
   waiting: z.string().optional(),
-  /** Why there is none. */
+  /** Why there is none; of one that is `left`, why its registry keeps it. */
   failure: z.string().optional(),
   /** Lines of its newest build have a `seq` beyond this. */
   logsAfter: z.number().int(),
@@ -152,6 +152,8 @@ export const WantedBuild = z.object({
   ref: z.string().nullable(),
   /** Whether it is to be pushed there. */
   push: z.boolean(),
+  /** Whether to remove it there: nobody else has one of the same digest. */
+  unpush: z.boolean().default(false),
   /** The registry for which a secret holds the credentials. */
   registry: z.string().nullable(),
   rebuild: z.boolean(),
@@ -174,7 +176,8 @@ export const BuildReport = z.object({
   end: z.union([
     z.object({ ref: z.string().max(512), size: z.number().int().min(0) }),
     z.object({ failure: z.string().max(LIMITS.failureMessageLength) }),
-    z.object({ removed: z.literal(true) }),
+    /** It is gone from the node. `kept`: why its registry still has it. */
+    z.object({ removed: z.literal(true), kept: z.string().max(LIMITS.failureMessageLength).optional() }),
     /** The node could not go on with it, through no fault of the build: it begins again, there or elsewhere. */
     z.object({ lost: z.string().max(LIMITS.failureMessageLength) }),
   ]).optional(),

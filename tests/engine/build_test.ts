@@ -11,9 +11,10 @@ import { startDocker } from "../setup/components/docker.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { makeArchive, makeWheel } from "../setup/components/packages.ts";
 import { startPodman } from "../setup/components/podman.ts";
-import { imageOf } from "../setup/components/registry.ts";
+import { imageOf, startKeepingRegistry } from "../setup/components/registry.ts";
 import { ociEngine, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
 
+const NEVER = new AbortController().signal;
 const BASES = { deno: "unused:1", python: "unused:1" };
 
 /** A folder with what the chains of these tests copy. */
@@ -43,6 +44,7 @@ async function wantedOf(here: World, image: Image, folder: string, more: Partial
     tag: `${here.registry.host}/built/images:${name.toHex()}`,
     ref: null,
     push: true,
+    unpush: false,
     registry: null,
     rebuild: false,
     ...more,
@@ -213,6 +215,54 @@ def fn(n):
     await Deno.remove(ca);
   });
 
+  it("go from their registry too, where that allows it and the node may; else it is said why not", async () => {
+    const here = await world();
+    const { registry: { host, lockedHost, vacantHost, user, password } } = here;
+    const auth = await Deno.makeTempFile({ prefix: "berth-auth-" });
+    const auths = { [lockedHost]: { auth: btoa(`${user}:${password}`) } };
+    await Deno.writeTextFile(auth, JSON.stringify({ auths }));
+    const image = Image.fromRegistry(imageOf(host, "busybox")).run(`echo ${here.at.name} > /gone`);
+    const engine = await ociEngine(here, { registryAuth: auth });
+    const { wanted } = await wantedOf(here, image, "/");
+    const isThere = async (ref: string, headers = {}) => {
+      const [name, digest] = ref.split("@"), [at, ...path] = name!.split("/");
+      const accept =
+        "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json";
+      const response = await fetch(`http://${at}/v2/${path.join("/")}/manifests/${digest}`, {
+        headers: { ...headers, accept },
+      });
+      await response.body?.cancel();
+      return response.ok;
+    };
+    const push = async (to: string) => {
+      const tag = wanted.tag.replace(host, to);
+      return { ...wanted, tag, ref: (await build(engine, { wanted: { ...wanted, tag }, files: null })).ref };
+    };
+    const remove = (some: WantedBuild, { images }: OciEngine = engine) =>
+      images.remove({ ...some, do: "remove", unpush: true }, NEVER);
+
+    const open = await push(host);
+    assert.ok(await isThere(open.ref));
+    assert.equal(await remove(open), null);
+    assert.ok(!await isThere(open.ref));
+    assert.equal(await remove(open), null, "it is gone already");
+
+    const locked = await push(lockedHost);
+    const stranger = await ociEngine(here);
+    assert.match((await remove(locked, stranger))!, /keeps it: this node may not delete there \(401\)/);
+    await stranger.close();
+    assert.equal(await remove(locked), null);
+    const login = { authorization: `Basic ${btoa(`${user}:${password}`)}` };
+    assert.ok(!await isThere(locked.ref, login));
+
+    await using _keeping = await startKeepingRegistry(vacantHost);
+    const kept = await push(vacantHost);
+    assert.match((await remove(kept))!, /keeps it: it does not allow deletion \(405\)/);
+    assert.ok(await isThere(kept.ref));
+    await engine.close();
+    await Deno.remove(auth);
+  });
+
   it("stay on their node where there is no registry; are pulled ahead where there is; and go", async () => {
     const here = await world();
     const engine = await ociEngine(here);
@@ -236,7 +286,7 @@ def fn(n):
     assert.deepEqual([images.names().includes(ahead), changes], [true, 2]);
     await images.prefetch(`${here.registry.host}/berth/absent:1`); // never fails
 
-    await images.remove({ ...wanted, do: "remove", ref: tag });
+    await images.remove({ ...wanted, do: "remove", ref: tag }, NEVER);
     assert.equal(await client.image(parseReference(tag)), null);
     assert.ok(!images.names().includes(tag));
     client.close();

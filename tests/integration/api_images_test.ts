@@ -335,6 +335,45 @@ describe("/v1/images", () => {
     );
   });
 
+  it("has what was pushed removed from the registry too, unless somebody else has the same", async () => {
+    await using api = await setup();
+    const { sync, report, runner } = await builder(api);
+    const made = async (key = api.key, chain: unknown = CHAIN, ref = REF) => {
+      const image = (await ensure(api, { chain }, key)).body.image!;
+      await tend(api);
+      await report(image.id, { attempt: 1, end: { ref, size: 10 } });
+      return image.id;
+    };
+    const prune = (key = api.key) => api.ask("/v1/images/prune", { body: {}, key });
+    const removals = async () =>
+      (await sync()).builds.map(({ image, unpush, attempt }) => ({ image, unpush, attempt }));
+    const mine = await made(), other = await api.keyOf("other"), theirs = await made(other);
+    await prune();
+    assert.deepEqual(await removals(), [{ image: mine, unpush: false, attempt: 2 }]);
+    await report(mine, { attempt: 2, end: { removed: true } });
+    await prune(other);
+    assert.deepEqual(await removals(), [{ image: theirs, unpush: true, attempt: 2 }]);
+    const kept = "The registry keeps it: it does not allow deletion";
+    await report(theirs, { attempt: 2, end: { removed: true, kept } });
+    const { state, failure } = (await api.ask<Image>(`/v1/images/${theirs}`, { key: other })).body;
+    assert.deepEqual([state, failure], ["left", kept]);
+    assert.deepEqual((await api.ask<PageOf<Image>>("/v1/images", { key: other })).body.items, []);
+    assert.deepEqual(await removals(), []);
+    assert.equal((await ensure(api, { chain: CHAIN }, other)).body.image!.state, "queued"); // built anew
+
+    const chain = chainOf({ do: "run", command: "make" }), ref = REF.replace(/a+$/, "b".repeat(64));
+    const one = await made(api.key, chain, ref), two = await made(await api.keyOf("third"), chain, ref);
+    await api.deps.sql`update image set state = 'removing' where id in (${one}, ${two})`;
+    const both = (await removals()).filter(({ image }) => [one, two].includes(image));
+    assert.deepEqual(both.map(({ unpush }) => unpush), [true, false], "the first takes both along");
+
+    await api.deps.sql`update node set state = 'left' where id = ${runner.node}`;
+    const next = await builder(api, "two");
+    await tend(api);
+    const handed = (await next.sync()).builds.filter((wanted) => wanted.do === "remove");
+    assert.deepEqual(handed.map(({ image }) => image), [one, two]);
+  });
+
   it("builds one again when it is told to, and not one that is ready otherwise", async () => {
     await using api = await setup();
     const { sync, report } = await builder(api);

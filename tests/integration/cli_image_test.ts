@@ -13,10 +13,11 @@ import { until } from "../setup/until.ts";
 type End = BuildReport["end"];
 
 const REPOSITORY = "registry.example/berth";
-const good = ({ image }: WantedBuild): End => ({
-  ref: `${REPOSITORY}@sha256:${image.slice(-1).charCodeAt(0).toString(16).repeat(32)}`,
-  size: 3 * 2 ** 20,
-});
+const good = ({ image, do: what }: WantedBuild): End =>
+  what === "remove" ? { removed: true } : ({
+    ref: `${REPOSITORY}@sha256:${image.slice(-1).charCodeAt(0).toString(16).repeat(32)}`,
+    size: 3 * 2 ** 20,
+  });
 
 async function setup(images = { registry: REPOSITORY }) {
   const bases = { deno: "deno:{version}", python: "python:{version}" };
@@ -69,7 +70,7 @@ async function builder(api: TestApi, endOf: (wanted: WantedBuild) => End = good)
     await tendBuilds(sql, new Date(clock.now()));
     for (const wanted of (await sync()).builds) {
       const { image, attempt } = wanted;
-      const end = wanted.do === "remove" ? { removed: true } : endOf(wanted);
+      const end = endOf(wanted);
       const lines = [[0, 1, "system", "Step 1 of 2: FROM python:3.11"], [1, 2, "stdout", "so far so good"]];
       await runner.fetch(`/builds/${image}`, { method: "POST", body: { attempt, lines, end } });
     }
@@ -111,11 +112,25 @@ describe("an app whose image is a chain", () => {
     await write('Image.python("3.11").pipInstall("scipy")');
     assert.equal((await run("deploy", "app.ts", "--no-check")).code, 0);
     assert.match((await run("image", "prune", "--dry-run")).out, /1 image, 3\.0 MiB, would be removed/);
-    assert.match((await run("image", "prune")).out, /1 image, 3\.0 MiB, are being removed/);
-    await until(
-      "the node has removed it",
-      async () => (await api.ask(`/v1/images/${image.id}`)).status === 404 || null,
+    assert.match((await run("image", "prune")).out, /1 image, 3\.0 MiB, are removed$/m);
+    assert.equal((await api.ask(`/v1/images/${image.id}`)).status, 404);
+  });
+
+  it("says of what was pruned what its registry keeps, and why", async () => {
+    await using world = await setup();
+    const { api, run, write } = world;
+    const kept = "Registry registry.example keeps it: it does not allow deletion (405)";
+    await using _node = await builder(
+      api,
+      (wanted) => wanted.do === "remove" ? { removed: true, kept } : good(wanted),
     );
+    await write('Image.python("3.11").pipInstall("numpy")');
+    assert.equal((await run("deploy", "app.ts", "--no-check")).code, 0);
+    await write('Image.python("3.11").pipInstall("scipy")');
+    assert.equal((await run("deploy", "app.ts", "--no-check")).code, 0);
+    const { out } = await run("image", "prune");
+    assert.match(out, /1 image, 3\.0 MiB, are removed\n1 image: Registry registry\.example keeps it: .*405/);
+    assert.deepEqual(JSON.parse((await run("image", "ls", "--json")).out).items.length, 1);
   });
 
   it("is not deployed when its build fails, and says why", async () => {

@@ -16,6 +16,7 @@ const WANTED: WantedBuild = {
   tag: "r.example/b:1",
   ref: null,
   push: true,
+  unpush: false,
   registry: null,
   rebuild: false,
 };
@@ -25,7 +26,7 @@ function setup() {
   const reports: Record<string, unknown>[] = [];
   const running: { context: BuildContext; end: PromiseWithResolvers<{ ref: string; size: number }> }[] = [];
   const removed: string[] = [];
-  const world = { refuse: null as Error | null };
+  const world = { refuse: null as Error | null, kept: null as string | null };
   const images: EngineImages = {
     names: () => [],
     onChange: () => {},
@@ -36,7 +37,7 @@ function setup() {
       running.push({ context, end });
       return end.promise;
     },
-    remove: ({ tag }) => Promise.resolve(void removed.push(tag)),
+    remove: ({ tag }) => Promise.resolve((removed.push(tag), world.kept)),
   };
   const over = new AbortController();
   const builds = new Builds({
@@ -131,5 +132,13 @@ describe("Builds", () => {
     assert.deepEqual(running[0]!.context.credential, { username: "ann", password: "s3cret" });
     assert.deepEqual(removed, ["r.example/b:1"]);
     assert.deepEqual(reports, [{ image: "img_2", attempt: 1, lines: [], end: { removed: true } }]);
+  });
+
+  it("tells why the registry keeps what it removed", async () => {
+    const { builds, reports, world } = setup();
+    world.kept = "It does not allow deletion";
+    builds.want([{ ...WANTED, do: "remove", unpush: true }]);
+    await settle();
+    assert.deepEqual(reports.map(({ end }) => end), [{ removed: true, kept: "It does not allow deletion" }]);
   });
 });

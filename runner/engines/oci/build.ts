@@ -1,7 +1,7 @@
 /** Building an image with the engine of this node, and pushing it where others find it. */
 import type { WantedBuild } from "../../../sdk/protocol.ts";
 import { parseReference, repositoryOf } from "../../../sdk/image_reference.ts";
-import type { Clock, Log } from "../../../sdk/ports.ts";
+import type { Clock, Fetch, Log } from "../../../sdk/ports.ts";
 import { type BuildContext, BuildError, BuildLost, type EngineImages } from "../../engine.ts";
 import { BuildOutput } from "./build_output.ts";
 import { buildTar, CONTAINERFILE } from "./build_tar.ts";
@@ -9,6 +9,7 @@ import type { OciClient } from "./client.ts";
 import { type Credential, type Credentials, registryConfig } from "./credentials.ts";
 import { EngineAway } from "./http.ts";
 import type { Images } from "./images.ts";
+import { removeManifest } from "./registry.ts";
 import { PullProgress } from "./progress.ts";
 
 export interface BuilderDeps {
@@ -19,6 +20,7 @@ export interface BuilderDeps {
   readonly ca: string | undefined;
   /** Where packages come from: variables of the steps, which the image does not keep. */
   readonly sources: Readonly<Record<string, string>>;
+  readonly fetch: Fetch;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -83,13 +85,17 @@ export class OciImages implements EngineImages {
     return { ref, size: image.Size };
   }
 
-  async remove({ tag, ref }: WantedBuild): Promise<void> {
+  async remove({ tag, ref, unpush }: WantedBuild, signal: AbortSignal): Promise<string | null> {
     const { client, images, log } = this.#deps;
     for (const name of new Set([ref ?? tag, tag])) {
       const removed = await client.removeImage(name).catch(() => false);
       images.removed(name);
       log("image.removed", { image: name, removed });
     }
+    if (!unpush || ref === null) return null;
+    const kept = await removeManifest(this.#deps, parseReference(ref), signal);
+    if (kept !== null) log("image.left", { image: ref, why: kept });
+    return kept;
   }
 
   async #build(wanted: WantedBuild, { signal, files, credential, say }: BuildContext): Promise<void> {

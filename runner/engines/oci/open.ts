@@ -114,6 +114,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   return new OciEngine({
     ...deps,
     client,
+    fetch: realFetch,
     socket: options.socket,
     images,
     networks,

@@ -3,6 +3,7 @@ import { dirname, extname } from "node:path";
 import type { Command } from "commander";
 import type { Image } from "../../protocol/images.ts";
 import { routes } from "../../protocol/routes.ts";
+import { PlatformError } from "../../errors.ts";
 import { send } from "../../transport.ts";
 import { buildImages, type BuiltImage, ready } from "../build_images.ts";
 import { type Cli, command, type Declare, type Job } from "../cli.ts";
@@ -83,16 +84,45 @@ function declarePrune(group: Command, cli: Cli): void {
     .action(
       cli.action<{ unusedFor: string; dryRun?: boolean }>(async (job, { unusedFor, dryRun = false }) => {
         const { images } = await send(job.wire(), routes.pruneImages, { unusedFor, dryRun });
-        job.output.result({ images }, () => {
+        const { going, kept } = dryRun ? { going: images.length, kept: [] } : await watchGo(job, images);
+        job.output.result({ images, kept }, () => {
           if (images.length === 0) return "Nothing to remove";
           const freed = size(images.reduce((sum, image) => sum + (image.size ?? 0), 0));
-          const said = `${count(images.length, "image")}, ${freed}, ${
-            dryRun ? "would be" : "are being"
-          } removed`;
-          return `${table(images, columnsAt(job.shell.clock.now()), styleOf(job))}\n\n${said}`;
+          const verb = dryRun ? "would be" : going > 0 ? "are being" : "are";
+          const said = `${count(images.length, "image")}, ${freed}, ${verb} removed`;
+          const reasons = Map.groupBy(kept, ({ failure }) => failure ?? "");
+          const notes = [...reasons].map(([why, some]) => `\n${count(some.length, "image")}: ${why}`);
+          return `${table(images, columnsAt(job.shell.clock.now()), styleOf(job))}\n\n${said}${
+            notes.join("")
+          }`;
         });
       }),
     );
+}
+
+/** A removal takes a moment on its node; one whose node is away takes as long as that. */
+const GO_MS = 10_000;
+const GO_LOOK_MS = 200;
+
+/** Waits a while for images to go: how many have not, and those that their registry keeps. */
+async function watchGo(job: Job, images: readonly Image[]): Promise<{ going: number; kept: Image[] }> {
+  const { clock } = job.shell, wire = job.wire();
+  const until = clock.now() + GO_MS;
+  const going = new Set(images.map(({ id }) => id)), kept: Image[] = [];
+  while (going.size > 0 && clock.now() < until) {
+    for (const id of going) {
+      const image = await send(wire, routes.getImage, { image: id }).catch(unlessGone);
+      if (image?.state === "left") kept.push(image);
+      if (image?.state !== "removing") going.delete(id);
+    }
+    if (going.size > 0) await clock.sleep(GO_LOOK_MS);
+  }
+  return { going: going.size, kept };
+}
+
+function unlessGone(error: unknown): null {
+  if (error instanceof PlatformError && error.code === "not_found") return null;
+  throw error;
 }
 
 const styleOf = ({ output }: Job) => ({

@@ -28,7 +28,7 @@ export async function startRegistry(): Promise<TestRegistry> {
   try {
     const layers = await testLayers();
     await Deno.writeTextFile(`${dir}/htpasswd`, HTPASSWD);
-    await Promise.all([serve(dir, host, false), serve(dir, lockedHost, true)]);
+    await Promise.all([serve(dir, { host }), serve(dir, { host: lockedHost, locked: true })]);
     for (const layer of layers) await publish(host, layer);
     return { host, lockedHost, vacantHost, user: USER, password: PASSWORD, stop };
   } catch (error) {
@@ -42,13 +42,29 @@ const freeHost = (): string => `127.0.0.1:${freePort()}`;
 /** Reference of a test image. */
 export const imageOf = (host: string, name: Layer["image"]["name"]): string => `${host}/berth/${name}:1`;
 
-async function serve(dir: string, host: string, locked: boolean): Promise<Daemon> {
+/** An empty registry there which does not allow deletion, as is its default. */
+export async function startKeepingRegistry(host: string): Promise<AsyncDisposable> {
+  const dir = await Deno.makeTempDir({ prefix: "berth-keeping-" });
+  const guard = new Guard([`${dir}/open`], dir);
+  await serve(dir, { host, deletes: false });
+  return { [Symbol.asyncDispose]: () => guard.clean() };
+}
+
+interface Door {
+  readonly host: string;
+  /** @default false */
+  readonly locked?: boolean;
+  /** @default true */
+  readonly deletes?: boolean;
+}
+
+async function serve(dir: string, { host, locked = false, deletes = true }: Door): Promise<Daemon> {
   const folder = `${dir}/${locked ? "locked" : "open"}`;
   await Deno.mkdir(folder, { recursive: true });
   const config = {
     version: "0.1",
     log: { level: "warn" },
-    storage: { filesystem: { rootdirectory: `${dir}/blobs` }, delete: { enabled: true } },
+    storage: { filesystem: { rootdirectory: `${dir}/blobs` }, delete: { enabled: deletes } },
     http: { addr: host },
     ...(locked ? { auth: { htpasswd: { realm: "registry", path: `${dir}/htpasswd` } } } : {}),
   };
