@@ -4,7 +4,13 @@
  */
 import { type DueBlob, forgetBlobs, takeDueBlobs } from "../scheduler/store/blobs.ts";
 import { isAway, type Pool } from "../scheduler/store/connect.ts";
-import { clearContainerLogs, clearRetired, retireBatches } from "../scheduler/store/retention.ts";
+import {
+  clearContainerLogs,
+  clearContainers,
+  clearRetired,
+  retireBatches,
+  retireDeployments,
+} from "../scheduler/store/retention.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import type { Blobs } from "./blobs/blobs.ts";
 
@@ -25,6 +31,7 @@ const BLOBS_MAX = 200;
 const BATCHES_MAX = 500;
 const CALLS_MAX = 50_000;
 const ROWS_MAX = 5_000;
+const DEPLOYMENTS_MAX = 200;
 /** Blobs removed at a time. */
 const AT_ONCE = 8;
 /** Once all batches were looked at, they are looked at again after this long. */
@@ -93,9 +100,13 @@ export class Sweeper {
     const limits = { limit: BATCHES_MAX, calls: CALLS_MAX };
     const { after, batches } = await retireBatches(sql, { before, after: this.#after, ...limits });
     const lines = await clearContainerLogs(sql, { before, limit: ROWS_MAX });
-    if (batches + lines > 0) log("calls.retired", { batches, lines });
+    const containers = await clearContainers(sql, { before, limit: ROWS_MAX });
+    const moreDeployments = await sql.begin((tx) =>
+      retireDeployments(tx, new Date(now), { before, limit: DEPLOYMENTS_MAX })
+    );
+    if (batches + lines + containers > 0) log("calls.retired", { batches, lines, containers });
     this.#after = after ?? 0;
-    const more = after !== null || lines === ROWS_MAX;
+    const more = after !== null || lines === ROWS_MAX || containers === ROWS_MAX || moreDeployments;
     if (!more) this.#retiresAt = now + RETIRE_MS;
     return more;
   }

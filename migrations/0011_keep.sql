@@ -9,3 +9,12 @@ alter table node
 alter table image drop constraint image_state_check;
 alter table image add constraint image_state_check
   check (state in ('queued', 'building', 'ready', 'failed', 'removing', 'left'));
+
+-- What ended long ago goes: containers, once no call that is kept names them, and deployments that others replaced, with their bundles.
+create index container_ended on container (exited_at) where exited_at is not null;
+create index container_gang on container (gang_id) where gang_id is not null;
+alter table deployment add column retired boolean not null default false;   -- nothing runs by it any more, nor will
+create index deployment_serving on deployment (app_id, version) where not retired;
+create index deployment_retired on deployment (id) where retired;
+create index deployment_digest on deployment (digest) where not retired;
+create index function_deployment on function (deployment_id);

@@ -2,6 +2,7 @@
 import type { Failure, Json, Manifest } from "../../sdk/protocol.ts";
 import { type AppRow, findApp } from "./apps.ts";
 import { cancelAll } from "./cancel.ts";
+import { keepBundle } from "./bundles.ts";
 import type { Pool, Sql } from "./connect.ts";
 
 export interface NewDeployment {
@@ -48,6 +49,7 @@ export async function deploy(
       return { app: current, changed: false, ended: NONE };
     }
     await insertDeployment(sql, now, appId, wanted);
+    await keepBundle(sql, wanted); // the last that had it may just have been retired
     await putFunctions(sql, now, appId, wanted);
     await putSchedules(sql, now, appId, wanted.schedules);
     const ended = await endOrphans(

@@ -1,6 +1,6 @@
 /**
- * What has ended long enough ago goes: calls by their batch, and what containers without calls have printed. A batch is first taken out
- * of sight, at once, then cleared away bit by bit. One that an artifact names as its maker stays.
+ * What has ended long enough ago goes: calls by their batch, containers with what they have printed, deployments that others replaced.
+ * A batch is first taken out of sight, at once, then cleared away bit by bit. One that an artifact names as its maker stays.
  */
 import { afterReads } from "./blobs.ts";
 import type { Sql } from "./connect.ts";
@@ -105,4 +105,96 @@ export async function clearContainerLogs(
     delete from container_log where ctid = any(array(
       select ctid from container_log where at < ${before} limit ${limit}))  -- container_log_at`;
   return count;
+}
+
+/** Leases that are looked at for the containers that they name: old ones are few, since most go with their calls. */
+const LEASES_MAX = 50_000;
+
+/**
+ * Forgets containers that ended before `before`, at most `limit`; returns how many. What a call is shown to have cost, and by which
+ * deployment, is told from its container: one that the lease of a call names stays with it.
+ */
+export async function clearContainers(
+  sql: Sql,
+  { before, limit }: { readonly before: Date; readonly limit: number },
+): Promise<number> {
+  const [row] = await sql<[{ containers: number }]>`
+    with eldest as materialized (select container_id, leased_at from lease order by id limit ${LEASES_MAX}),
+    known as materialized ( -- that these are all that are old enough
+      select count(*) < ${LEASES_MAX} or max(leased_at) >= ${before} as all from eldest
+    ),
+    over as materialized (
+      select id from container c
+      where exited_at < ${before} and kept_until is null and (select "all" from known) -- container_ended
+        and not exists (select from eldest where container_id = c.id)
+        and not exists (select from container_log where container_id = c.id)
+        and not exists (select from exec where container_id = c.id)
+      order by exited_at limit ${limit} for update skip locked
+    ),
+    gone as (delete from container using over where container.id = over.id returning container.id, gang_id),
+    disbanded as (
+      delete from gang where id in (select gang_id from gone)
+        and not exists (select from container c where c.gang_id = gang.id and c.id not in (select id from gone)) -- container_gang
+    )
+    select count(*)::int as containers from gone`;
+  return row.containers;
+}
+
+/**
+ * Retires deployments that another replaced before `before`, or whose app was deleted by then, and lets bundles go that no other
+ * deployment has; at most `limit` of them, and as many rows that nothing names. Returns whether there may be more. Call it inside a
+ * transaction.
+ */
+export async function retireDeployments(
+  tx: Sql,
+  now: Date,
+  { before, limit }: { readonly before: Date; readonly limit: number },
+): Promise<boolean> {
+  const retired = await tx<{ workspace: string; digest: string }[]>`
+    with over as (
+      select d.id, app.workspace_id
+      from deployment d join app on app.id = d.app_id
+      where not d.retired -- deployment_serving
+        and (app.deleted_at < ${before} or exists (
+          select from deployment later
+          where later.app_id = d.app_id and later.version > d.version and later.created_at < ${before}))
+        and not exists (select from container c where c.deployment_id = d.id and c.exited_at is null) -- container_live
+      limit ${limit} for update of d skip locked
+    )
+    update deployment set retired = true from over where deployment.id = over.id
+    returning over.workspace_id as workspace, deployment.digest`;
+  await releaseBundles(tx, now, retired);
+  const { count } = await tx`
+    delete from deployment where id in (
+      select id from deployment d
+      where retired and not exists (select from function where deployment_id = d.id) -- deployment_retired, function_deployment
+      limit ${limit} for update skip locked)`;
+  return retired.length === limit || count === limit;
+}
+
+/** Bundles that neither a deployment nor a build has any more. Whoever deploys one again changes its blob's row first, and is seen. */
+async function releaseBundles(
+  tx: Sql,
+  now: Date,
+  bundles: readonly { readonly workspace: string; readonly digest: string }[],
+): Promise<void> {
+  if (bundles.length === 0) return;
+  const locked = await tx<{ key: string }[]>`
+    select key from blob
+    where state = 'kept' and key in (
+      select blob from bundle join json_to_recordset(${
+    JSON.stringify(bundles)
+  }::text::json) as gone(workspace text, digest text) on workspace_id = gone.workspace and bundle.digest = gone.digest)
+    order by key for update`;
+  await tx`
+    update blob set state = 'released', due_at = ${afterReads(now)}
+    where key = any(${locked.map(({ key }) => key)}) and not exists (
+      select from bundle b -- bundle_blob
+      where b.blob = blob.key and (
+        exists (
+          select from deployment d join app on app.id = d.app_id
+          where d.digest = b.digest and not d.retired and app.workspace_id = b.workspace_id) -- deployment_digest
+        or exists (
+          select from image
+          where context = b.digest and workspace_id = b.workspace_id and state in ('queued', 'building')))) -- image_live`;
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Sweeper } from "../../api/sweeper.ts";
 import { realClock } from "../../sdk/ports.ts";
 import type { CreatedValue } from "../../sdk/protocol.ts";
-import { type ErrorAnswer, TestApi } from "../setup/api.ts";
+import { type ErrorAnswer, manifestOf, TestApi } from "../setup/api.ts";
 import { ApiRunner } from "../setup/api_runner.ts";
 
 const DAY_MS = 24 * 3_600_000;
@@ -152,5 +152,120 @@ describe("retention", () => {
     assert.equal((await api.deploy("demo", ["work", "more"])).status, 201);
     const again = await api.upload("a bundle that is never deployed");
     assert.equal((await api.fetch(`/v1/bundles/${again}`, { method: "PUT", raw: "" })).status, 200);
+  });
+
+  it("lets containers go that ended long ago, unless a call is kept that ran there, or what they left", async () => {
+    const { api, clock, runner, container, sweep, call } = await setup();
+    await using _ = api;
+    const { sql } = api.deps;
+    const [other, third, live] = [
+      await runner.container("demo", "work"),
+      await runner.container("demo", "work"),
+      await runner.container("demo", "work"),
+    ];
+    const made = await call(1);
+    const [claim] = await runner.take(container);
+    await runner.publish({ lease: claim!.lease, index: 0, name: "model" }, "weights");
+    await runner.report(claim!, () => null);
+    await call(2);
+    for (const one of await runner.take(other)) await runner.report(one, () => null);
+    await runner.exchange({ containerLogs: [[third, 0, clock.now(), "stdout", "x"]] });
+    await sql`insert into gang (id, function_id, size, port, created_at) select 'gang_1', id, 2, 1, now() from function`;
+    await sql`
+      update container set observed = 'exited', exited_at = ${new Date(clock.now())}, exit = '{}'
+      where id <> ${live}`;
+    await sql`update container set gang_id = 'gang_1' where id in (${other}, ${third})`;
+    await sql`update container set kept_until = ${new Date(clock.now() + 90 * DAY_MS)} where id = ${third}`;
+    const there = async () =>
+      (await sql<{ id: string }[]>`select id from container`).map(({ id }) => id).sort();
+    const hours = async (n: number) => {
+      clock.ahead += n * 3_600_000;
+      await sweep();
+    };
+    await hours(29 * 24);
+    assert.equal((await there()).length, 4, "they are young");
+    const shown = async () => (await api.ask(`/v1/calls/${made}`)).body;
+    const before = await shown();
+    await hours(2 * 24);
+    await hours(2); // once the calls are gone
+    assert.deepEqual(await there(), [container, third, live].sort());
+    assert.deepEqual(await shown(), before);
+    assert.equal((await sql`select from gang`).length, 1);
+    await sql`update container set kept_until = null`;
+    await api.ask("/v1/artifacts/model@1", { method: "DELETE" });
+    await hours(2);
+    await hours(2);
+    assert.deepEqual(await there(), [live]);
+    assert.equal((await sql`select from gang`).length, 0);
+  });
+
+  it("lets deployments go that were replaced long ago, with bundles that no other has", async () => {
+    const { api, clock, sweep } = await setup();
+    await using _ = api;
+    const { sql } = api.deps;
+    const deploy = async (app: string, text: string, functions = ["work"]) => {
+      const bundle = await api.upload(text);
+      const body = { bundle, manifest: manifestOf(functions) };
+      const answer = await api.ask<{ version: number }>(`/v1/apps/${app}/deployments`, { body });
+      assert.equal(answer.status, 201);
+      return answer.body.version;
+    };
+    const days = async (n: number) => {
+      clock.ahead += n * DAY_MS;
+      await sweep();
+    };
+    const there = async () => {
+      const rows = await sql<{ version: number; app: string }[]>`
+        select app.name as app, version from deployment join app on app.id = app_id order by 1, 2`;
+      return rows.map(({ app, version }) => `${app} ${version}`);
+    };
+    const bundles = async () => (await sql`select from bundle`).length;
+    assert.deepEqual([await there(), await bundles()], [["demo 1"], 1]);
+    await deploy("shop", "one", ["work", "gone"]);
+    await deploy("shop", "two");
+    await days(29);
+    await deploy("shop", "one", ["work", "more"]); // the bytes of the first again
+    await deploy("other", "two");
+    await deploy("away", "three");
+    assert.equal((await api.ask("/v1/apps/away", { method: "DELETE" })).status, 200);
+    await days(2);
+    // "gone" is still known by the first, and each current one is needed, however old
+    assert.deepEqual(await there(), ["away 1", "demo 1", "other 1", "shop 1", "shop 2", "shop 3"]);
+    await days(30);
+    assert.deepEqual(await there(), ["away 1", "demo 1", "other 1", "shop 1", "shop 3"]);
+    await days(1);
+    assert.equal(await bundles(), 3, "that of the deleted app has gone");
+    assert.equal(await deploy("shop", "four", ["work", "gone"]), 4);
+    await days(31);
+    await days(1);
+    assert.deepEqual(await there(), ["away 1", "demo 1", "other 1", "shop 3", "shop 4"]);
+    assert.equal(await deploy("shop", "two", ["again"]), 5);
+  });
+
+  it("keeps a deployment by which a container still runs, and a bundle that is deployed again", async () => {
+    const { api, clock, sweep } = await setup();
+    await using _ = api;
+    const { sql } = api.deps;
+    await api.deploy("demo", ["work", "more"]); // the same bundle
+    const old = await api.upload("old");
+    await api.ask("/v1/apps/shop/deployments", { body: { bundle: old, manifest: manifestOf(["a"]) } });
+    const state = async () =>
+      (await sql<{ state: string }[]>`
+      select state from blob join bundle on bundle.blob = key where digest = ${old}`)[0]?.state;
+    const next = await api.upload("next");
+    await api.ask("/v1/apps/shop/deployments", { body: { bundle: next, manifest: manifestOf(["a"]) } });
+    clock.ahead = 40 * DAY_MS;
+    await sweep();
+    const left = await sql<{ version: number }[]>`
+      select version from deployment join app on app.id = app_id where app.name = 'demo' order by 1`;
+    assert.deepEqual(left.map(({ version }) => version), [1, 2], "its container lives");
+    assert.equal(await state(), "released");
+    const again = await api.ask("/v1/apps/shop/deployments", {
+      body: { bundle: old, manifest: manifestOf(["a"]) },
+    });
+    assert.deepEqual([again.status, await state()], [201, "kept"]);
+    clock.ahead += DAY_MS;
+    await sweep();
+    assert.equal(await state(), "kept");
   });
 });
