@@ -54,6 +54,44 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
     assert.equal(await value(runner, 4), 5);
   });
 
+  it("takes none of the containers along that wait, or all; the next start works, and nothing of them stays", async () => {
+    const here = await world();
+    const engine = await ownEngine(here);
+    const defaults = { python: imageOf(here.registry.host, "python") };
+    const runner = await ociRunner({ ...here, at: engine }, { oci: { poolMiB: 60, defaults } });
+    const waits = () => untilTrue("a container waits", () => runner.prestarted() > 0, MINUTE_MS);
+    const ids = async () =>
+      (await engine.client.containers(`berth.runner=${runner.dir}`)).map(({ Id }) => Id).sort();
+    const used = async (n: number) => {
+      runner.api.want(await runner.assign(source, { body: "python" }));
+      assert.equal(await value(runner, n), n + 1);
+    };
+    try {
+      await waits();
+      await engine.kill();
+      await used(1); // one that waited needs no engine
+      await engine.start();
+      if (engine.name === "docker") { // which ends what it finds, those that wait too
+        assert.equal((await exitOf(runner, "ctr_1")).kind, "node_lost");
+      }
+      await used(2);
+      await waits();
+      const before = await ids();
+      await engine.kill();
+      await engine.start();
+      if (engine.name === "docker") {
+        const gone = async () => (await ids()).every((id) => !before.includes(id));
+        await untilTrue("those that waited are gone", gone, MINUTE_MS);
+      } else assert.deepEqual(await ids(), before);
+      await used(3);
+      await waits();
+    } finally {
+      await runner[Symbol.asyncDispose]();
+    }
+    assert.deepEqual(await ids(), []);
+    assert.deepEqual(await engine.client.networks(`berth.runner=${runner.dir}`), []);
+  });
+
   it("is told of while it is away, and is back by itself", async () => {
     const here = await world();
     const engine = await ownEngine(here);
