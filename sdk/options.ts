@@ -80,7 +80,7 @@ export interface ContainerOptions {
   readonly memory?: Memory;
   /**
    * Scratch space: MiB, or a text such as `"20GiB"`. In containers of an image it is `/tmp`, on the node's disk; without, `/tmp` is half
-   * of the memory.
+   * of the memory. For plain processes it is a folder that `TMPDIR` names, measured together with the working folder.
    * @default 0
    */
   readonly disk?: Memory;

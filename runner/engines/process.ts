@@ -36,8 +36,10 @@ import {
 } from "./deno_args.ts";
 import { gangEnv, gpuEnv, type GuestEnv, guestEnv, npmRegistry, volumeEnv } from "./environment.ts";
 import { ForkServers, type Launched } from "./fork_servers.ts";
+import { refuseUnhonoured } from "./honoured.ts";
 import type { Installs } from "./installs.ts";
 import { execIn, type Surroundings } from "./process_exec.ts";
+import { appFolder, layScratch, scratchEnv, scratchOf, withScratch } from "./process_scratch.ts";
 import { placeOf, Ports, startServer } from "./process_server.ts";
 
 export interface ProcessEngineDeps {
@@ -122,7 +124,8 @@ export class ProcessEngine implements Engine {
     );
     return spec.body === "ts" && spec.image === undefined && declaresNothing(spec.permissions) &&
       Object.keys(spec.env).length === 0 &&
-      spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && simulated &&
+      spec.secrets.length === 0 && external.length === 0 && spec.memory <= POOL_MEMORY && spec.disk === 0 &&
+      simulated &&
       gang === undefined && volumes.length === 0;
   }
 
@@ -132,6 +135,7 @@ export class ProcessEngine implements Engine {
     const slot = await this.#deps.slots.create();
     const over = Promise.withResolvers<unknown>();
     try {
+      await layScratch(spec, slot);
       await this.#deps.installs.external(external, say);
       const command = await this.#command(assignment, slot, { ...context, over: over.promise });
       await writeSecretFiles(secrets, secretFolderOf(slot));
@@ -160,6 +164,7 @@ export class ProcessEngine implements Engine {
     const slot = await slots.create();
     try {
       await copyBundle(bundle, appFolder(slot));
+      await layScratch(assignment.spec, slot);
       await writeSecretFiles(secrets, secretFolderOf(slot));
       const place = placeOf(server, slot, this.#ports);
       const env = this.#env(assignment, slot, { secrets: secretEnv(secrets), volumes: volumeEnv(volumes) });
@@ -171,7 +176,14 @@ export class ProcessEngine implements Engine {
         place.release();
         return this.#remains(slot, surroundings);
       };
-      return { ...guest, keep, exec: this.#execIn(surroundings), secretFolder: secretFolderOf(slot) };
+      const scratch = scratchOf(assignment.spec, slot, spawn);
+      return {
+        ...guest,
+        ...scratch,
+        keep,
+        exec: this.#execIn(surroundings),
+        secretFolder: secretFolderOf(slot),
+      };
     } catch (error) {
       await slots.remove(slot);
       throw error;
@@ -186,7 +198,7 @@ export class ProcessEngine implements Engine {
     return guestEnv(this.#deps.env, {
       slot: slot.dir,
       denoDir: this.#deps.denoDir,
-      declared: spec.env,
+      declared: { ...scratchEnv(spec, slot), ...spec.env },
       ...external.length === 0 ? {} : { packages: npmRegistry(this.#deps.env) },
       ...more,
       gpus: gpuEnv(gpus, this.#deps.gpus),
@@ -208,7 +220,7 @@ export class ProcessEngine implements Engine {
         variables: Object.keys(variables),
         folder,
       });
-      return this.#denoCommand(slot, withVolumes(limits, volumes), env);
+      return this.#denoCommand(slot, withScratch(withVolumes(limits, volumes), spec, slot), env);
     }
     const command = await this.#deps.installs.python(spec.requirements, say, over);
     return { command, args: [this.#deps.pythonGuest], cwd: appFolder(slot), env };
@@ -334,6 +346,7 @@ export class ProcessEngine implements Engine {
       secretFolder: secretFolderOf(slot),
       settle,
       usage: () => usageOf(child.pid, mayFork),
+      ...scratchOf(spec, slot, this.#deps.spawn),
       exec: this.#execIn(surroundings),
       keep: () => this.#remains(slot, surroundings),
       kill: () => child.kill(),
@@ -371,19 +384,6 @@ const secretsFolder = (slot: SlotPaths): string => `${slot.dir}/secrets`;
 
 const secretFolderOf = (slot: SlotPaths) => ({ name }: DeliveredSecret): string =>
   `${secretsFolder(slot)}/${name}`;
-
-const appFolder = (slot: SlotPaths): string => `${slot.dir}/app`;
-
-/** What takes a container. */
-function refuseUnhonoured({ body, image, egress }: FunctionSpec): void {
-  if (image !== undefined) {
-    throw new StartError(`Cannot run image ${image.ref}: this node has no container engine`);
-  }
-  if (egress !== "open" && body !== "ts") {
-    const what = body === "python" ? "a Python function" : "a server";
-    throw new StartError(`Cannot restrict the egress of ${what}: it takes a node with a container engine`);
-  }
-}
 
 const mayFork = ({ body, permissions: { run, ffi } }: FunctionSpec): boolean =>
   body === "python" || run !== undefined && run !== false || ffi !== undefined && ffi !== false;

@@ -13,9 +13,10 @@ import {
   type StartContext,
   StartError,
 } from "../../engine.ts";
+import { usedMiB } from "../../scratch.ts";
 import { secretEnv } from "../../secrets.ts";
 import { type OpenVolume, type PlacedVolume, placesOf, type Volumes } from "../../volumes.ts";
-import { type Folder, INSIDE, usedMiB } from "./folder.ts";
+import { type Folder, INSIDE } from "./folder.ts";
 import { scratchMiB } from "./guest_sandbox.ts";
 import { type BuilderDeps, OciImages } from "./build.ts";
 import { EngineAway, EngineRefused } from "./http.ts";

@@ -5,7 +5,6 @@
  */
 import { statfs } from "node:fs/promises";
 import { safely } from "../../../sdk/proc.ts";
-import type { Spawn } from "../../engine.ts";
 import type { SlotPaths } from "../deno_args.ts";
 
 /** Where things are inside every container. */
@@ -101,12 +100,6 @@ export class Folder {
     Deno.removeSync(this.http);
     throw new Deno.errors.InvalidData("http.sock is no socket");
   }
-}
-
-/** What lies in a folder, and in folders below it; 0 where that cannot be told. */
-export async function usedMiB(spawn: Spawn, folder: string): Promise<number> {
-  const { stdout } = await spawn.output({ command: "du", args: ["-skx", folder] });
-  return Math.ceil((parseInt(stdout) || 0) / 1_024);
 }
 
 const MEMORY = "/dev/shm";
