@@ -218,6 +218,11 @@ export class Container {
     this.#condemn(STOPPED);
   }
 
+  /** The platform has heard that it has ended. */
+  forgotten(): void {
+    this.#guest?.forgotten?.();
+  }
+
   /** What must happen because time has passed. */
   tick(now: number): void {
     if (this.#state === "exited") return;

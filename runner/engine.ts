@@ -108,6 +108,8 @@ export interface Guest {
   exec?(command: ExecCommand): Promise<Exec>;
   /** Asks a program that waits for the end of its connections to end without. */
   terminate?(): void;
+  /** The platform has heard that it has ended: nobody is led to its address any more. */
+  forgotten?(): void;
   /** Kills it and all it started. */
   kill(): void;
   /** Removes what is left of it. */

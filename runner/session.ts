@@ -298,6 +298,7 @@ export class Session {
   }
 
   #forget(id: string): void {
+    this.#containers.get(id)?.forgotten();
     this.#containers.delete(id);
     this.#refused.delete(id);
     this.#exits.delete(id);

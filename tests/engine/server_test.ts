@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import { type FunctionSpec, ServerSpec } from "../../sdk/protocol.ts";
 import type { z } from "zod";
 import { imageOf } from "../setup/components/registry.ts";
-import { exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
-import type { TestRunner } from "../setup/runner.ts";
+import type { StartContext } from "../../runner/engine.ts";
+import { realClock } from "../../sdk/ports.ts";
+import { FakeApi } from "../setup/fake_api.ts";
+import { exitOf, ociEngine, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
+import { assignmentOf, type TestRunner } from "../setup/runner.ts";
 import { address, drain, get } from "../setup/servers.ts";
 import { untilTrue } from "../setup/until.ts";
 
@@ -164,5 +167,43 @@ while True:
     assert.equal(kind, "user_error");
     assert.match(message, /failed its health check 2 times in a row: GET \/health did not answer within 1s/);
     await untilTrue("it is gone", () => runner.guests().length === 0);
+  });
+
+  it("leaves its address to nobody before the platform has heard of its end", async () => {
+    const here = await world();
+    await using api = FakeApi.start();
+    const engine = await ociEngine(here);
+    const context: StartContext = {
+      signal: new AbortController().signal,
+      bundle: (digest) => Promise.resolve(api.bundles.get(digest)! as Uint8Array<ArrayBuffer>),
+      secrets: [],
+      registryCredential: () => Promise.resolve(undefined),
+      say: () => {},
+    };
+    const start = async (id: string) =>
+      await engine.start(
+        await assignmentOf(api, id, python("text = 1"), {
+          body: "server",
+          methods: METHODS,
+          image: { ref: imageOf(here.registry.host, "python") },
+          server: { command: ["python3", "server.ts"] },
+        }),
+        context,
+      );
+    const first = await start("ctr_first");
+    first.kill();
+    await first.exited;
+    let isThere = false;
+    const starting = start("ctr_second").then((guest) => (isThere = true, guest));
+    await realClock.sleep(1_000); // more than a start takes
+    assert.ok(!isThere);
+    first.forgotten!();
+    const second = await starting;
+    if (here.at.name === "docker") assert.equal(second.address, first.address);
+    for (const guest of [first, second]) {
+      guest.kill();
+      await guest.release();
+    }
+    await engine.close();
   });
 });

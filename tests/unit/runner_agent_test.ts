@@ -295,6 +295,29 @@ describe("Agent", () => {
     await ended;
   });
 
+  it("tells a guest that has ended once the platform has heard of it", async () => {
+    const guest = new ScriptedGuest();
+    let forgotten = 0;
+    const heard = { ...guest.asGuest(), forgotten: () => void forgotten++ };
+    const engine = Object.assign(new ScriptedEngine(), { start: () => Promise.resolve(heard) });
+    const first = wanting(), hears = { it: false };
+    let syncs = 0;
+    const { agent, clock, ran } = setup((verb, body) => {
+      if (verb !== "sync" || syncs++ === 0) return first(verb, body);
+      return hears.it ? Response.json({ revision: 2, containers: [], execs: [], leave: false }) : null;
+    }, { engine });
+    await clock.advance(100);
+    guest.exit(1);
+    await clock.advance(1_000);
+    assert.equal(forgotten, 0);
+    hears.it = true;
+    await clock.advance(5_000);
+    assert.equal(forgotten, 1);
+    agent.stop();
+    await clock.advance(10_000);
+    await ran;
+  });
+
   it("ends when it is told to while it joins", async () => {
     const { agent, clock, ran } = setup(() => null);
     await clock.advance(500);

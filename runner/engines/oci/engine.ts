@@ -152,12 +152,21 @@ export class OciEngine implements Engine {
       : { scratch: { limitMiB, usedMiB: () => usedMiB(this.#deps.spawn, scratch) } };
   }
 
+  /** Where its address goes when it ends. */
+  #leaving({ exited }: Program): Pick<Guest, "forgotten"> {
+    const heard = exited.then(() => this.#deps.vacated.leave());
+    return { forgotten: () => void heard.then((tell) => tell()) };
+  }
+
   #guest({ program, release, keep }: Launched, { assignment: { spec }, secrets, volumes }: Recipe): Guest {
     const { clock } = this.#deps;
     const { folder, exited } = program;
     const variables = secretEnv(secrets);
     return {
-      ...spec.server === undefined ? connected(program) : serverGuest(program, spec.server, clock),
+      ...spec.server === undefined ? connected(program) : {
+        ...serverGuest(program, spec.server, clock),
+        ...spec.server.socket ? {} : this.#leaving(program),
+      },
       exited,
       exitSeenMs: EXIT_SEEN_MS,
       runs: () => program.runs,

@@ -20,6 +20,7 @@ import { runIn } from "./remains.ts";
 import { persistently } from "./removal.ts";
 import { createBody, type Sandbox } from "./sandbox.ts";
 import { fillSecrets, laySecrets, secretMounts } from "./secrets.ts";
+import type { Vacated } from "./vacated.ts";
 import { serverEnv } from "./server_command.ts";
 
 export interface LauncherDeps {
@@ -27,6 +28,7 @@ export interface LauncherDeps {
   readonly images: Images;
   readonly installs: Installs;
   readonly networks: Networks;
+  readonly vacated: Vacated;
   readonly slots: Slots;
   readonly spawn: Spawn;
   readonly clock: Clock;
@@ -123,7 +125,7 @@ export class Launcher {
     begin: Begin,
     steps: readonly Step[],
   ): Promise<Launched> {
-    const { premises, client, networks } = this.#deps;
+    const { premises, client, networks, vacated } = this.#deps;
     const name = slotName(folder.dir);
     const container = `berth-${recipe.assignment.id}-${name}`;
     await folder.furnish(premises.owner);
@@ -141,6 +143,7 @@ export class Launcher {
     };
     try {
       const sandbox = this.#sandbox(recipe, folder, { network, packages });
+      await vacated.settled();
       const program = await begin({ name: container, sandbox, folder, network });
       return {
         program,

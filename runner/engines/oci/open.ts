@@ -17,6 +17,7 @@ import { Images } from "./images.ts";
 import { Installs } from "./installs.ts";
 import { patiently } from "./removal.ts";
 import { parseLimits } from "./sandbox.ts";
+import { Vacated } from "./vacated.ts";
 import { PODMAN_FILTERS, stricterFilter } from "./seccomp.ts";
 
 export interface OciOptions {
@@ -118,6 +119,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     socket: options.socket,
     images,
     networks,
+    vacated: new Vacated(clock),
     installs: new Installs({
       client,
       premises,
