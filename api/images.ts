@@ -175,12 +175,12 @@ export async function knownImage({ sql }: ApiDeps, workspace: string, called: st
 }
 
 async function waiting(sql: ApiDeps["sql"]): Promise<string> {
-  const { builders } = await countBuilders(sql);
-  return builders === 0
-    ? "no node with a container engine is up"
-    : `${builders === 1 ? "the node" : `all ${builders} nodes`} that can build ${
-      builders === 1 ? "is" : "are"
-    } busy with other images`;
+  const { builders, away } = await countBuilders(sql);
+  if (builders === 0) return "no node with a container engine is up";
+  if (builders === away) return "the container engine of each node that can build is away, see `berth nodes`";
+  return `${builders === 1 ? "the node" : `all ${builders} nodes`} that can build ${
+    builders === 1 ? "is" : "are"
+  } busy with other images`;
 }
 
 function refuse(field: string, rule: string): never {

@@ -156,6 +156,7 @@ const OPTIONS = {
 /** Also read from variables, `BERTH_ENGINE` and so on, for runners that others start: the node of `berth up`, those of pools. */
 const ALSO_VARIABLES = [
   "engine",
+  "engine-wait-ms",
   "oci-socket",
   "oci-runtime",
   "deno-image",

@@ -151,10 +151,18 @@ export async function askAgain(
   return count > 0;
 }
 
+export interface Builders {
+  readonly nodes: number;
+  readonly builders: number;
+  /** Of the builders: those that can't now. */
+  readonly away: number;
+}
+
 /** Nodes that are up, and those of them that can build. */
-export async function countBuilders(sql: Sql): Promise<{ nodes: number; builders: number }> {
-  const [row] = await sql<[{ nodes: number; builders: number }]>`
-    select count(*)::int as nodes, count(*) filter (where images is not null)::int as builders
+export async function countBuilders(sql: Sql): Promise<Builders> {
+  const [row] = await sql<[Builders]>`
+    select count(*)::int as nodes, count(*) filter (where images is not null)::int as builders,
+      count(*) filter (where images is not null and engine_away is not null)::int as away
     from node where state in ('up', 'draining')`;
   return row;
 }

@@ -98,6 +98,25 @@ describe("/v1/images", () => {
     assert.deepEqual((await sync()).builds.map(({ attempt }) => attempt), [1, 1]);
   });
 
+  it("says that it waits for an engine that is away, and goes on when that is back", async () => {
+    await using api = await setup();
+    const { runner } = await builder(api);
+    const { id } = (await ensure(api)).body.image!;
+    const sync = (away: string | null) => {
+      const engine = { away, only: false };
+      const body = { session: runner.session, containers: [], leases: [], revision: -1, images: [], engine };
+      return runner.fetch("/sync", { method: "POST", body });
+    };
+    await sync("/run/x.sock: gone");
+    await tend(api);
+    const { state, waiting } = await show(api, id);
+    assert.equal(state, "queued");
+    assert.match(waiting!, /^the container engine of each node that can build is away/);
+    await sync(null);
+    await tend(api);
+    assert.equal((await show(api, id)).state, "building");
+  });
+
   it("begins a build again that its node gives back, three times in a row at most", async () => {
     await using api = await setup();
     const { sync, report } = await builder(api);
