@@ -52,9 +52,18 @@ function checkEndpoint({ kind, endpoint }: MethodSpec, field: string, endpoints:
 }
 
 /** What no gang does: it begins each call together, and its result is rank 0's. */
-function checkGang({ name, nodes, concurrency, methods }: FunctionSpec, field: string): void {
+function checkGang(
+  { name, nodes, concurrency, methods, image, egress }: FunctionSpec,
+  field: string,
+): void {
   if (nodes === 1) return;
   const all = `the ${nodes} nodes of "${name}"`;
+  if (image !== undefined && egress !== "open") {
+    refuse(
+      `${field}.egress`,
+      `the containers of ${all} have the networks of their machines, to reach each other; it must be "open"`,
+    );
+  }
   if (concurrency > 1) {
     refuse(`${field}.concurrency`, `${all} run one call at a time, it must be 1, not ${concurrency}`);
   }

@@ -122,8 +122,13 @@ export const GANG_VARIABLES = [
   "MASTER_PORT",
 ] as const;
 
-/** One process for each node. */
-export const gangEnv = (gang: Pick<Gang, "rank" | "size"> | undefined): Env =>
+/**
+ * One process for each node.
+ *
+ * @param nic the interface by which ranks on other nodes come. Libraries take one themselves when none is named: that of the machine's
+ * own name, which may mean the machine itself and nobody else, or a bridge of containers.
+ */
+export const gangEnv = (gang: Pick<Gang, "rank" | "size"> | undefined, nic: string | null = null): Env =>
   gang === undefined ? {} : {
     RANK: String(gang.rank),
     WORLD_SIZE: String(gang.size),
@@ -131,4 +136,7 @@ export const gangEnv = (gang: Pick<Gang, "rank" | "size"> | undefined): Env =>
     LOCAL_WORLD_SIZE: "1",
     NODE_RANK: String(gang.rank),
     NNODES: String(gang.size),
+    ...(nic === null
+      ? {}
+      : { GLOO_SOCKET_IFNAME: nic, TP_SOCKET_IFNAME: nic, NCCL_SOCKET_IFNAME: `=${nic}` }),
   };

@@ -10,6 +10,7 @@ import type { Volumes } from "../volumes.ts";
 import { Engines } from "./choice.ts";
 import { packageSources, toolEnv } from "./environment.ts";
 import { Installs } from "./installs.ts";
+import { interfaceOf } from "./nic.ts";
 import { OciClient } from "./oci/client.ts";
 import { EngineAway } from "./oci/http.ts";
 import { type OciDeps, openOciEngine, sweepEngineOf } from "./oci/open.ts";
@@ -112,6 +113,7 @@ async function tryOci(config: RunnerConfig, data: string, env: Env, deps: OciDep
       poolMiB: config.poolMemory,
       registryAuth: config.registryAuth,
       hostPorts: config.hostPorts,
+      nic: await interfaceOf(config.address),
     }, deps);
   } catch (error) {
     if (!(error instanceof EngineAway)) throw error;
@@ -151,6 +153,7 @@ async function openProcess(config: RunnerConfig, data: string, env: Env, deps: O
     denoDir: config.denoDir,
     env,
     poolSize: config.poolSize,
+    nic: await interfaceOf(config.address),
   });
 }
 

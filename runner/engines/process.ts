@@ -60,6 +60,8 @@ export interface ProcessEngineDeps {
   readonly env: Readonly<Record<string, string>>;
   /** Guests kept started for functions that declare no permissions. */
   readonly poolSize: number;
+  /** The network interface at which other nodes reach this one. @default unknown */
+  readonly nic?: string | null;
 }
 
 /** A guest that has connected. */
@@ -202,7 +204,7 @@ export class ProcessEngine implements Engine {
       ...external.length === 0 ? {} : { packages: npmRegistry(this.#deps.env) },
       ...more,
       gpus: gpuEnv(gpus, this.#deps.gpus),
-      gang: gangEnv(gang),
+      gang: gangEnv(gang, this.#deps.nic),
     });
   }
 

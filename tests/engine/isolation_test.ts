@@ -2,7 +2,7 @@ import { after, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import type { DeliveredSecret } from "../../sdk/protocol.ts";
 import { command } from "../setup/components/daemon.ts";
-import { addressesOf } from "../setup/neighbour.ts";
+import { addressesOf, listening } from "../setup/neighbour.ts";
 import { assertOutOfReach, type Attempt, attempt, BODIES, hostile } from "../setup/hostile.ts";
 import { end, exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
 import type { TestRunner } from "../setup/runner.ts";
@@ -35,13 +35,6 @@ async function neighbours(world: World, body: typeof BODIES[number]) {
   assert.equal(secret, SECRET);
   return { runner, address };
 }
-
-/** TCP ports on which this machine listens, on any of its addresses. */
-const listening = async (): Promise<number[]> =>
-  (await command("cat", "/proc/net/tcp", "/proc/net/tcp6")).split("\n").flatMap((line) => {
-    const [, , port, state] = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2})/.exec(line) ?? [];
-    return state === "0A" ? [parseInt(port!, 16)] : [];
-  });
 
 const onlyRefused = async (runner: TestRunner, attempts: readonly Attempt[]): Promise<void> => {
   const outcomes = await attempt(runner, attempts);

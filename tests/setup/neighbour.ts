@@ -85,3 +85,10 @@ export async function addressesOf(runner: TestRunner, at: EngineAt): Promise<str
   );
   return own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
 }
+
+/** TCP ports on which this machine listens, on any of its addresses. */
+export const listening = async (): Promise<number[]> =>
+  (await command("cat", "/proc/net/tcp", "/proc/net/tcp6")).split("\n").flatMap((line) => {
+    const [, , port, state] = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2})/.exec(line) ?? [];
+    return state === "0A" ? [parseInt(port!, 16)] : [];
+  });

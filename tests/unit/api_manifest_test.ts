@@ -101,6 +101,12 @@ describe("checkManifest()", () => {
     const endpoint = [{ name: "a", kind: "endpoint", endpoint: { name: "x" } }];
     assert.equal(blamed(gang()), null);
     assert.equal(blamed(gang({ concurrency: 2 })), "0.concurrency");
+    const image = { ref: "train:1" };
+    assert.equal(blamed(gang({ image })), null);
+    for (const egress of ["deny", ["a:1"]]) {
+      assert.equal(blamed(gang({ image, egress })), "0.egress");
+      assert.equal(blamed(gang({ egress })), null); // a program's permissions hold it
+    }
     assert.equal(blamed(gang({ methods: endpoint })), "0.methods.0.kind");
     assert.equal(
       blamed(gang({ methods: [{ name: "a", kind: "call", stream: true }] })),

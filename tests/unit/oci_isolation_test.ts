@@ -1,10 +1,15 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { isMetadata, listRules, openRules } from "../../runner/engines/oci/firewall.ts";
+import { gangRules, isMetadata, listRules, openRules } from "../../runner/engines/oci/firewall.ts";
 import { gpuWay } from "../../runner/engines/oci/gpus.ts";
+import { guestSandbox } from "../../runner/engines/oci/guest_sandbox.ts";
 import { libpodBody } from "../../runner/engines/oci/libpod.ts";
+import { NO_PACKAGES } from "../../runner/engines/oci/packages.ts";
+import { rankFilter } from "../../runner/engines/oci/rank_filter.ts";
+import { groupOf } from "../../runner/engines/oci/ranks.ts";
 import { createBody, type Sandbox } from "../../runner/engines/oci/sandbox.ts";
 import { stricterFilter } from "../../runner/engines/oci/seccomp.ts";
+import { FunctionSpec } from "../../sdk/protocol.ts";
 
 const sandbox: Sandbox = {
   image: "x:1",
@@ -19,7 +24,7 @@ const sandbox: Sandbox = {
   network: "be0",
   hosts: ["h:10.0.0.1"],
   dns: ["192.0.2.1"],
-  rlimits: { nofile: 100, nproc: 200 },
+  rlimits: { nofile: 100, nproc: 200, memlock: 300 },
   seccomp: "/f.json",
   runtime: "runsc",
   gpus: { way: "libpod", names: ["nvidia.com/gpu=GPU-1"] },
@@ -54,6 +59,21 @@ describe("libpodBody()", () => {
     assert.deepEqual([body.hostadd, body.dns_server, body.netns], [["h:10.0.0.1"], ["192.0.2.1"], {
       nsmode: "bridge",
     }]);
+  });
+});
+
+describe("devices of a container", () => {
+  it("are folders that it may use, beside its GPUs, with memory to lock for them", () => {
+    const shared = createBody({ ...sandbox, devices: ["/dev/infiniband"] });
+    const { Devices, Ulimits } = shared.HostConfig;
+    const [from, to] = ["/dev/infiniband", "/dev/infiniband"];
+    assert.deepEqual(Devices, [{ PathOnHost: from, PathInContainer: to, CgroupPermissions: "rw" }]);
+    assert.deepEqual(Ulimits.at(-1), { Name: "memlock", Soft: 300, Hard: 300 });
+    assert.deepEqual(libpodBody("n", shared, sandbox.gpus.names).devices, [
+      { path: "nvidia.com/gpu=GPU-1" },
+      { path: "/dev/infiniband" },
+    ]);
+    assert.ok(createBody(sandbox).HostConfig.Ulimits.every(({ Name }) => Name !== "memlock"));
   });
 });
 
@@ -103,6 +123,129 @@ describe("stricterFilter()", () => {
 
   it("refuses a filter that allows what it does not name", () => {
     assert.throws(() => stricterFilter(JSON.stringify({ ...filter, defaultAction: "SCMP_ACT_ALLOW" })));
+  });
+});
+
+describe("the rules of a gang", () => {
+  const rules = gangRules("be0_be1", 1_900_000_000, { hostPorts: [5432] }).split("; ");
+  const rank = rules.filter((line) => line.includes("be0_be1 rank ")).map((line) => line.split(" rank ")[1]!);
+
+  it("judge the beginning of each connection, and answers that are not the gang's", () => {
+    assert.equal(rank[0], "tcp flags & (syn | ack) != syn accept");
+    const out = rules.filter((line) => line.includes("be0_be1 out ")).map((line) => line.split(" out ")[1]!);
+    assert.equal(out[1], "meta skgid 1900000000 goto rank");
+    const refused = out.slice(2);
+    assert.deepEqual(
+      refused.map((line) => /^tcp flags .* syn \| ack (ip6?) .* set rst \| ack$/.exec(line)?.[1]),
+      [
+        "ip",
+        "ip6",
+      ],
+    );
+  });
+
+  it("are those of open egress, and open ports of the machine that answer for the gang, or are named", () => {
+    const here = rank.filter((line) => line.startsWith("fib daddr type != unicast"));
+    assert.deepEqual(here.map((line) => line.split(" ").slice(5, 8).join(" ")), [
+      "meta l4proto {",
+      "tcp dport 5432",
+      "update @ip_asked {",
+      "update @ip6_asked {",
+      "meta l4proto tcp",
+      "reject with icmpx",
+    ]);
+    for (const text of ['oifname "be*"', 'oifname "docker0"', "ct status dnat", "169.254.0.0/16"]) {
+      assert.ok(rank.some((line) => line.includes(text) && line.includes("reject")), text);
+    }
+  });
+
+  it("know it by a group that is nobody else's", async () => {
+    const groups = await Promise.all(["gang_1", "gang_1", "gang_2"].map(groupOf));
+    assert.equal(groups[0], groups[1]);
+    assert.notEqual(groups[0], groups[2]);
+    for (const group of groups) assert.ok(group >= 0x7000_0000 && group < 0x7800_0000, `${group}`);
+  });
+});
+
+describe("guestSandbox() of a rank", () => {
+  const premises = {
+    guests: "/g",
+    sdk: "/k",
+    owner: { uid: 1, gid: 2 },
+    rlimits: sandbox.rlimits,
+    labels: {},
+    runtime: undefined,
+    ca: undefined,
+    gpuWay: "request",
+    sockets: "/s",
+    seccomp: "/all.json",
+    rankSeccomp: "/rank.json",
+    nic: "eth0",
+    rdma: true,
+  } as const;
+  const spec = FunctionSpec.parse({
+    name: "f",
+    kind: "function",
+    body: "python",
+    entry: "f.py:f",
+    methods: [{ name: "f", kind: "call" }],
+    env: { NCCL_SOCKET_IFNAME: "ib0" },
+  });
+  const made = ({ gang, group, gpus }: { gang: boolean; group?: number; gpus: string[] }) => {
+    const none = { external: [], gpus: [], volumes: [] };
+    const assignment = {
+      id: "ctr_1",
+      desired: "run",
+      app: "a",
+      deployment: "d",
+      bundle: "b",
+      spec,
+      ...none,
+    } as const;
+    const rank = gang ? { gang: { id: "gang_1", rank: 1, size: 2 } } : {};
+    const { user, seccomp, devices, env } = guestSandbox({ ...assignment, ...rank }, premises, {
+      image: "i",
+      run: "/r",
+      app: "/a",
+      scratch: "/t",
+      network: { mode: "host", hosts: [], dns: [], ...group === undefined ? {} : { group } },
+      gpus: { way: "request", names: gpus },
+      gpuEnv: {},
+      secrets: { variables: [], mounts: [] },
+      packages: NO_PACKAGES,
+      volumes: [],
+    });
+    return { user, seccomp, devices, nics: [env.GLOO_SOCKET_IFNAME, env.NCCL_SOCKET_IFNAME] };
+  };
+
+  it("has its group, its filter, the node's interface unless it names one, and network cards beside GPUs", () => {
+    const devices = ["/dev/infiniband"], nics = ["eth0", "ib0"];
+    const rank = { user: "1:7", seccomp: "/rank.json", nics };
+    assert.deepEqual(made({ gang: true, group: 7, gpus: ["GPU-1"] }), { ...rank, devices });
+    assert.deepEqual(made({ gang: true, group: 7, gpus: [] }), { ...rank, devices: undefined });
+    const other = { user: "1:2", seccomp: "/all.json" };
+    assert.deepEqual(made({ gang: true, gpus: [] }), { ...other, nics, devices: undefined }); // not guarded
+    const alone = made({ gang: false, gpus: ["GPU-1"] });
+    assert.deepEqual(alone, { ...other, nics: [undefined, "ib0"], devices: undefined });
+  });
+});
+
+describe("rankFilter()", () => {
+  it("allows common sockets by `socket` alone, and names nothing twice", () => {
+    const { defaultAction, syscalls } = JSON.parse(rankFilter()) as {
+      defaultAction: string;
+      syscalls: { names: string[]; args: { value: number; op: string }[] }[];
+    };
+    assert.equal(defaultAction, "SCMP_ACT_ERRNO");
+    const names = syscalls[0]!.names;
+    assert.equal(new Set(names).size, names.length);
+    for (const name of ["socket", "socketcall", "io_uring_setup", "clone", "unshare", "mount", "keyctl"]) {
+      assert.ok(!names.includes(name), name);
+    }
+    const sockets = syscalls.filter(({ names }) => names.includes("socket"));
+    assert.deepEqual(sockets.map(({ args }) => args.map(({ value, op }) => `${op} ${value}`)), [
+      ...[1, 2, 10, 16].map((domain) => [`SCMP_CMP_EQ ${domain}`, "SCMP_CMP_LT 256"]),
+    ]);
   });
 });
 

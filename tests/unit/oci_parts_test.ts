@@ -131,7 +131,7 @@ describe("createBody()", () => {
     network: "none",
     hosts: [],
     dns: [],
-    rlimits: { nofile: 100, nproc: 200 },
+    rlimits: { nofile: 100, nproc: 200, memlock: 300 },
     gpus: { way: "request", names: [] },
   };
 
@@ -156,8 +156,9 @@ describe("createBody()", () => {
 describe("parseLimits()", () => {
   it("reads hard limits, and bounds those that have none", () => {
     const text = "Max processes             unlimited            unlimited            processes\n" +
-      "Max open files            1024                 20000                files\n";
-    assert.deepEqual(parseLimits(text), { nofile: 20_000, nproc: 32_768 });
+      "Max open files            1024                 20000                files\n" +
+      "Max locked memory         8388608              unlimited            bytes\n";
+    assert.deepEqual(parseLimits(text), { nofile: 20_000, nproc: 32_768, memlock: 2 ** 53 - 1 });
   });
 });
 

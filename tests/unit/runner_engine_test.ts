@@ -63,7 +63,13 @@ describe("gangEnv() and limitsOf()", () => {
       NODE_RANK: "2",
       NNODES: "4",
     });
-    assert.deepEqual(gangEnv(undefined), {});
+    assert.deepEqual(gangEnv(undefined, "eth0"), {});
+    const { GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME, TP_SOCKET_IFNAME, ...rest } = gangEnv({
+      rank: 2,
+      size: 4,
+    }, "eth0");
+    assert.deepEqual([GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME, TP_SOCKET_IFNAME], ["eth0", "=eth0", "eth0"]);
+    assert.deepEqual(rest, env);
     const spec = FunctionSpec.parse({
       name: "f",
       kind: "function",

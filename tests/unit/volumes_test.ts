@@ -133,7 +133,7 @@ describe("what a function's volumes allow", () => {
   });
 
   it("are mounts of a container, and variables that say where they are", () => {
-    const owner = { uid: 1, gid: 1 }, rlimits = { nofile: 1, nproc: 1 };
+    const owner = { uid: 1, gid: 1 }, rlimits = { nofile: 1, nproc: 1, memlock: 1 };
     const premises = {
       guests: "/g",
       sdk: "/k",

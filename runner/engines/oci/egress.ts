@@ -1,14 +1,23 @@
 /**
  * Networks of containers: none; one for all of a runner whose egress is open, which leads everywhere but to this machine and to each
- * other; or one that leads to some places only, made for one container.
+ * other; one that leads to some places only, made for one container; or, for ranks of gangs, that of this machine.
  */
 import { lookup } from "node:dns/promises";
 import { parseDestination } from "../../../sdk/destination.ts";
 import type { Log } from "../../../sdk/ports.ts";
-import type { FunctionSpec } from "../../../sdk/protocol.ts";
+import type { FunctionSpec, Gang } from "../../../sdk/protocol.ts";
 import { type Spawn, StartError } from "../../engine.ts";
 import type { OciClient } from "./client.ts";
-import { type HostPorts, isMetadata, listRules, type Opening, openRules, withoutRules } from "./firewall.ts";
+import {
+  gangRules,
+  type HostPorts,
+  isMetadata,
+  listRules,
+  type Opening,
+  openRules,
+  withoutRules,
+} from "./firewall.ts";
+import { groupOf, verifyRank } from "./ranks.ts";
 
 export interface NetworksDeps extends HostPorts {
   readonly client: OciClient;
@@ -27,8 +36,12 @@ export interface Network {
   readonly hosts: readonly string[];
   /** Name servers other than the machine's. */
   readonly dns: readonly string[];
+  /** The group that its processes are to be known by; absent where the owner's will do. */
+  readonly group?: number;
   /** To be called when its container has started, before any code of a function runs there. */
   seal(): void;
+  /** Looks whether the container has it, once its first process is known. */
+  verify(pid: number): void;
   close(): Promise<void>;
 }
 
@@ -39,6 +52,7 @@ const plain = (mode: string): Network => ({
   hosts: [],
   dns: [],
   seal: () => {},
+  verify: () => {},
   close: () => Promise.resolve(),
 });
 
@@ -47,6 +61,8 @@ export interface Openness {
   readonly egress: FunctionSpec["egress"];
   /** It listens, and this machine is to reach it. */
   readonly listens: boolean;
+  /** It is a rank of this gang: the others are to reach it on any port, from other machines too. */
+  readonly gang: Gang | undefined;
 }
 
 export class Networks {
@@ -58,7 +74,8 @@ export class Networks {
   }
 
   /** @param name of the network, when it is one for this container: at most 15 characters */
-  async open({ egress, listens }: Openness, name: string): Promise<Network> {
+  async open({ egress, listens, gang }: Openness, name: string): Promise<Network> {
+    if (gang !== undefined) return await this.#openGang(gang, egress, name);
     if (egress === "open") return await this.openOut();
     if (egress === "deny") return listens ? await this.#openListed([], name) : plain("none");
     return await this.#openListed(egress, name);
@@ -99,7 +116,28 @@ export class Networks {
       throw error;
     }
     const hosts = places.map(({ host, address }) => `${host}:${address}`);
-    return { mode: name, hosts, dns: [NO_SERVER], seal: () => {}, close };
+    return { ...plain(name), hosts, dns: [NO_SERVER], close };
+  }
+
+  /** Libraries tell the other ranks their own addresses and any ports: these must be this machine's. */
+  async #openGang({ id }: Gang, egress: Openness["egress"], name: string): Promise<Network> {
+    const { spawn, guarded, shared } = this.#deps;
+    if (egress !== "open") {
+      throw new StartError(
+        `Cannot start the container: ranks of a gang have the network of the machine, so \`egress\` must be "open", not ${
+          JSON.stringify(egress)
+        }`,
+      );
+    }
+    if (!guarded) return plain("host");
+    const [table, group] = [`${tablesOf(shared)}${name}`, await groupOf(id)];
+    await nft(spawn, gangRules(table, group, this.#deps));
+    return {
+      ...plain("host"),
+      group,
+      verify: (pid) => verifyRank(pid, group),
+      close: () => removeTable(spawn, table),
+    };
   }
 
   #create(name: string): Promise<void> {
@@ -119,8 +157,26 @@ export async function closeNetwork(
   { client, spawn }: Pick<NetworksDeps, "client" | "spawn">,
   name: string,
 ): Promise<void> {
-  await spawn.output({ command: "nft", args: [withoutRules(name)] }).catch(() => {});
+  await removeTable(spawn, name);
   await client.removeNetwork(name);
+}
+
+/** What the tables of ranks begin with: no network of an engine tells a later runner of them. */
+const tablesOf = (shared: string): string => `${shared}_`;
+
+/** Removes the rules of ranks that a killed runner left. @param shared its name, see {@link NetworksDeps} */
+export async function removeGangRules(spawn: Spawn, shared: string): Promise<void> {
+  const { stdout } = await spawn.output({ command: "nft", args: ["list tables"] }).catch(() => ({
+    stdout: "",
+  }));
+  const names = stdout.split("\n").map((line) => line.split(" ").at(-1)!);
+  for (const name of names.filter((name) => name.startsWith(tablesOf(shared)))) {
+    await removeTable(spawn, name);
+  }
+}
+
+async function removeTable(spawn: Spawn, name: string): Promise<void> {
+  await spawn.output({ command: "nft", args: [withoutRules(name)] }).catch(() => {});
 }
 
 /** Whether rules can be made here. Without them containers reach all that this machine's own programs do. */

@@ -1,4 +1,4 @@
-/** Rules that say where the containers of a bridge can connect to, as commands for nft. Pure. */
+/** Rules that say where containers can connect to, as commands for nft. Pure. */
 
 /** One address and port that may be reached. */
 export interface Opening {
@@ -24,17 +24,18 @@ const METADATA = {
 const REJECT = ["meta l4proto tcp reject with tcp reset", "reject with icmpx type admin-prohibited"];
 const rejecting = (what: string): string[] => REJECT.map((how) => `${what} ${how}`);
 const NAMES = "meta l4proto { tcp, udp } th dport 53";
+const NO_METADATA = Object.entries(METADATA).flatMap(([family, ranges]) => {
+  const range = `${family} daddr { ${ranges.join(", ")} }`;
+  return [`${range} ${NAMES} accept`, ...rejecting(range)];
+});
 
 /** The bridge of functions with open egress: out into the world, but not to this machine, its metadata, or one another. */
 export function openRules(bridge: string, { hostPorts }: HostPorts): string {
-  const metadata = Object.entries(METADATA).map(([family, ranges]) =>
-    `${family} daddr { ${ranges.join(", ")} }`
-  );
   return rules(bridge, {
     through: [
       ...rejecting('oifname "be*"'), // bridges of ours, this one too
       ...rejecting("ct status dnat"), // what this machine publishes of other containers
-      ...metadata.flatMap((range) => [`${range} ${NAMES} accept`, ...rejecting(range)]),
+      ...NO_METADATA,
     ],
     // Podman's name server listens on the bridge.
     into: [`${NAMES} accept`, ...hostPorts.map((port) => `tcp dport ${port} accept`), ...REJECT],
@@ -51,7 +52,53 @@ export function listRules(bridge: string, openings: readonly Opening[], { hostPo
   });
 }
 
-export const withoutRules = (bridge: string): string => `delete table inet ${bridge}`;
+export const withoutRules = (table: string): string => `delete table inet ${table}`;
+
+/** Where containers are, as engines call their bridges when nobody else does. */
+const BRIDGES = ["be*", "docker0", "podman*"];
+/** This machine's own addresses, and what is said to all who listen. */
+const HERE = "fib daddr type != unicast";
+const FAMILIES = [["ip", "ipv4_addr"], ["ip6", "ipv6_addr"]] as const;
+/** More than any peer takes to answer. */
+const ASKED = "flags dynamic, timeout; timeout 5m; size 65535;";
+
+/**
+ * A gang that has the network of this machine, known by the group that its processes are of. It is led no further than a bridge of open
+ * egress, but for the ports of this machine where it listens itself. Nobody knows these ahead; whose a port is shows when it answers.
+ * So what the gang asks here is taken down, and an answer that is not its own is made a refusal on the way. Only the beginnings of
+ * connections are judged, all of them: nothing else comes to be without one.
+ */
+export function gangRules(table: string, group: number, { hostPorts }: HostPorts): string {
+  const chain = (name: string, rules: readonly string[]) =>
+    rules.map((rule) => `add rule inet ${table} ${name} ${rule}`);
+  return [
+    `add table inet ${table}`,
+    ...FAMILIES.map(([family, type]) =>
+      `add set inet ${table} ${family}_asked { type ${type} . inet_service . ${type} . inet_service; ${ASKED} }`
+    ),
+    `add chain inet ${table} out { type filter hook output priority -10; policy accept; }`,
+    `add chain inet ${table} rank`,
+    ...chain("out", [
+      `meta skgid ${group} goto rank`,
+      ...FAMILIES.map(([family]) =>
+        `tcp flags & (syn | ack) == syn | ack ${family} daddr . tcp dport . ${family} saddr . tcp sport @${family}_asked tcp flags set rst | ack`
+      ),
+    ]),
+    ...chain("rank", [
+      "tcp flags & (syn | ack) != syn accept",
+      "meta l4proto != tcp ct state established,related accept",
+      ...BRIDGES.flatMap((name) => rejecting(`oifname "${name}"`)),
+      ...rejecting("ct status dnat"),
+      ...NO_METADATA,
+      `${HERE} ${NAMES} accept`,
+      ...hostPorts.map((port) => `${HERE} tcp dport ${port} accept`),
+      ...FAMILIES.map(([family]) =>
+        `${HERE} update @${family}_asked { ${family} saddr . tcp sport . ${family} daddr . tcp dport } accept`
+      ),
+      ...rejecting(HERE),
+    ]),
+  ].join("; ");
+}
 
 /** Both ways out of a bridge: through this machine, and to it. All at once, in place of the rules that were there before. */
 function rules(

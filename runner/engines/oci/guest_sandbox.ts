@@ -7,7 +7,7 @@ import type { Network } from "./egress.ts";
 import type { GpuWay, WantedGpus } from "./gpus.ts";
 import { INSIDE, type Owner, SLOT_INSIDE } from "./folder.ts";
 import type { Packages } from "./packages.ts";
-import { type Mount, type Rlimits, type Sandbox, SCRATCH, scratchOfMemory } from "./sandbox.ts";
+import { type Mount, RDMA, type Rlimits, type Sandbox, SCRATCH, scratchOfMemory } from "./sandbox.ts";
 import { serverCommand, serverEnv } from "./server_command.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -24,6 +24,12 @@ export interface Premises {
   readonly rlimits: Rlimits;
   readonly labels: Env;
   readonly seccomp: string | undefined;
+  /** That of ranks whose sockets are guarded. */
+  readonly rankSeccomp?: string;
+  /** The network interface at which other nodes reach this one. @default unknown */
+  readonly nic?: string | null;
+  /** Whether it has network cards that reach into memory, see {@link RDMA}. @default false */
+  readonly rdma?: boolean;
   readonly runtime: string | undefined;
   /** More certificates to trust, a file of this machine. */
   readonly ca: string | undefined;
@@ -36,7 +42,7 @@ export interface Place {
   readonly run: string;
   readonly app: string;
   readonly scratch: string;
-  readonly network: Pick<Network, "mode" | "hosts" | "dns">;
+  readonly network: Pick<Network, "mode" | "hosts" | "dns" | "group">;
   readonly gpus: WantedGpus;
   readonly gpuEnv: Env;
   /** Names of the variables that secrets come as, and the folders of the others. */
@@ -59,7 +65,7 @@ export function guestSandbox(
 ): Sandbox {
   const { spec, gang } = assignment;
   const { server } = spec;
-  const { mounts, env, ...common } = surroundings(premises);
+  const { mounts, env, ...common } = { ...surroundings(premises), ...asRank(assignment, premises, place) };
   const own = {
     ...server === undefined ? {} : serverEnv(server),
     ...place.packages.env,
@@ -75,10 +81,23 @@ export function guestSandbox(
     gpus: place.gpus,
     mounts: [...mountsOf(place), ...scratchOf(spec, place), ...mounts],
     command: commandOf(assignment, place),
-    env: { ...env, ...place.gpuEnv, ...gangEnv(gang), ...spec.env, ...own },
+    env: { ...env, ...place.gpuEnv, ...gangEnv(gang, premises.nic), ...spec.env, ...own },
     workdir: workdirOf(spec),
     cpu: spec.cpu,
     memoryMiB: spec.memory,
+  };
+}
+
+/** Known by its group, and close to the network cards where it has GPUs. */
+function asRank(
+  { gang }: Assignment,
+  { owner, rankSeccomp, rdma = false }: Premises,
+  { network: { group }, gpus }: Place,
+): Partial<Pick<Sandbox, "user" | "seccomp" | "devices">> {
+  const isGuarded = group !== undefined;
+  return {
+    ...isGuarded ? { user: `${owner.uid}:${group}`, seccomp: rankSeccomp } : {},
+    ...gang !== undefined && rdma && gpus.names.length > 0 ? { devices: [RDMA] } : {},
   };
 }
 

@@ -55,7 +55,7 @@ export interface Launched {
 
 /** What differs between containers of one recipe. */
 interface Place {
-  readonly network: Pick<Network, "mode" | "hosts" | "dns">;
+  readonly network: Pick<Network, "mode" | "hosts" | "dns" | "group">;
   readonly packages: Packages;
 }
 
@@ -205,9 +205,10 @@ export class Launcher {
 /** Starts the program of a container. */
 type Begin = (own: Own) => Promise<Program>;
 
-const opennessOf = ({ assignment: { spec: { egress, server } } }: Recipe): Openness => ({
+const opennessOf = ({ assignment: { spec: { egress, server }, gang } }: Recipe): Openness => ({
   egress,
   listens: server !== undefined && !server.socket,
+  gang,
 });
 
 type Step = () => unknown;

@@ -8,7 +8,7 @@ export type LibpodContainer = ReturnType<typeof libpodBody>;
 
 const PERIOD_US = 100_000;
 const NS_PER_S = 1e9;
-const NETWORK_MODES = ["none", "bridge"];
+const NETWORK_MODES = ["none", "bridge", "host"];
 
 /** Body of `POST /libpod/containers/create`. @param devices `nvidia.com/gpu=NAME` */
 export function libpodBody(name: string, body: CreateContainer, devices: readonly string[]) {
@@ -25,10 +25,13 @@ export function libpodBody(name: string, body: CreateContainer, devices: readonl
     work_dir: WorkingDir,
     stdin: body.OpenStdin ?? false,
     terminal: body.Tty ?? false,
-    devices: devices.map((path) => ({ path })),
+    devices: [...devices, ...deviceFolders(HostConfig)].map((path) => ({ path })),
     ...hostOf(HostConfig),
   };
 }
+
+const deviceFolders = ({ Devices = [] }: CreateContainer["HostConfig"]): string[] =>
+  Devices.map(({ PathOnHost }) => PathOnHost);
 
 function hostOf(config: CreateContainer["HostConfig"]) {
   const { Init, ReadonlyRootfs, CapDrop, SecurityOpt, IpcMode, LogConfig, Runtime, Binds, Tmpfs, ...others } =
@@ -62,8 +65,18 @@ type Others = Omit<
 >;
 
 function limitsOf(
-  { Memory, MemorySwap, CpuShares, NanoCpus, PidsLimit, ShmSize, Ulimits, DeviceRequests: _, ...network }:
-    Others,
+  {
+    Memory,
+    MemorySwap,
+    CpuShares,
+    NanoCpus,
+    PidsLimit,
+    ShmSize,
+    Ulimits,
+    Devices: _,
+    DeviceRequests: __,
+    ...network
+  }: Others,
 ) {
   const quota = Math.round(NanoCpus / NS_PER_S * PERIOD_US);
   return {

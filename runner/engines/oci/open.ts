@@ -6,7 +6,7 @@ import type { Spawn } from "../../engine.ts";
 import type { Slots } from "../../slots.ts";
 import type { Volumes } from "../../volumes.ts";
 import { type Info, OciClient } from "./client.ts";
-import { canGuard, closeNetwork, Networks } from "./egress.ts";
+import { canGuard, closeNetwork, Networks, removeGangRules } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import type { Premises } from "./guest_sandbox.ts";
 import { layHostFiles } from "./host_files.ts";
@@ -15,8 +15,9 @@ import { credentialsOf, trustedIn } from "./given_files.ts";
 import { gpuWay } from "./gpus.ts";
 import { Images } from "./images.ts";
 import { Installs } from "./installs.ts";
+import { rankFilter } from "./rank_filter.ts";
 import { patiently } from "./removal.ts";
-import { parseLimits } from "./sandbox.ts";
+import { parseLimits, RDMA } from "./sandbox.ts";
 import { Vacated } from "./vacated.ts";
 import { PODMAN_FILTERS, stricterFilter } from "./seccomp.ts";
 
@@ -41,6 +42,8 @@ export interface OciOptions {
   readonly registryAuth?: string | undefined;
   /** Ports of this machine that containers may connect to. @default none */
   readonly hostPorts?: readonly number[] | undefined;
+  /** The network interface at which other nodes reach this one. @default unknown */
+  readonly nic?: string | null;
 }
 
 export interface OciDeps {
@@ -109,6 +112,9 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     gpuWay: gpuWay({ name }, info),
     sockets: await memoryFolder(await shortName(options.data)),
     seccomp: name === "podman" ? await writeFilter(`${options.data}/seccomp.json`, log) : undefined,
+    rankSeccomp: name === "podman" ? await laidFilter(`${options.data}/rank_seccomp.json`) : rankFilter(),
+    nic: options.nic ?? null,
+    rdma: await Deno.stat(RDMA).then(() => true, () => false),
     runtime: options.runtime,
     ca: await trustedIn(options.data, options.ca),
   };
@@ -148,6 +154,7 @@ export async function sweepEngineOf(deps: SweepDeps, data: string): Promise<numb
   for (const { Name } of await client.networks(`${LABEL}=${data}`)) {
     await patiently(deps.clock, () => closeNetwork(deps, Name));
   }
+  await removeGangRules(deps.spawn, await shortName(data));
   await removeMemoryFolder(await shortName(data));
   return containers.length;
 }
@@ -167,6 +174,12 @@ async function writeFilter(file: string, log: Log): Promise<string | undefined> 
     return file;
   }
   log("oci.unfiltered", { why: `there is no filter of system calls at ${PODMAN_FILTERS.join(" or ")}` });
+}
+
+/** Docker takes what it says, Podman where it lies. */
+async function laidFilter(file: string): Promise<string> {
+  await Deno.writeTextFile(file, rankFilter());
+  return file;
 }
 
 /** Podman does not tell what it has: there the first container fails. */

@@ -32,7 +32,7 @@ export interface Own {
   readonly name: string;
   readonly sandbox: Sandbox;
   readonly folder: Folder;
-  readonly network: Pick<Network, "seal">;
+  readonly network: Pick<Network, "seal" | "verify">;
 }
 
 /** An engine that stays away this long after a kill is believed to have heard of it. */
@@ -104,6 +104,7 @@ export class Program {
       const pid = state?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
       printed.begin(pid);
+      network.verify(pid);
       await verifyGpus(pid, sandbox.gpus);
       return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, sandbox });
     } catch (error) {

@@ -12,6 +12,8 @@ export interface Mount {
 export interface Rlimits {
   readonly nofile: number;
   readonly nproc: number;
+  /** Bytes that stay in memory; only what has devices of its own is given them. */
+  readonly memlock: number;
 }
 
 export interface Sandbox {
@@ -41,9 +43,14 @@ export interface Sandbox {
   readonly rlimits: Rlimits;
   /** As nvidia-smi names them; none when empty. */
   readonly gpus: WantedGpus;
+  /** Folders of devices that it may use, and lock memory for. @default none */
+  readonly devices?: readonly string[];
   /** Whether it reads, from whom is attached, and then whether by a terminal. @default not at all */
   readonly stdin?: "pipe" | "tty";
 }
+
+/** Network cards that read and write the memory of programs. */
+export const RDMA = "/dev/infiniband";
 
 const MIB = 1024 ** 2;
 /** Enough for thread pools, too few for a fork bomb to be felt. */
@@ -76,11 +83,13 @@ export type CreateContainer = ReturnType<typeof createBody>;
 /** All that a container can write to. */
 export const SCRATCH = "/tmp";
 
-function hostConfig({ mounts, network, hosts, dns, runtime, gpus, seccomp, ...limits }: Sandbox) {
+function hostConfig(
+  { mounts, network, hosts, dns, runtime, gpus, devices = [], seccomp, ...limits }: Sandbox,
+) {
   const onDisk = mounts.some(({ target }) => target === SCRATCH);
   return {
     ...confinement(seccomp),
-    ...resources(limits),
+    ...resources(limits, devices.length > 0),
     ...(onDisk ? {} : { Tmpfs: scratch(limits) }),
     Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
     NetworkMode: network,
@@ -90,6 +99,7 @@ function hostConfig({ mounts, network, hosts, dns, runtime, gpus, seccomp, ...li
     // What it prints is read from the attached stream; a copy on disk would grow without end.
     LogConfig: { Type: "none" },
     ...(runtime === undefined ? {} : { Runtime: runtime }),
+    ...(devices.length === 0 ? {} : { Devices: devices.map(deviceOf) }),
     ...(gpus.names.length === 0 || gpus.way === "libpod" ? {} : { DeviceRequests: [requestOf(gpus)] }),
   };
 }
@@ -108,7 +118,12 @@ const confinement = (seccomp: string | undefined) => ({
   IpcMode: "private",
 });
 
-function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB" | "rlimits">) {
+const deviceOf = (path: string) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: "rw" });
+
+function resources(
+  { cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB" | "rlimits">,
+  locksMemory: boolean,
+) {
   const memory = memoryMiB * MIB;
   return {
     Memory: memory,
@@ -122,6 +137,7 @@ function resources({ cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB
       { Name: "nofile", Soft: rlimits.nofile, Hard: rlimits.nofile },
       { Name: "nproc", Soft: rlimits.nproc, Hard: rlimits.nproc },
       { Name: "core", Soft: 0, Hard: 0 },
+      ...locksMemory ? [{ Name: "memlock", Soft: rlimits.memlock, Hard: rlimits.memlock }] : [],
     ],
   };
 }
@@ -137,6 +153,8 @@ export const scratchOfMemory = (memoryMiB: number): number => Math.floor(memoryM
 const NOFILE_MAX = 65_536;
 /** Podman lowers its own limit to this, and may not give more than it has. */
 const NPROC_MAX = 32_768;
+/** No limit: Podman's own API takes no -1. */
+const MEMLOCK_MAX = Number.MAX_SAFE_INTEGER;
 
 /** Reads `/proc/self/limits`. Processes count per user, and all containers share one: their own number is bounded by `PidsLimit`. */
 export function parseLimits(text: string): Rlimits {
@@ -144,5 +162,9 @@ export function parseLimits(text: string): Rlimits {
     const value = new RegExp(`^Max ${name} +\\S+ +(\\d+)`, "m").exec(text)?.[1];
     return value === undefined ? most : Math.min(most, Number(value));
   };
-  return { nofile: hard("open files", NOFILE_MAX), nproc: hard("processes", NPROC_MAX) };
+  return {
+    nofile: hard("open files", NOFILE_MAX),
+    nproc: hard("processes", NPROC_MAX),
+    memlock: hard("locked memory", MEMLOCK_MAX),
+  };
 }

@@ -13,7 +13,7 @@ const Filter = z.looseObject({
 /** Where Podman has its own: that of the administrator first. */
 export const PODMAN_FILTERS = ["/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json"];
 
-const ALLOW = "SCMP_ACT_ALLOW";
+export const ALLOW = "SCMP_ACT_ALLOW";
 const NAMESPACES = ["unshare", "setns", "clone3"];
 const MOUNTS = [
   ...["mount", "umount", "umount2", "pivot_root", "mount_setattr", "move_mount", "open_tree"],
@@ -23,7 +23,7 @@ const KEYS = ["add_key", "keyctl", "request_key"];
 const FORBIDDEN = new Set([...NAMESPACES, ...MOUNTS, ...KEYS, "clone"]);
 
 /** `clone` makes threads and processes, with none of the flags that ask for a namespace. */
-const CLONE = {
+export const CLONE = {
   names: ["clone"],
   action: ALLOW,
   args: [{ index: 0, value: 0x7e02_0000, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],

@@ -1,0 +1,79 @@
+/** A gang in containers on two machines: on this one those of Docker, on another, which has one cable to this one, those of Podman. */
+import { describe, it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import type { Attempt, Call } from "../../sdk/protocol.ts";
+import { startDocker } from "../setup/components/docker.ts";
+import type { TestEngine } from "../setup/components/engine.ts";
+import { testEngines } from "../setup/components/engines.ts";
+import { startForward } from "../setup/components/forward.ts";
+import { startOtherHost } from "../setup/components/other_host.ts";
+import { startPodman } from "../setup/components/podman.ts";
+import { imageOf } from "../setup/components/registry.ts";
+import { JoinedNode } from "../setup/joined_node.ts";
+import { withoutEngines } from "../setup/machine.ts";
+import { MEET } from "../setup/meeting.ts";
+import { Platform } from "../setup/platform.ts";
+
+const PATIENCE_MS = 120_000;
+
+async function setup() {
+  await using stack = new AsyncDisposableStack();
+  const { registry: { host } } = await testEngines();
+  const other = await startOtherHost();
+  stack.defer(other.stop);
+  const registry = startForward(other.address, host);
+  stack.defer(registry.stop);
+  const [docker, podman] = await Promise.all([
+    startDocker([registry.host]),
+    startPodman([registry.host], other.through),
+  ]);
+  for (const engine of [docker, podman]) stack.defer(() => engine.stop());
+  const platform = await Platform.up({ args: ["--no-runner", "--host", other.address] });
+  stack.use(platform);
+  await platform.post("/v1/pools", { name: "room", provider: "static" });
+  const join = async (
+    name: string,
+    { socket }: TestEngine,
+    address: string,
+    through: readonly string[] = [],
+  ) => {
+    const env = { BERTH_ENGINE: "oci", BERTH_OCI_SOCKET: socket };
+    const args = ["--address", address, "--grace-ms", "300"];
+    stack.use(await JoinedNode.start(platform, "room", name, { env, args, through }));
+  };
+  await join("first", docker, other.address);
+  // Machines are told apart by what they have mounted.
+  await join("second", podman, other.own, ["unshare", "--mount", ...other.through]);
+  const whole = stack.move();
+  return {
+    platform,
+    there: other.own,
+    image: imageOf(registry.host, "python"),
+    [Symbol.asyncDispose]: () => whole.disposeAsync(),
+  };
+}
+
+describe("a gang in containers on two machines", { skip: withoutEngines }, () => {
+  it("meets, and meets again when one of its containers has died", async () => {
+    await using world = await setup();
+    const { platform, image } = world;
+    const options = { image, nodes: 2, startTimeout: "2m", retries: { max: 1, backoff: "10ms" } };
+    const app = `import { App } from "berth";
+export const meet = new App("gang").python("meet.py:fn", ${JSON.stringify(options)});
+`;
+    await platform.deploy(app, "app.ts", { "meet.py": MEET });
+    const met = ({ result, failure }: Call) => {
+      const [, heard, address] = result as [number, string, string];
+      assert.deepEqual([heard, address], ["rank 1", world.there], JSON.stringify(failure));
+    };
+    met(await platform.call("gang/meet", false, PATIENCE_MS));
+    const again = await platform.call("gang/meet", true, PATIENCE_MS);
+    met(again);
+    const { body } = await platform.ask<{ items: Attempt[] }>(`/v1/calls/${again.id}/attempts`);
+    const { kind, message } = body.items[0]!.failure!;
+    assert.deepEqual([kind, message], [
+      "user_error",
+      "Rank 1: The function ended its own process (exit code 3)",
+    ]);
+  });
+});
