@@ -87,7 +87,8 @@ export interface ContainerOptions {
   /** Labels that the node must have, such as `{ zone: "eu-1" }`. By default none. */
   readonly labels?: Readonly<Record<string, string>>;
   /**
-   * Nodes that run each call together: a gang. Every rank runs the handler; the call's result is that of rank 0.
+   * Nodes that run each call together: a gang. Every rank runs the handler; the call's result is that of rank 0. In containers of an
+   * image, ranks have the network of their machines, so that they reach each other: `egress` must be `"open"`.
    * @default 1
    */
   readonly nodes?: number;

@@ -1,7 +1,8 @@
 /**
  * Training with PyTorch on several machines: each call runs on two nodes at once, and on each `torchrun` starts the processes, which
- * find each other by what Berth gives a gang (`MASTER_ADDR`, `NODE_RANK`, …). Needs `torch` in the node's Python, or an `image`
- * that has it. On GPUs add `gpu: "H100:8"`: torchrun then starts a process for each, and they talk by NCCL instead of Gloo.
+ * find each other by what Berth gives a gang (`MASTER_ADDR`, `NODE_RANK`, …). Needs `torch` in the node's Python, or in an `image`:
+ * with `image: "pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime"` and nothing else changed each rank is a container, on the network of
+ * its machine. On GPUs add `gpu: "H100:8"`: torchrun then starts a process for each, and they talk by NCCL instead of Gloo.
  *
  *     deno task berth pools create duo --provider local --max 2 --cpu 1 --memory 3GiB
  *     deno task berth run sdk/examples/torchrun.ts --input '{"epochs":20}'
