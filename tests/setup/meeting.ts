@@ -2,7 +2,7 @@
 
 /**
  * As libraries of training do it: rank 0 listens where it was told, and each on a port of its own at the address of its interface, which
- * it tells the others by way of rank 0. When it is told so, rank 1 ends its process in the first attempt.
+ * it tells the others by way of rank 0. When it is told so, the first attempt stays for ever, or rank 1 ends its process in it.
  */
 export const MEET = `import fcntl, json, os, socket, struct, time
 
@@ -19,9 +19,11 @@ def connect(address):
       time.sleep(0.02)
   raise TimeoutError(str(address))
 
-def fn(dying, ctx):
-  if dying and ctx.attempt == 1 and ctx.rank == 1:
+def fn(hitch, ctx):
+  if hitch == "exits" and ctx.attempt == 1 and ctx.rank == 1:
     os._exit(3)
+  if hitch == "stays" and ctx.attempt == 1:
+    time.sleep(10_000)
   socket.getaddrinfo(socket.gethostname(), None)
   own = socket.create_server((own_address(), 0))
   mine = [own.getsockname()[0], own.getsockname()[1]]

@@ -17,6 +17,8 @@ const RECORDS = { docker: "data/containers", podman: "storage/overlay-containers
 /** What an engine is itself. */
 const ENGINE = /^(\S*\/)?(dockerd|containerd|podman .*system service)\b/;
 const OWN_NETWORKS = ["bridge", "host", "none", "podman"];
+/** Docker keeps the network of the machine by it, from the first container that has it on. */
+const OWN_MOUNT = /\/netns\/default nsfs$/;
 const NAMESPACES = "/run/netns";
 const LINKS = "/sys/class/net";
 /** Of a container; names of slots are shorter. */
@@ -56,7 +58,10 @@ export class Traces implements Disposable {
       ...named("table", newOnes(await tables(), ruled).filter((name) => this.#isLostTable(name))),
       ...named("link", names(LINKS).filter((name) => this.#isOurs(name))),
       ...named("network namespace", await withoutProcesses(newOnes(names(NAMESPACES), namespaces))),
-      ...named("mount", newOnes(mounts(), mounted).filter((mount) => this.#isOurs(mount))),
+      ...named(
+        "mount",
+        newOnes(mounts(), mounted).filter((mount) => this.#isOurs(mount) && !OWN_MOUNT.test(mount)),
+      ),
       ...named("process", processes().filter((one) => this.#isLost(one)).map(({ command }) => command)),
     ];
   }

@@ -168,7 +168,8 @@ export class Launcher {
     let runs = 0;
     const env = { ...sandbox.env, ...secretEnv(secrets), CUDA_VISIBLE_DEVICES: "" };
     const gpus = { ...sandbox.gpus, names: [] };
-    const looked = { ...sandbox, env, workdir: INSIDE.app, network: "none", hosts: [], dns: [], gpus };
+    const none = { network: "none", hosts: [], dns: [], devices: [], gpus };
+    const looked = { ...sandbox, env, workdir: INSIDE.app, ...none };
     return { exec: (command) => runIn(this.#deps, `${container}-${++runs}`, looked, command), release };
   }
 
