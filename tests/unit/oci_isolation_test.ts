@@ -63,6 +63,12 @@ describe("libpodBody()", () => {
 });
 
 describe("devices of a container", () => {
+  it("come with room for the processes and threads of a training on each GPU", () => {
+    const limit = (...names: string[]) =>
+      createBody({ ...sandbox, gpus: { way: "request", names } }).HostConfig.PidsLimit;
+    assert.deepEqual([limit(), limit("0"), limit("0", "1", "2", "3")], [512, 512, 2_048]);
+  });
+
   it("are folders that it may use, beside its GPUs, with memory to lock for them", () => {
     const shared = createBody({ ...sandbox, devices: ["/dev/infiniband"] });
     const { Devices, Ulimits } = shared.HostConfig;

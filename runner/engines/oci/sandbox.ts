@@ -53,7 +53,7 @@ export interface Sandbox {
 export const RDMA = "/dev/infiniband";
 
 const MIB = 1024 ** 2;
-/** Enough for thread pools, too few for a fork bomb to be felt. */
+/** Enough for thread pools, too few for a fork bomb to be felt. For each GPU: trainings have a process and its loaders of data for each. */
 const PIDS = 512;
 /** A container is sure of its `cpu`; when the machine is idle it may have this many cores at least, so that starts are short. */
 const CORES_MIN = 1;
@@ -89,7 +89,7 @@ function hostConfig(
   const onDisk = mounts.some(({ target }) => target === SCRATCH);
   return {
     ...confinement(seccomp),
-    ...resources(limits, devices.length > 0),
+    ...resources(limits, { gpus: gpus.names.length, locksMemory: devices.length > 0 }),
     ...(onDisk ? {} : { Tmpfs: scratch(limits) }),
     Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
     NetworkMode: network,
@@ -122,7 +122,7 @@ const deviceOf = (path: string) => ({ PathOnHost: path, PathInContainer: path, C
 
 function resources(
   { cpu, memoryMiB, rlimits }: Pick<Sandbox, "cpu" | "memoryMiB" | "rlimits">,
-  locksMemory: boolean,
+  { gpus, locksMemory }: { readonly gpus: number; readonly locksMemory: boolean },
 ) {
   const memory = memoryMiB * MIB;
   return {
@@ -130,7 +130,7 @@ function resources(
     MemorySwap: memory, // the sum of both: no swap
     CpuShares: Math.max(SHARES_MIN, Math.round(cpu * SHARES_PER_CORE)),
     NanoCpus: Math.round(Math.max(cpu, CORES_MIN) * 1e9),
-    PidsLimit: PIDS,
+    PidsLimit: PIDS * Math.max(1, gpus),
     ShmSize: memory, // what lies in it counts as memory of the container
     // Podman takes these instead of its own, and fails when one of its own is missing.
     Ulimits: [
