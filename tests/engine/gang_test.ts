@@ -1,12 +1,14 @@
 /** Ranks of gangs in containers, which have the network of the machine: they reach each other there, and nothing else of it. */
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import type { OciClient } from "../../runner/engines/oci/client.ts";
 import { libpodBody } from "../../runner/engines/oci/libpod.ts";
+import { groupOf } from "../../runner/engines/oci/ranks.ts";
 import { createBody, parseLimits } from "../../runner/engines/oci/sandbox.ts";
 import { command } from "../setup/components/daemon.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { imageOf } from "../setup/components/registry.ts";
-import { type Attempt, attempt, hostile } from "../setup/hostile.ts";
+import { type Attempt, attempt, BODIES, callsThatWork, hostile } from "../setup/hostile.ts";
 import { MEET } from "../setup/meeting.ts";
 import { addressesOf, listening, Neighbour } from "../setup/neighbour.ts";
 import { end, exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
@@ -56,6 +58,17 @@ async function tablesOf(data: string): Promise<string[]> {
   const start = `be${digest.toHex().slice(0, 12)}_`;
   const words = (await command("nft", "list", "tables")).split(/\s/);
   return words.filter((word) => word.startsWith(start));
+}
+
+async function groupOfCommand(client: OciClient, container: string): Promise<number> {
+  const exec = await client.createExec(container, {
+    command: ["id", "-g"],
+    workdir: "/",
+    env: {},
+    tty: false,
+  });
+  const { stdout } = await client.startExec(exec, false);
+  return Number(await new Response(stdout).text());
 }
 
 onEveryEngine("a gang in containers", (world) => {
@@ -147,38 +160,49 @@ onEveryEngine("a gang in containers", (world) => {
     ];
     const places = [...refused, ...open];
     assert.deepEqual((await end(runner, runner.api.call("fn", [places]))).value, open);
+
+    const client = clientOf(here.at);
+    const containers = await client.containers(`berth.runner=${runner.dir}`);
+    const groups = await Promise.all(containers.map(({ Id }) => groupOfCommand(client, Id)));
+    client.close();
+    const expected = [65_534, ...await Promise.all(["gang_1", "gang_2", "gang_2"].map(groupOf))];
+    assert.deepEqual(groups.sort(), expected.sort(), "commands beside a rank are held as it is");
   });
 
-  it("opens no sockets that would not be known for its own", async () => {
-    await using runner = await ociRunner(await world());
-    const [source, spec] = hostile("python");
-    runner.api.want({
-      ...await runner.assign(source, { ...spec, ...RANK }),
-      gang: { id: "gang_1", rank: 1, size: 2 },
+  for (const body of BODIES) {
+    it(`is refused by the kernel what others are, and sockets that would not be known for its own (${body})`, async () => {
+      await using runner = await ociRunner(await world());
+      const [source, spec] = hostile(body);
+      runner.api.want({
+        ...await runner.assign(source, { ...spec, nodes: 2 }),
+        gang: { id: "gang_1", rank: 1, size: 2 },
+      });
+      assert.deepEqual(await callsThatWork(runner), []);
+      const socket = (...args: number[]): Attempt => ({ do: "call", n: 41, args });
+      const above = 2 ** 32; // the kernel looks at 32 bits of each
+      const [stream, datagram] = [1, 2];
+      const common = [
+        socket(1, stream, 0),
+        socket(2, stream, 6),
+        socket(10, datagram, 17),
+        socket(16, datagram, 0),
+      ];
+      const others = [
+        ...[0, above].map((more): Attempt => socket(2, stream, more + 262)), // MPTCP
+        ...[43, 40, 38, 29, above + 43].map((family): Attempt => socket(family, stream, 0)), // SMC, VSOCK, ALG, CAN
+        socket(2, 3, 1),
+        { do: "call", n: 425, args: [1, 0] }, // io_uring_setup
+        { do: "call", n: 106, args: [65_534] }, // setgid
+      ] as const;
+      const outcomes = await attempt(runner, [...common, ...others]);
+      const worked = outcomes.map(([worked]) => worked);
+      assert.deepEqual(
+        worked,
+        [...common.map(() => true), ...others.map(() => false)],
+        JSON.stringify(outcomes),
+      );
     });
-    const socket = (...args: number[]): Attempt => ({ do: "call", n: 41, args });
-    const above = 2 ** 32; // the kernel looks at 32 bits of each
-    const [stream, datagram] = [1, 2];
-    const common = [
-      socket(1, stream, 0),
-      socket(2, stream, 6),
-      socket(10, datagram, 17),
-      socket(16, datagram, 0),
-    ];
-    const others = [
-      ...[0, above].map((more): Attempt => socket(2, stream, more + 262)), // MPTCP
-      ...[43, 40, 38, 29, above + 43].map((family): Attempt => socket(family, stream, 0)), // SMC, VSOCK, ALG, CAN
-      socket(2, 3, 1),
-      { do: "call", n: 425, args: [1, 0] }, // io_uring_setup
-    ] as const;
-    const outcomes = await attempt(runner, [...common, ...others]);
-    const worked = outcomes.map(([worked]) => worked);
-    assert.deepEqual(
-      worked,
-      [...common.map(() => true), ...others.map(() => false)],
-      JSON.stringify(outcomes),
-    );
-  });
+  }
 
   it("is refused where its egress is not open", async () => {
     await using runner = await ociRunner(await world());

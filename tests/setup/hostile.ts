@@ -174,3 +174,36 @@ export async function assertOutOfReach(runner: TestRunner, path: string): Promis
   const worked = tries.filter((one, i) => outcomes[i]![0] && one.do !== "symlink");
   assert.deepEqual(worked, [], `a function reaches ${path}`);
 }
+
+/** Numbers of system calls on this kind of machine. */
+const CALLS = {
+  chroot: [161],
+  mount: [165],
+  umount: [166],
+  reboot: [169, 0xfee1dead, 672274793, 0],
+  sethostname: [170],
+  iopl: [172, 3],
+  "init_module": [175],
+  "kexec_load": [246],
+  "add_key": [248],
+  "request_key": [249],
+  "keyctl: the keys of its user": [250, 0, -4, 1],
+  "unshare: a user": [272, 0x1000_0000],
+  "unshare: mounts": [272, 0x2_0000],
+  "setns": [308, 0, 0],
+  "perf_event_open": [298],
+  "open_by_handle_at": [304, -100, 0, 0],
+  "bpf": [321],
+  "userfaultfd": [323, 0],
+} as const;
+const REFUSED = /errno (1|38)$/; // EPERM, ENOSYS: not that it was asked the wrong way
+
+/** Those that the kernel does not refuse. */
+export async function callsThatWork(runner: TestRunner): Promise<unknown[]> {
+  const attempts = Object.entries(CALLS).map(([, [n, ...args]]): Attempt => ({ do: "call", n, args }));
+  const outcomes = await attempt(runner, attempts);
+  return Object.keys(CALLS).flatMap((name, i) => {
+    const [worked, said] = outcomes[i]!;
+    return worked || !REFUSED.test(String(said)) ? [[name, said]] : [];
+  });
+}

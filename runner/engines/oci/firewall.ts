@@ -79,14 +79,14 @@ export function gangRules(table: string, group: number, { hostPorts }: HostPorts
     `add chain inet ${table} out { type filter hook output priority -10; policy accept; }`,
     `add chain inet ${table} rank`,
     ...chain("out", [
-      `meta skgid ${group} goto rank`,
+      `meta skgid ${group} goto rank`, // answers of its own too, which are no beginnings
       ...FAMILIES.map(([family]) =>
         `tcp flags & (syn | ack) == syn | ack ${family} daddr . tcp dport . ${family} saddr . tcp sport @${family}_asked tcp flags set rst | ack`
       ),
     ]),
     ...chain("rank", [
       "tcp flags & (syn | ack) != syn accept",
-      "meta l4proto != tcp ct state established,related accept",
+      "meta l4proto != tcp ct state established accept",
       ...BRIDGES.flatMap((name) => rejecting(`oifname "${name}"`)),
       ...rejecting("ct status dnat"),
       ...NO_METADATA,

@@ -9,6 +9,8 @@ import { ALLOW, CLONE } from "./seccomp.ts";
 const DOMAINS = [1, 2, 10, 16];
 /** MPTCP is the first above. */
 const PROTOCOLS = 256;
+/** Those of programs that run as ever, and the question which one it is. */
+const PERSONALITIES = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const ENOSYS = 38;
 
 /** What Docker allows a container without capabilities, and no old ways to say the same. */
@@ -20,7 +22,7 @@ const NAMES = `
   ftruncate futex futex_requeue futex_wait futex_waitv futex_wake futimesat get_mempolicy get_robust_list get_thread_area getcpu
   getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
   getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid getxattr
-  inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_setup io_submit ioctl ioprio_get
+  inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit ioctl ioprio_get
   ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
   llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack mbind membarrier memfd_create memfd_secret mincore mkdir
   mkdirat mknod mknodat mlock mlock2 mlockall mmap mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink
@@ -38,14 +40,9 @@ const NAMES = `
   timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write
   writev`.trim().split(/\s+/);
 
-const socket = (domain: number) => ({
-  names: ["socket"],
-  action: ALLOW,
-  args: [
-    { index: 0, value: domain, valueTwo: 0, op: "SCMP_CMP_EQ" },
-    { index: 2, value: PROTOCOLS, valueTwo: 0, op: "SCMP_CMP_LT" },
-  ],
-});
+const argument = (index: number, op: "EQ" | "LT", value: number) => (
+  { index, value, valueTwo: 0, op: `SCMP_CMP_${op}` }
+);
 
 /** As both engines read it. */
 export const rankFilter = (): string =>
@@ -59,7 +56,16 @@ export const rankFilter = (): string =>
     syscalls: [
       { names: NAMES, action: ALLOW, args: [] },
       CLONE,
-      ...DOMAINS.map(socket),
+      ...DOMAINS.map((domain) => ({
+        names: ["socket"],
+        action: ALLOW,
+        args: [argument(0, "EQ", domain), argument(2, "LT", PROTOCOLS)],
+      })),
+      ...PERSONALITIES.map((one) => ({
+        names: ["personality"],
+        action: ALLOW,
+        args: [argument(0, "EQ", one)],
+      })),
       // The C library takes `clone` then.
       { names: ["clone3"], action: "SCMP_ACT_ERRNO", args: [], errnoRet: ENOSYS },
     ],
