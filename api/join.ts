@@ -9,6 +9,7 @@ import {
   type JoiningNode,
   lockSession,
 } from "../scheduler/store/join.ts";
+import { resumedOf, resumeSession } from "../scheduler/store/resume.ts";
 import { endProvisions, provisionJoined } from "../scheduler/store/provisions.ts";
 import { NOTHING, type Touched, wakeTouched } from "../scheduler/store/touched.ts";
 import { PlatformError } from "../sdk/errors.ts";
@@ -31,11 +32,13 @@ export async function join(deps: SyncDeps, request: JoinNode): Promise<JoinedNod
     const credential = known ? request.token : secret("node", random);
     const credentialHash = hashOf(credential);
     const session = node === null ? null : await lockSession(tx, node);
-    const lost = session === request.session
-      ? await joinAgain(tx, now, { id, credentialHash }).then(() => NOTHING)
-      : await begin(tx, now, { request, id, pool, provision, credentialHash });
+    const joining = joiningNode(request, { id, pool, provision, credentialHash });
+    const { lost, goesOn } = session === request.session
+      ? await repeat(tx, now, joining, request)
+      : await begin(tx, now, joining, request);
     if (provision !== null && !await provisionJoined(tx, { id: provision, node: id })) throw notWanted();
-    return { lost, joined: { id, credential, pool } };
+    const resumed = goesOn ? { resumed: await resumedOf(tx, now, id) } : {};
+    return { lost, joined: { id, credential, pool, ...resumed } };
   });
   wakeTouched(wakes, touched.lost);
   wakes.wake("tick");
@@ -43,27 +46,42 @@ export async function join(deps: SyncDeps, request: JoinNode): Promise<JoinedNod
   throw new PlatformError("forbidden", `Cannot join: ${touched.misfit.error}`);
 }
 
-/** What the node had in its session before is gone, and it is there with all it has. */
-async function begin(
-  tx: Sql,
-  now: Date,
-  { request, ...node }: Pick<JoiningNode, "id" | "pool" | "provision" | "credentialHash"> & {
-    readonly request: JoinNode;
-  },
-): Promise<Touched> {
-  const gone = await containersOfOtherSessions(tx, node.id, request.session);
-  const lost = await containersLost(tx, now, gone, "The runner of the node was started anew");
-  await joinNode(tx, now, {
-    ...request,
-    ...node,
-    cpuMilli: Math.round(request.cpu * 1000),
-    memoryMiB: Math.floor(request.memory),
-    diskMiB: request.disk,
-    address: request.address ?? "127.0.0.1",
-    relay: request.relay ?? null,
-  });
-  return lost;
+/** What became of what the node had before. */
+interface Begun {
+  readonly lost: Touched;
+  /** The runner may go on with it. */
+  readonly goesOn: boolean;
 }
+
+/** A request whose answer was lost. What the session went on with then, it goes on with now. */
+async function repeat(tx: Sql, now: Date, node: JoiningNode, { resumes }: JoinNode): Promise<Begun> {
+  await joinAgain(tx, now, node);
+  return { lost: NOTHING, goesOn: resumes !== undefined };
+}
+
+/** Goes on with what the session before has, or is there with all that the machine has, and what it had before is gone. */
+async function begin(tx: Sql, now: Date, node: JoiningNode, { resumes }: JoinNode): Promise<Begun> {
+  if (resumes !== undefined && await resumeSession(tx, now, node, resumes)) {
+    return { lost: NOTHING, goesOn: true };
+  }
+  const gone = await containersOfOtherSessions(tx, node.id, node.session);
+  const lost = await containersLost(tx, now, gone, "The runner of the node was started anew");
+  await joinNode(tx, now, node);
+  return { lost, goesOn: false };
+}
+
+const joiningNode = (
+  request: JoinNode,
+  known: Pick<JoiningNode, "id" | "pool" | "provision" | "credentialHash">,
+): JoiningNode => ({
+  ...request,
+  ...known,
+  cpuMilli: Math.round(request.cpu * 1000),
+  memoryMiB: Math.floor(request.memory),
+  diskMiB: request.disk,
+  address: request.address ?? "127.0.0.1",
+  relay: request.relay ?? null,
+});
 
 /** A node of a provision that lacks GPUs of its pool's shape: it would be of no use, and asked for again for ever. */
 function misfitOf(

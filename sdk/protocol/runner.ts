@@ -26,8 +26,10 @@ export const JoinNode = z.object({
   name: z.string().min(1).max(128),
   /** The pool that it takes the token to be of; another one is refused. */
   pool: Name.optional(),
-  /** Names this run of the runner. Containers of an earlier session are gone for good. */
+  /** Names this run of the runner. */
   session: z.string().min(1).max(64),
+  /** The run before it, some of whose containers still run. Those of other runs are gone for good. */
+  resumes: z.string().min(1).max(64).optional(),
   /** Identity of the machine: an api with the same one may use unix sockets. */
   host: z.string().max(128),
   cpu: z.number().min(0),
@@ -43,9 +45,6 @@ export const JoinNode = z.object({
   relay: z.object({ port: z.number().int().min(1).max(65_535), key: z.string().min(32).max(128) }).optional(),
 });
 export type JoinNode = z.infer<typeof JoinNode>;
-export const JoinedNode = z.object({ id: z.string(), credential: z.string(), pool: Name.optional() });
-export type JoinedNode = z.infer<typeof JoinedNode>;
-
 /** Why a container ended. */
 export const Exit = z.object({
   kind: z.enum([
@@ -128,6 +127,40 @@ export const Assignment = z.object({
   preemptAt: Ms.optional(),
 });
 export type Assignment = z.infer<typeof Assignment>;
+
+/** Calls that the run before was given, as in {@link Claim}, and has not reported. */
+export const OpenLease = z.object({
+  lease: z.number().int(),
+  container: z.string(),
+  batch: z.number().int(),
+  attempt: z.number().int(),
+  method: z.string(),
+  master: z.object({ address: z.string(), port: z.number().int() }).optional(),
+  /** Places of its calls in the batch. */
+  indexes: z.array(Index).min(1),
+  /** Since it was given. */
+  ageMs: Ms,
+});
+export type OpenLease = z.infer<typeof OpenLease>;
+/** What the node had in the run before, and may go on with: its containers that were ready, and their calls. */
+export const Resumed = z.object({
+  containers: z.array(Assignment.extend({
+    /** Number of its next line, where it has lines of its own. */
+    nextLine: Ms,
+  })),
+  leases: z.array(OpenLease),
+});
+export type Resumed = z.infer<typeof Resumed>;
+
+export const JoinedNode = z.object({
+  id: z.string(),
+  credential: z.string(),
+  pool: Name.optional(),
+  /** Absent where the run before is over: its containers are given up. */
+  resumed: Resumed.optional(),
+});
+export type JoinedNode = z.infer<typeof JoinedNode>;
+
 export const SyncReply = z.object({
   revision: z.number().int(),
   containers: z.array(Assignment),
