@@ -111,7 +111,8 @@ export class Exchanges {
     const until = clock.now() + request.waitMs;
     // Looking comes after the bell is hung up: what comes in between rings it.
     while (true) {
-      const [claims, cancels] = await Promise.all([
+      // What a runner would be given that has gone would be missing for as long as it may be on its way.
+      const [claims, cancels] = signal.aborted ? [[], []] : await Promise.all([
         this.#claim(nodeId, request),
         this.#cancels(nodeId),
       ]);
