@@ -37,8 +37,10 @@ export interface AgentDeps {
   readonly log: Log;
   /** Tokens to join with, best first: the stored credential, then the join token. */
   tokens(): Promise<string[]>;
-  /** Keeps the credential for the next start. */
-  joined(api: NodeApi): Promise<void>;
+  /** The session of the runner before this one. */
+  lastSession(): Promise<string | undefined>;
+  /** Keeps the credential, and the session, for the next start. */
+  joined(api: NodeApi, session: string): Promise<void>;
   /** True when the process that started this one, and ought to stop it, is gone. */
   orphaned(): boolean;
   readonly health: Pick<GpuHealth, "ailing" | "watch">;
@@ -127,14 +129,17 @@ export class Agent {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const session = random.bytes(12).toHex();
-      const node = await this.#tryTokens(session);
+      const node = await this.#tryTokens(session, await this.#resumable());
       if (node !== null) {
-        log("runner.joined", { node: node.node.id });
+        const { id, resumed } = node.node;
+        log("runner.joined", { node: id, ...(resumed && { resumed: resumed.containers.length }) });
         this.#wasJoined = true;
-        await this.#deps.joined(node);
+        await engine.left?.spare(resumed?.containers.map(({ id }) => id) ?? []);
+        await this.#deps.joined(node, session);
         return new Session({
           api: node,
           session,
+          resumed,
           engine,
           clock,
           log,
@@ -149,14 +154,25 @@ export class Agent {
     return null;
   }
 
+  /** The session to go on with, where something of it still runs. */
+  async #resumable(): Promise<string | undefined> {
+    const { left } = this.#deps.engine;
+    if (this.#wasJoined || left === undefined || left.ids.length === 0) return undefined;
+    return await this.#deps.lastSession();
+  }
+
   /** Null when it may be tried again. */
-  async #tryTokens(session: string): Promise<NodeApi | null> {
+  async #tryTokens(session: string, resumes: string | undefined): Promise<NodeApi | null> {
     const { api, clock, log } = this.#deps;
     const { signal } = this.#stopping;
     let refusal: ApiRefused | null = null;
     for (const token of await this.#deps.tokens()) {
       try {
-        return await persist(clock, signal, () => api.join(this.#request(token, session), signal));
+        return await persist(
+          clock,
+          signal,
+          () => api.join({ ...this.#request(token, session), resumes }, signal),
+        );
       } catch (error) {
         if (signal.aborted) return null;
         if (!(error instanceof ApiRefused)) throw error;

@@ -60,8 +60,10 @@ export async function buildRunner(
       const known = await loadIdentity(identity, config.api);
       return [known?.credential, config.token].filter((token) => token !== undefined);
     },
-    joined: async ({ node }) => {
-      await saveIdentity(identity, config.api, node);
+    lastSession: async () => (await loadIdentity(identity, config.api))?.session,
+    joined: async ({ node }, session) => {
+      const { id, credential } = node;
+      await saveIdentity(identity, { api: config.api, id, credential, session });
       joined(node);
       engine.settled();
     },

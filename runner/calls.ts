@@ -23,8 +23,11 @@ export interface HeldLease {
   readonly calls: HeldCall[];
 }
 
-/** Why a running call must end. `stopped`: its container must. `preempted`: it does so for more important work. */
-export type DoomReason = "cancelled" | "timeout" | "stopped" | "preempted";
+/**
+ * Why a running call must end. `stopped`: its container must. `preempted`: it does so for more important work. `lost`: the runner
+ * that knew what it had told is gone.
+ */
+export type DoomReason = "cancelled" | "timeout" | "stopped" | "preempted" | "lost";
 /** `killAt` is when its process is killed for it; null before the guest was told. */
 export interface Doom {
   readonly why: DoomReason;
@@ -38,7 +41,7 @@ export interface HeldCall {
   /** Let go once it was sent. */
   input: Json;
   state: "waiting" | "sent" | "running" | "done";
-  /** Its number within the guest; -1 before it was sent. */
+  /** Its number within the guest; -1 before it was sent, or while nobody knows it. */
   number: number;
   givenAt: number;
   startedAt: number;
@@ -79,6 +82,7 @@ export class CallLine {
   readonly running = new Set<HeldCall>();
   #waitingCount = 0;
   #next = 0;
+  #firstOwn = 0;
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency;
@@ -127,9 +131,23 @@ export class CallLine {
     return call;
   }
 
+  /** Takes up calls that run already, with their numbers, which lie below `next`. */
+  resume(next: number, running: readonly HeldCall[]): void {
+    this.#next = this.#firstOwn = next;
+    for (const call of running) {
+      this.#byNumber.set(call.number, call);
+      this.running.add(call);
+    }
+  }
+
   /** Was this number ever given to the guest? */
   known(number: number): boolean {
     return number < this.#next;
+  }
+
+  /** Was it given by an earlier runner? */
+  isEarlier(number: number): boolean {
+    return number < this.#firstOwn;
   }
 
   /** The call of this number while it runs. */

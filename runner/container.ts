@@ -17,16 +17,17 @@ import {
 } from "../sdk/protocol.ts";
 import { parseDuration } from "../sdk/duration.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
-import { type NodeApi, persist } from "./api.ts";
+import type { Adopted } from "./adopted.ts";
+import type { NodeApi } from "./api.ts";
 import { within } from "./bell.ts";
 import type { DoomReason, HeldCall, HeldLease } from "./calls.ts";
 import { Commands } from "./commands.ts";
 import { Dialogue } from "./dialogue.ts";
-import { type Engine, type Exec, type Guest, type GuestExit, NodeError, StartError } from "./engine.ts";
-import { causeOf, neverReady, requestsMs, spokeOutside, type Verdict } from "./exits.ts";
-import type { LoadFrame } from "./frames.ts";
-import { cutText } from "./lines.ts";
-import { loadFrame } from "./load_frame.ts";
+import { type Engine, type Exec, type Guest, type GuestExit, StartError } from "./engine.ts";
+import { causeOf, neverReady, notTakenOver, overstayed, requestsMs, spokeOutside } from "./exits.ts";
+import { usedTooMuch, type Verdict } from "./exits.ts";
+import type { Resumes } from "./frames.ts";
+import { loadFrame } from "./host_frames.ts";
 import { Link } from "./link.ts";
 import { Meter } from "./meter.ts";
 import type { Outbox } from "./outbox.ts";
@@ -36,11 +37,13 @@ import { Redactor } from "./redact.ts";
 import { watchScratch } from "./scratch.ts";
 import { secretValues } from "./secrets.ts";
 import { Services } from "./services.ts";
-import { discard, fetchCredential, fetchSecrets, publish, unlessAborted } from "./start.ts";
-import { Voice } from "./voice.ts";
-import { type LogStream, Work } from "./work.ts";
+import { bringUp, discard, fetchSecrets, publish, readOut, startFailure, unlessAborted } from "./start.ts";
+import { type Own, ownLines, Voice } from "./voice.ts";
+import { type Violation, Work } from "./work.ts";
 
 export interface ContainerDeps {
+  /** Absent when it is to be started, and no earlier runner has. */
+  readonly adopted?: Adopted | undefined;
   readonly api: NodeApi;
   readonly engine: Engine;
   readonly clock: Clock;
@@ -67,6 +70,7 @@ export class Container {
   readonly #work: Work;
   readonly #output: Output;
   readonly #voice: Voice;
+  readonly #log: Own;
   readonly #meter: Meter;
   readonly #abort = new AbortController();
   readonly #startBy: number;
@@ -81,7 +85,6 @@ export class Container {
   #link: Link | null = null;
   #verdict: Verdict | null = null;
   #exit: Exit | null = null;
-  #lines = 0;
   readonly #commands = new Commands();
   /** When it is killed if it has not left by itself; and since it must give way. */
   #leaveBy = Infinity;
@@ -105,9 +108,7 @@ export class Container {
     });
     this.#work = new Work({
       container: id,
-      concurrency: spec.concurrency,
-      timeoutMs: parseDuration(spec.timeout),
-      timeout: spec.timeout,
+      spec,
       graceMs: deps.graceMs,
       outbox: deps.outbox,
       now: () => deps.clock.now(),
@@ -120,14 +121,16 @@ export class Container {
       hungry: () => deps.hungry(),
       redactor: () => this.#redactor,
     });
-    this.#voice = new Voice(this.#work, this.#takesCalls ? null : (...line) => this.#log(...line));
+    this.#work.adopt(deps.adopted?.leases ?? []);
+    this.#log = ownLines(id, { ...deps, redactor: () => this.#redactor, next: deps.adopted?.nextLine ?? 0 });
+    this.#voice = new Voice(this.#work, this.#takesCalls ? null : this.#log);
   }
 
   get state(): Known["state"] {
     return this.#state;
   }
 
-  /** True once it was told to give way. */
+  /** It was told to give way. */
   get givesWay(): boolean {
     return this.#giveWayBy < Infinity;
   }
@@ -180,7 +183,7 @@ export class Container {
 
   /** Ends what it has, then leaves. @param hurry without waiting for requests that may still come */
   drain({ hurry = false } = {}): void {
-    if (this.#state === "starting") return this.stop();
+    if (this.#state === "starting") return this.#stopStarting();
     if (this.#state !== "ready") return;
     this.#state = "draining";
     this.#work.close();
@@ -193,7 +196,7 @@ export class Container {
    * from now, by this machine's clock: another's may be ahead by more than the whole notice.
    */
   preempt(): void {
-    if (this.#state === "starting") return this.stop();
+    if (this.#state === "starting") return this.#stopStarting();
     if (this.#state !== "ready" && this.#state !== "draining") return;
     const noticeMs = parseDuration(this.#assignment.spec.preemptNotice);
     this.#giveWayBy = this.#deps.clock.now() + noticeMs;
@@ -213,7 +216,6 @@ export class Container {
     this.#guest?.terminate?.();
   }
 
-  /** Ends it at once. */
   kill(): void {
     this.#condemn(STOPPED);
   }
@@ -226,7 +228,11 @@ export class Container {
   /** What must happen because time has passed. */
   tick(now: number): void {
     if (this.#state === "exited") return;
-    if (!this.#wasReady && now > this.#startBy) return this.#condemn(this.#startTimeout());
+    if (!this.#wasReady && now > this.#startBy) {
+      const missing = this.#guest?.lacks?.() ?? this.#phase;
+      const { startTimeout } = this.#assignment.spec;
+      return this.#condemn(neverReady(startTimeout, missing, this.#output.lastLines));
+    }
     this.#work.tick(now);
     this.#watchMemory(now);
     this.#watchLeaving(now);
@@ -235,18 +241,24 @@ export class Container {
   // ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #start(): Promise<Guest> {
-    const { api, clock, engine } = this.#deps;
-    const { signal } = this.#abort;
+    const { api, clock, engine, adopted } = this.#deps, { signal } = this.#abort;
     if (this.#assignment.spec.secrets.length > 0) this.#phase = "its secrets did not arrive";
     this.#secrets = await fetchSecrets(this.#assignment, { api, clock, signal });
     this.#redactor = new Redactor(this.#secrets);
-    return await engine.start(this.#assignment, {
+    return await bringUp(this.#assignment, {
+      api,
+      clock,
       signal,
-      bundle: (digest) => persist(clock, signal, () => api.bundle(digest, signal)),
+      engine,
+      adopts: adopted !== undefined,
       secrets: this.#secrets,
-      registryCredential: () => fetchCredential(this.#assignment, { api, clock, signal }),
       say: (text) => this.#say(text),
     });
+  }
+
+  /** One that only has to be found again has calls that may run: what is wanted of it is said again when it was found. */
+  #stopStarting(): void {
+    if (this.#deps.adopted === undefined) this.stop();
   }
 
   async #live(guest: Guest): Promise<void> {
@@ -260,17 +272,11 @@ export class Container {
     const read = link.read(this.#dialogue(services)).then(() => this.#hungUp(guest));
     const exit = await guest.exited;
     guest.kill(); // what it has started
-    await this.#readOut(Promise.all([read, printed]));
+    await readOut(Promise.all([read, printed]), this.#deps);
     link.close();
     services.close();
     this.#exited(this.#cause(exit));
     await this.#deps.retire(this.#assignment, guest, this.#exit!);
-  }
-
-  /** What it said before it ended still counts. Somebody else may hold its pipes open, so there is an end to waiting. */
-  async #readOut(read: Promise<unknown>): Promise<void> {
-    const { clock, outbox } = this.#deps;
-    while (!await within(clock, LAST_WORDS_MS, read) && outbox.full);
   }
 
   #dialogue(services: Services): Dialogue {
@@ -279,7 +285,7 @@ export class Container {
       work: this.#work,
       services,
       outbox: this.#deps.outbox,
-      hello: () => this.#link!.send(`${JSON.stringify(this.#load())}\n`),
+      hello: (resumes) => this.#hello(resumes),
       ready: () => this.#ready(),
       broken: (message) => this.#condemn({ kind: this.#wasReady ? "user_error" : "start_failed", message }),
       aside: (stream, text) => this.#voice.tell(stream, text),
@@ -288,16 +294,23 @@ export class Container {
     });
   }
 
-  #load(): LoadFrame {
-    const { path, secretFolder, volumes } = this.#guest!;
-    return loadFrame(this.#assignment, { path, volumes, secrets: secretValues(this.#secrets, secretFolder) });
+  #hello(resumes: Resumes | undefined): Violation {
+    if (resumes === undefined) {
+      const { path, secretFolder, volumes, resumeMs } = this.#guest!;
+      const secrets = secretValues(this.#secrets, secretFolder);
+      this.#link!.send(loadFrame(this.#assignment, { path, volumes, secrets, resumeMs }));
+    } else if (this.#deps.adopted !== undefined) {
+      this.#work.resume(resumes);
+      this.#ready();
+    } else return "it resumes what never began";
+    return null;
   }
 
   #ready(): void {
     this.#wasReady = true;
     this.#meter.begin(this.#guest, this.#deps.clock.now());
     if (this.#state !== "starting") return;
-    const unreachable = this.#serves ? publish(this.#guest!) : null;
+    const unreachable = publish(this.#guest!, this.#serves);
     if (unreachable !== null) return this.#condemn({ kind: "start_failed", message: unreachable });
     this.#state = "ready";
     this.#deps.engine.settled();
@@ -312,7 +325,8 @@ export class Container {
     if (guest.runs?.() !== false) this.#condemn(spokeOutside("it closed its channel", this.#wasReady));
   }
 
-  #exited({ kind, message }: Exit): void {
+  #exited(ended: Exit): void {
+    const { kind, message } = this.#deps.adopted && !this.#wasReady ? notTakenOver(ended) : ended;
     const exit = { kind, message: this.#redactor.within(message, LIMITS.failureMessageLength) };
     this.#exit = exit;
     this.#state = "exited";
@@ -336,11 +350,8 @@ export class Container {
   }
 
   #killFor(why: DoomReason): void {
-    if (why === "stopped" || why === "preempted") return this.kill();
-    const message = why === "timeout"
-      ? `A call ran longer than ${this.#assignment.spec.timeout} and did not end when it was told to`
-      : "A cancelled call did not end when it was told to";
-    this.#condemn({ kind: why, message });
+    if (why !== "timeout" && why !== "cancelled") return this.kill();
+    this.#condemn(overstayed(why, this.#assignment.spec.timeout));
   }
 
   #notStarted(error: unknown): Exit {
@@ -349,8 +360,7 @@ export class Container {
       const said = this.#redactor.text(String(error));
       this.#deps.log("container.start_error", { container: this.id, error: said });
     }
-    const kind = error instanceof NodeError ? "node_lost" : "start_failed";
-    return { kind, message: error instanceof Error ? error.message : String(error) };
+    return startFailure(error);
   }
 
   #cause(exit: GuestExit): Exit {
@@ -366,16 +376,9 @@ export class Container {
     });
   }
 
-  #startTimeout(): Verdict {
-    const missing = this.#guest?.lacks?.() ?? this.#phase;
-    return neverReady(this.#assignment.spec.startTimeout, missing, this.#output.lastLines);
-  }
-
   #watchMemory(now: number): void {
     if (!this.#meter.exceeds(this.#guest, now)) return;
-    const { memory } = this.#assignment.spec;
-    const message = `It used ${this.#meter.seenMiB} MiB of memory and may use ${memory} MiB`;
-    this.#condemn({ kind: "out_of_memory", message });
+    this.#condemn(usedTooMuch(this.#meter.seenMiB, this.#assignment.spec.memory));
   }
 
   /** A drained one that holds no call has the grace time for its `@exit`, and longer for requests that it still answers. */
@@ -386,11 +389,6 @@ export class Container {
     const end = Math.min(this.#leaveBy, this.#giveWayBy);
     if (now >= end - this.#deps.graceMs) this.#guest?.terminate?.();
     if (now >= end) this.kill();
-  }
-
-  #log(stream: LogStream, text: string): void {
-    const { clock, outbox } = this.#deps, line = cutText(this.#redactor.text(text));
-    outbox.containerLog([this.id, this.#lines++, clock.now(), stream, line]);
   }
 
   #say(text: string): void {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { Failure } from "../sdk/protocol.ts";
 import type { CallCheckpoint, CheckpointOf, LeaseOf } from "./api.ts";
 import type { HeldCall } from "./calls.ts";
-import { GuestFrame } from "./frames.ts";
+import { GuestFrame, type Resumes } from "./frames.ts";
 import type { LinkSink } from "./link.ts";
 import type { Outbox } from "./outbox.ts";
 import type { BodySink, Services } from "./services.ts";
@@ -17,7 +17,8 @@ export interface DialogueDeps {
   readonly work: Work;
   readonly services: Services;
   readonly outbox: Outbox;
-  hello(): void;
+  /** It has connected, or, with what runs in it, is back. */
+  hello(resumes: Resumes | undefined): Violation;
   ready(): void;
   broken(message: string): void;
   /** A line that was said outside a call. */
@@ -88,9 +89,8 @@ export class Dialogue implements LinkSink {
     const { work, services } = this.#deps;
     switch (frame.t) {
       case "hello":
-        this.#stage = "loading";
-        this.#deps.hello();
-        return null;
+        this.#stage = frame.resumes === undefined ? "loading" : "ready";
+        return this.#deps.hello(frame.resumes);
       case "ready":
         this.#stage = "ready";
         this.#deps.ready();

@@ -90,8 +90,10 @@ export interface Guest {
   readonly address: string;
   /** A folder for large bodies on their way. */
   readonly spool: string;
-  /** Called once it is ready and before its endpoints are told of; throws when they cannot be trusted. */
-  publish?(): void;
+  /** Called once it is ready and before its endpoints, if it has any, are told of; throws when they cannot be trusted. */
+  publish?(what: { readonly endpoints: boolean }): void;
+  /** How long it goes on without a runner, for the next one to take it over; absent when it ends at once. */
+  readonly resumeMs?: number | undefined;
   /** The folder of a secret that came as files, as the guest sees it. */
   secretFolder(secret: DeliveredSecret): string;
   /** Where its volumes are as it sees them, by where its function mounts them; absent when it mounts none. */
@@ -147,6 +149,8 @@ export interface StartContext {
 export interface Engine {
   /** Starts a guest for an assignment, or throws a {@link StartError}. */
   start(assignment: Assignment, context: StartContext): Promise<Guest>;
+  /** What an earlier runner of this node left running, where guests outlive their runner. */
+  readonly left?: Left | undefined;
   /** The images of this node, where it has any. */
   readonly images?: EngineImages | undefined;
   /** What runs its containers, where that is another program. */
@@ -164,6 +168,16 @@ export interface ContainerEngine {
   readonly away: string | null;
   /** Whether all functions need it, not only those with an image. */
   readonly only: boolean;
+}
+
+/** Guests that an earlier runner left running. */
+export interface Left {
+  /** Their containers. */
+  readonly ids: readonly string[];
+  /** Takes one over, or throws a {@link StartError}. */
+  adopt(assignment: Assignment, context: Omit<StartContext, "bundle">): Promise<Guest>;
+  /** Ends all but these, and removes what is left of those. */
+  spare(ids: readonly string[]): Promise<void>;
 }
 
 /** Images, and how they are made. */

@@ -73,6 +73,28 @@ export function neverReady(startTimeout: string, missing: string, said: string):
   return { kind: "start_failed", message: said === "" ? sentence : `${sentence}. It printed:\n${said}` };
 }
 
+/** How one ended that an earlier runner had, and this one did not get to speak to. Nobody is to blame but the node. */
+export const notTakenOver = ({ kind, message }: Exit): Exit =>
+  kind === "start_failed"
+    ? {
+      kind: "node_lost",
+      message: `The runner of the node was started anew, and could not take it over: ${message}`,
+    }
+    : { kind, message };
+
+/** Of a container that was killed for a call. */
+export const overstayed = (why: "timeout" | "cancelled", timeout: string): Verdict => ({
+  kind: why,
+  message: why === "timeout"
+    ? `A call ran longer than ${timeout} and did not end when it was told to`
+    : "A cancelled call did not end when it was told to",
+});
+
+export const usedTooMuch = (usedMiB: number, mayMiB: number): Verdict => ({
+  kind: "out_of_memory",
+  message: `It used ${usedMiB} MiB of memory and may use ${mayMiB} MiB`,
+});
+
 const how = (code: number, signal: string | null): string => signal ?? `exit code ${code}`;
 
 function withTail(sentence: string, stderr: string): string {
@@ -100,9 +122,17 @@ const PREEMPTED: Failure = {
 };
 
 /** How a call failed that was made to end; null for a cancelled one, which is not a failure. */
+/** Of a call that was under way when its runner was started anew. */
+export const LOST_TRACK: Failure = {
+  kind: "node_lost",
+  message: "The runner of the node was started anew, and lost track of the call",
+  retryable: true,
+};
+
 export function failureOfDoom(why: DoomReason, timeout: string): Failure | null {
   if (why === "cancelled") return null;
   if (why === "stopped") return PREEMPTED;
+  if (why === "lost") return LOST_TRACK;
   if (why === "preempted") return { ...PREEMPTED, message: "It gave way to more important work" };
   return { kind: "timeout", message: `The call ran longer than its timeout of ${timeout}`, retryable: true };
 }

@@ -35,6 +35,11 @@ export interface LoadFrame {
   readonly secrets?: Readonly<Record<string, { readonly value: string; readonly file?: string }>>;
   /** Where the function's volumes are, by where it mounts them. */
   readonly volumes?: Readonly<Record<string, string>>;
+  /**
+   * The host may come back after it has gone, as another process: the guest listens on `resume.sock` in its slot, goes on for so long
+   * after its channel has closed, and says `hello` with `resumes` when somebody connects there.
+   */
+  readonly resumeMs?: number;
 }
 /** One call. `c` is the host's number for it within this guest. Calls start in the order given, at most `concurrency` at once. */
 export interface CallFrame {
@@ -102,9 +107,25 @@ export type HostFrame =
 
 const text = (max: number) => z.string().max(max);
 
+const CALL_ID = /^call_[0-9a-z]{1,13}_[0-9a-z]{1,5}$/;
+/** What runs in a guest whose host has come back. */
+export const Resumes = z.object({
+  /** Above the number of any call that it was given. */
+  next: CallRef,
+  running: z.array(z.object({ c: CallRef, id: z.string().regex(CALL_ID), attempt: z.number().int() })).max(
+    10_000,
+  ),
+});
+export type Resumes = z.infer<typeof Resumes>;
+
 export const GuestFrame = z.discriminatedUnion("t", [
-  /** First frame after connecting. */
-  z.object({ t: z.literal("hello"), protocol: z.literal(1), pid: z.number().int() }),
+  /** First frame after connecting; with `resumes` when it was ready before, and the host has come back. */
+  z.object({
+    t: z.literal("hello"),
+    protocol: z.literal(1),
+    pid: z.number().int(),
+    resumes: Resumes.optional(),
+  }),
   /** `load` is done, `@enter` has run, the endpoint socket listens. */
   z.object({ t: z.literal("ready") }),
   /** `load` failed; after `ready`, it cannot go on. Its container is replaced. */

@@ -30,6 +30,11 @@ export class Leases {
     return lease;
   }
 
+  /** Takes up what an earlier runner held. */
+  adopt(lease: HeldLease): void {
+    this.#open.set(lease.id, { lease, unreported: lease.calls.length });
+  }
+
   /** `count` reports of a lease have arrived. */
   reported(id: number, count: number): void {
     const entry = this.#open.get(id);
@@ -43,7 +48,8 @@ export class Leases {
 
   find(id: number, index: number): HeldCall | undefined {
     const lease = this.#open.get(id)?.lease;
-    return lease?.calls[index - lease.lo];
+    const call = lease?.calls[index - lease.lo];
+    return call?.index === index ? call : lease?.calls.find((one) => one.index === index); // of an adopted one some are left
   }
 
   ids(): number[] {

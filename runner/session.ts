@@ -2,11 +2,20 @@
  * One session of a joined node: observe → sync → reconcile → act, level-triggered, beside the call loop. Whatever was missed
  * comes up again with the next sync.
  */
-import type { Assignment, ObservedContainer, SyncReply, SyncRequest } from "../sdk/protocol.ts";
+import type {
+  Assignment,
+  ObservedContainer,
+  OpenLease,
+  Resumed,
+  SyncReply,
+  SyncRequest,
+} from "../sdk/protocol.ts";
 import type { Clock, Log } from "../sdk/ports.ts";
 import { ApiAway, ApiRefused, backoffMs, type NodeApi } from "./api.ts";
+import { type Adopted, adoptedLease } from "./adopted.ts";
 import { Bell, within } from "./bell.ts";
 import { Builds } from "./builds.ts";
+import type { HeldLease } from "./calls.ts";
 import { Container } from "./container.ts";
 import type { Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
@@ -21,6 +30,8 @@ import type { SessionVolumes, VolumeNews } from "./volumes.ts";
 export interface SessionDeps {
   readonly api: NodeApi;
   readonly session: string;
+  /** What an earlier runner left, to go on with. */
+  readonly resumed?: Resumed | undefined;
   readonly engine: Engine;
   readonly clock: Clock;
   readonly log: Log;
@@ -111,6 +122,7 @@ export class Session {
   /** Runs until it is left, or the api no longer knows it; then all its containers are gone. */
   async run(): Promise<void> {
     const { signal } = this.#over;
+    this.#resume();
     await Promise.all([this.#syncLoop(signal), this.#exchange.run(signal), this.#tickLoop(signal)]);
     for (const container of this.#containers.values()) container.kill();
     await this.#allExited();
@@ -262,8 +274,31 @@ export class Session {
   #start(assignment: Assignment): void {
     const { id, spec, app } = assignment;
     if (this.#leaving || this.#ended.has(id)) return this.#refuse(id);
-    const { api, engine, clock, log, graceMs, volumes } = this.#deps;
+    const { log } = this.#deps;
     log("container.start", { container: id, app, function: spec.name });
+    this.#run(assignment);
+  }
+
+  /** Goes on with what an earlier runner left. */
+  #resume(): void {
+    const { resumed, log } = this.#deps;
+    for (const { nextLine, ...assignment } of resumed?.containers ?? []) {
+      const { id, spec, app } = assignment;
+      log("container.adopt", { container: id, app, function: spec.name });
+      const leases = resumed!.leases.filter(({ container }) => container === id);
+      this.#run(assignment, { nextLine, leases: leases.map((lease) => this.#adopt(lease)) });
+    }
+  }
+
+  #adopt(given: OpenLease): HeldLease {
+    const lease = adoptedLease(given, this.#deps.clock.now());
+    this.#leases.adopt(lease);
+    return lease;
+  }
+
+  #run(assignment: Assignment, adopted?: Adopted): void {
+    const { id } = assignment;
+    const { api, engine, clock, log, graceMs, volumes } = this.#deps;
     const exited = Promise.withResolvers<void>();
     const container = new Container(assignment, {
       api,
@@ -271,6 +306,7 @@ export class Session {
       clock,
       log,
       graceMs,
+      adopted,
       outbox: this.#outbox,
       retire: (assignment, guest, exit) => this.#kept.retire(assignment, guest, exit),
       changed: () => {

@@ -22,20 +22,34 @@ export async function slotsFolder(data: string, tmp: string): Promise<string> {
 export class Slots {
   readonly #folder: string;
   readonly #random: Random;
+  readonly #spared = new Set<string>();
 
   constructor(folder: string, random: Random) {
     this.#folder = folder;
     this.#random = random;
   }
 
-  /** Ends what an earlier runner left running, and removes its slots. */
-  async sweep(): Promise<number> {
+  /** Slots of an earlier runner. */
+  async earlier(): Promise<SlotPaths[]> {
     await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await refuseForeign(this.#folder);
+    const slots: SlotPaths[] = [];
+    for await (const { name } of Deno.readDir(this.#folder)) slots.push(this.#pathsOf(name));
+    return slots;
+  }
+
+  /** Leaves a slot of an earlier runner out of the {@link sweep}. */
+  spare({ dir }: SlotPaths): void {
+    this.#spared.add(dir);
+  }
+
+  /** Ends what an earlier runner left running, and removes its slots. */
+  async sweep(): Promise<number> {
     let killed = 0;
-    for await (const { name } of Deno.readDir(this.#folder)) {
-      if (killNamed(`${this.#folder}/${name}/pid`)) killed++;
-      await removeTree(`${this.#folder}/${name}`);
+    for (const { dir } of await this.earlier()) {
+      if (this.#spared.has(dir)) continue;
+      if (killNamed(`${dir}/pid`)) killed++;
+      await removeTree(dir);
     }
     // What a guest had started outlives it; it knows its slot from its environment.
     const strays = processesWith(`BERTH_SLOT=${this.#folder}/`);
@@ -44,8 +58,13 @@ export class Slots {
   }
 
   async create(): Promise<SlotPaths> {
-    const dir = `${this.#folder}/${this.#random.bytes(4).toHex()}`;
-    await Deno.mkdir(dir, { mode: 0o700 });
+    const slot = this.#pathsOf(this.#random.bytes(4).toHex());
+    await Deno.mkdir(slot.dir, { mode: 0o700 });
+    return slot;
+  }
+
+  #pathsOf(name: string): SlotPaths {
+    const dir = `${this.#folder}/${name}`;
     return { dir, control: `${dir}/control.sock`, http: `${dir}/http.sock` };
   }
 

@@ -2,12 +2,33 @@
  * To which call a line belongs that a guest printed without saying for which: the one that has run longest. When none runs, lines
  * are kept for the next, so that what loading printed is not lost. Where there are no calls, lines are the container's own.
  */
+import type { Clock } from "../sdk/ports.ts";
+import { cutText } from "./lines.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Redactor } from "./redact.ts";
 import type { LogStream, Work } from "./work.ts";
 
 /** Lines that are kept, the latest. */
 const ASIDES_MAX = 64;
 
-type Own = (stream: LogStream, text: string) => void;
+/** Takes the lines of a container itself. */
+export type Own = (stream: LogStream, text: string) => void;
+
+export interface OwnLinesDeps {
+  readonly clock: Clock;
+  readonly outbox: Pick<Outbox, "containerLog">;
+  readonly redactor: () => Redactor;
+  /** Number of the next line. */
+  readonly next: number;
+}
+
+export function ownLines(container: string, { clock, outbox, redactor, next }: OwnLinesDeps): Own {
+  let n = next;
+  return (stream, text) => {
+    const line = cutText(redactor().text(text));
+    outbox.containerLog([container, n++, clock.now(), stream, line]);
+  };
+}
 
 export class Voice {
   readonly #work: Pick<Work, "speaker" | "say">;

@@ -5,15 +5,18 @@
 import {
   type Exit,
   type Failure,
-  formatCallId,
+  type FunctionSpec,
   type Json,
   LIMITS,
   type LogRecord,
   type Report,
 } from "../sdk/protocol.ts";
-import { formatDuration } from "../sdk/duration.ts";
+import { formatDuration, parseDuration } from "../sdk/duration.ts";
 import { CallLine, type Doom, type DoomReason, type HeldCall, type HeldLease } from "./calls.ts";
-import { failureOfDoom, failureOfExit } from "./exits.ts";
+import { matched } from "./adopted.ts";
+import { callFrame } from "./host_frames.ts";
+import { failureOfDoom, failureOfExit, LOST_TRACK } from "./exits.ts";
+import type { Resumes } from "./frames.ts";
 import { cutText } from "./lines.ts";
 import { guestAhead, heldAhead, isStuck, type Pace, paced, slowed, UNKNOWN_PACE } from "./lookahead.ts";
 import type { Outbox } from "./outbox.ts";
@@ -21,10 +24,7 @@ import type { Redactor } from "./redact.ts";
 
 export interface WorkDeps {
   readonly container: string;
-  readonly concurrency: number;
-  readonly timeoutMs: number;
-  /** The timeout as its owner wrote it. */
-  readonly timeout: string;
+  readonly spec: Pick<FunctionSpec, "concurrency" | "timeout" | "methods">;
   /** Time from the notice to the kill of a call that must end. */
   readonly graceMs: number;
   readonly outbox: Outbox;
@@ -59,6 +59,7 @@ const STARTED_AFTER_MS = 100;
 export class Work {
   readonly #deps: WorkDeps;
   readonly #line: CallLine;
+  readonly #timeoutMs: number;
   #pace: Pace = UNKNOWN_PACE;
   #closed = false;
   #recalling = false;
@@ -68,23 +69,26 @@ export class Work {
   #turn: Report[] = [];
   #turnMs = 0;
   #cpuUs = 0;
+  /** Calls that an earlier runner gave the guest, until that says which of them run. */
+  #adopted: HeldCall[] = [];
   /** Ended calls whose last lines may still be in a pipe. */
   #settling: { readonly call: HeldCall; readonly report: Report; readonly characters: number }[] = [];
 
   constructor(deps: WorkDeps) {
     this.#deps = deps;
-    this.#line = new CallLine(deps.concurrency);
+    this.#line = new CallLine(deps.spec.concurrency);
+    this.#timeoutMs = parseDuration(deps.spec.timeout);
   }
 
   /** True when it holds no call. */
   get idle(): boolean {
-    return this.#line.size === 0 && this.#settling.length === 0;
+    return this.#line.size + this.#adopted.length + this.#settling.length === 0;
   }
 
   /** How many more calls it may be given, when it may hold `share` beyond those that run. */
   free(share: number): number {
     if (this.#closed) return 0;
-    const { concurrency } = this.#deps;
+    const { concurrency } = this.#deps.spec;
     return Math.max(0, concurrency + heldAhead(this.#pace, concurrency, share) - this.#line.size);
   }
 
@@ -92,6 +96,21 @@ export class Work {
     if (this.#closed) return this.#giveBack(lease.calls);
     for (const call of lease.calls) this.#line.add(call);
     this.#pump();
+  }
+
+  /** Takes up what an earlier runner gave the guest. */
+  adopt(leases: readonly HeldLease[]): void {
+    this.#adopted = leases.flatMap(({ calls }) => calls);
+  }
+
+  /** The guest is back, and says what runs in it: that goes on, and the rest is done again. */
+  resume(resumes: Resumes): void {
+    const { spec: { methods }, now } = this.#deps;
+    const isStream = (method: string) => methods.some(({ name, stream }) => name === method && stream);
+    const { going, doomed, lost } = matched(this.#adopted, resumes, { now: now(), isStream });
+    this.#adopted = [];
+    this.#line.resume(resumes.next, [...going, ...doomed]);
+    for (const call of lost) this.#report(call, this.#reportOf(call, 1, LOST_TRACK), 0);
   }
 
   /** The call to which printed text belongs: the one that has run longest. */
@@ -108,7 +127,7 @@ export class Work {
 
   result(number: number, value: Json, characters: number): Violation {
     const call = this.#line.runs(number);
-    if (call === undefined) return `a result for call ${number}, which does not run`;
+    if (call === undefined) return this.#unexpected(number, "a result");
     if (tooLarge(value, characters)) {
       this.#fail(
         call,
@@ -121,7 +140,7 @@ export class Work {
 
   error(number: number, failure: Omit<Failure, "kind">): Violation {
     const call = this.#line.runs(number);
-    if (call === undefined) return `an error for call ${number}, which does not run`;
+    if (call === undefined) return this.#unexpected(number, "an error");
     const told = this.#deps.redactor().failure(failure);
     this.#finish(call, 1, { kind: "user_error", ...told }, told.message.length + (told.stack?.length ?? 0));
     return null;
@@ -185,7 +204,7 @@ export class Work {
   tick(now: number): void {
     for (const call of this.#line.running) {
       call.doom ??= this.#preemption;
-      if (call.doom === null && now - call.startedAt > this.#deps.timeoutMs) {
+      if (call.doom === null && now - call.startedAt > this.#timeoutMs) {
         call.doom = { why: "timeout", killAt: null };
       }
       if (call.doom !== null && this.#pursue(call, call.doom, now)) return;
@@ -203,7 +222,7 @@ export class Work {
       return;
     }
     call.doom = { why: "cancelled", killAt: null };
-    if (call.state === "running") this.#pursue(call, call.doom, this.#deps.now());
+    if (call.state === "running" && call.number >= 0) this.#pursue(call, call.doom, this.#deps.now());
   }
 
   /** Takes no more calls and gives back those that have not started. */
@@ -243,7 +262,7 @@ export class Work {
     this.#closed = true;
     this.#settle();
     const { ran, unstarted } = this.#line.takeAll();
-    for (const call of ran) {
+    for (const call of [...ran, ...this.#adopted.splice(0)]) {
       this.#report(call, this.#reportOf(call, 1, failureOfExit(exit)), exit.message.length);
     }
     this.#giveBack(unstarted);
@@ -253,7 +272,7 @@ export class Work {
 
   #pump(): void {
     if (this.#closed || this.#recalling || this.#settling.length > 0) return;
-    const { concurrency, backlog, now, send } = this.#deps;
+    const { spec: { concurrency }, backlog, now, send } = this.#deps;
     const ahead = this.#deps.printing() ? 0 : guestAhead(this.#pace, concurrency);
     const at = now();
     while (this.#line.waiting > 0 && this.#line.ahead < ahead || this.#line.running.size < concurrency) {
@@ -282,7 +301,7 @@ export class Work {
     if (doom === null || (outcome === 0 && (doom.why === "stopped" || doom.why === "preempted"))) {
       return [call.index, outcome, value, call.startedAt, now, 0];
     }
-    const failure = failureOfDoom(doom.why, this.#deps.timeout);
+    const failure = failureOfDoom(doom.why, this.#deps.spec.timeout);
     return [call.index, failure === null ? 2 : 1, failure, call.startedAt, now, 0];
   }
 
@@ -308,6 +327,11 @@ export class Work {
       const outcome = call.doom?.why === "cancelled" ? 2 : 3;
       this.#report(call, [call.index, outcome, null, now, now, 0], 0);
     }
+  }
+
+  /** What an earlier runner was told already may come again. */
+  #unexpected(number: number, what: string): Violation {
+    return this.#line.isEarlier(number) ? null : `${what} for call ${number}, which does not run`;
   }
 
   #about(number: number, tell: (call: HeldCall) => void): Violation {
@@ -361,15 +385,6 @@ export class Work {
     this.#cpuUs = total;
     if (each > 0) { for (const report of this.#turn) report[5] = each; }
   }
-}
-
-function callFrame({ lease, index, number, input }: HeldCall): string {
-  const id = formatCallId({ batch: lease.batch, index });
-  const method = JSON.stringify(lease.method);
-  const master = lease.master === undefined ? "" : `,"master":${JSON.stringify(lease.master)}`;
-  return `{"t":"call","c":${number},"id":"${id}","method":${method},"attempt":${lease.attempt},"input":${
-    JSON.stringify(input)
-  }${master}}\n`;
 }
 
 /** Is a value, received in a frame of `characters`, larger than the limit? Exact, but only measured when it is near. */

@@ -1,7 +1,7 @@
 /** A node with a container engine: functions that name an image run there, the others too unless they may be plain processes. */
 import type { Clock } from "../../sdk/ports.ts";
 import type { Assignment } from "../../sdk/protocol.ts";
-import type { ContainerEngine, Engine, EngineImages, Guest, StartContext } from "../engine.ts";
+import type { ContainerEngine, Engine, EngineImages, Guest, Left, StartContext } from "../engine.ts";
 
 export interface EnginesOf {
   /** Null when there was none at the start. */
@@ -36,6 +36,10 @@ export class Engines implements Engine {
     return away === undefined ? undefined : { away, only: this.#process === null };
   }
 
+  get left(): Left | undefined {
+    return this.#oci?.left;
+  }
+
   start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const engine = assignment.spec.image === undefined
       ? this.#process ?? this.#oci!
@@ -48,6 +52,7 @@ export class Engines implements Engine {
     while (this.#oci === null && find !== undefined && !signal.aborted) {
       await clock.sleep(FIND_MS, signal);
       if (!signal.aborted) this.#oci = await find();
+      await this.left?.spare([]); // the node has joined without them
       if (this.#oci !== null) changed();
     }
     await this.#oci?.watch?.(signal, changed);

@@ -16,6 +16,8 @@ export interface SlotPaths {
   readonly dir: string;
   readonly control: string;
   readonly http: string;
+  /** Where it listens for a runner that comes back; absent where none does. */
+  readonly resume?: string | undefined;
 }
 
 export interface DenoLimits {
@@ -63,11 +65,12 @@ function permissionFlags(
   slot: SlotPaths,
   { permissions, env, read = [], write = [], denyWrite = [] }: DenoLimits,
 ): string[] {
+  const sockets = [slot.control, slot.http, ...slot.resume === undefined ? [] : [slot.resume]];
   const own = {
     // Its secrets by a name of their own: the guest gives up the slot once the code is loaded.
     read: [slot.dir, paths.sdk, ...read],
-    write: [slot.control, slot.http, ...write],
-    net: [`unix:${slot.control}`, `unix:${slot.http}`],
+    write: [...sockets, ...write],
+    net: sockets.map((path) => `unix:${path}`),
     env: ["BERTH_SLOT", ...env],
     run: [],
     ffi: [],

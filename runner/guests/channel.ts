@@ -4,13 +4,16 @@ import type { GuestFrame } from "../frames.ts";
 import { type Decoded, FrameDecoder } from "./decode.ts";
 
 const READ_BYTES = 64 * 1024;
+/** Characters of lines and events that wait while the host is away; what comes then is dropped. */
+const AWAY_MAX = 1024 * 1024;
 
 /**
  * Writes are joined: what is sent while a write is under way, or within one turn of the event loop, leaves as one. At tens
  * of thousands of calls a second this is the difference between one system call per hundred results and one per result.
  */
 export class Channel {
-  readonly #conn: Deno.Conn;
+  #conn: Deno.Conn;
+  #away = false;
   readonly #encoder = new TextEncoder();
   #out: (string | Uint8Array)[] = [];
   #backlog = 0;
@@ -27,8 +30,24 @@ export class Channel {
 
   /** Sends a frame, and its body if it has one. */
   send(frame: z.input<typeof GuestFrame>, body?: Uint8Array): void {
+    if (this.#away && frame.t !== "log" && frame.t !== "event") return;
     this.sendText(JSON.stringify(frame));
     if (body !== undefined) this.#push(body);
+  }
+
+  /** The host has gone. Lines and events wait until it is back; nothing else can be sent. */
+  get away(): boolean {
+    return this.#away;
+  }
+
+  /** The host is back. It is told `hello` first. */
+  resume(conn: Deno.Conn, hello: z.input<typeof GuestFrame>): void {
+    this.#conn = conn;
+    this.#away = false;
+    const waited = this.#out.splice(0);
+    this.#backlog = 0;
+    this.send(hello);
+    for (const part of waited) this.#push(part);
   }
 
   /** Characters and bytes that wait to be written. */
@@ -45,19 +64,31 @@ export class Channel {
   async *frames(): AsyncGenerator<Decoded[]> {
     const decoder = new FrameDecoder();
     const bytes = new Uint8Array(READ_BYTES);
-    for (let n = await this.#conn.read(bytes); n !== null; n = await this.#conn.read(bytes)) {
+    const read = () => this.#conn.read(bytes).catch(() => null);
+    for (let n = await read(); n !== null; n = await read()) {
       yield decoder.push(bytes.subarray(0, n));
     }
+    await this.#leave();
   }
 
   close(): void {
     this.#conn.close();
   }
 
+  /** What was on its way is lost. */
+  async #leave(): Promise<void> {
+    this.#away = true;
+    this.#conn.close();
+    await this.drained();
+    this.#out = [];
+    this.#backlog = 0;
+  }
+
   #push(part: string | Uint8Array): void {
+    if (this.#away && this.#backlog + part.length > AWAY_MAX) return;
     this.#out.push(part);
     this.#backlog += part.length;
-    this.#writing ??= Promise.resolve().then(() => this.#write());
+    if (!this.#away) this.#writing ??= Promise.resolve().then(() => this.#write());
   }
 
   async #write(): Promise<void> {
@@ -69,7 +100,7 @@ export class Channel {
         await this.#writeAll(parts);
       }
     } catch {
-      this.#out = []; // The host has gone, as the reading end is about to find out
+      this.#away = true; // As the reading end is about to find out
     } finally {
       this.#writing = undefined;
     }

@@ -35,14 +35,15 @@ class Guest:
     """One container's code and the calls it is given."""
 
     def __init__(self):
-        self._channel = Channel(os.path.join(os.environ["BERTH_SLOT"], "control.sock"))
+        self._slot = os.environ["BERTH_SLOT"]
+        self._channel = Channel(os.path.join(self._slot, "control.sock"))
         self._host = Host(self._channel)
         self._load, self._wanted = None, threading.Event()
         self._work = None
         berth.connect(Platform(self._host))
 
     def run(self):
-        self._channel.send({"t": "hello", "protocol": 1, "pid": os.getpid()})
+        self._channel.send(hello())
         threading.Thread(target=self._read, daemon=True).start()
         self._wanted.wait()
         os.environ.update(variables(self._load))
@@ -94,14 +95,21 @@ class Guest:
 
     def _read(self):
         try:
-            for frames in self._channel.frames():
-                self._receive(frames)
+            here = True
+            while here:
+                for frames in self._channel.frames():
+                    self._receive(frames)
+                here = self._work is not None and self._channel.resume(self._greeting)
         except OSError:
             pass
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)  # The host has gone: nothing that is done now would count
+
+    def _greeting(self):
+        self._host.forget()
+        return {**hello(), "resumes": self._work.resumes()}
 
     def _receive(self, frames):
         calls = []
@@ -121,6 +129,8 @@ class Guest:
         if kind == "reply" or kind == "chunk":
             self._host.answer(frame, body)
         elif kind == "load":
+            if "resumeMs" in frame:
+                self._channel.let_back(os.path.join(self._slot, "resume.sock"), frame["resumeMs"] / 1_000)
             self._load = frame
             self._wanted.set()
         elif work is None:
@@ -134,6 +144,10 @@ class Guest:
             work.recall()
         elif kind == "drain":
             work.drain()
+
+
+def hello():
+    return {"t": "hello", "protocol": 1, "pid": os.getpid()}
 
 
 def variables(load):

@@ -5,13 +5,14 @@
  * ```sh
  * BERTH_SLOT=SLOT deno run --quiet --no-prompt --no-config --no-lock --no-remote --no-npm --unstable-no-legacy-abort \
  *   --import-map=ROOT/runner/guests/import_map.json --allow-env=BERTH_SLOT --allow-read=SLOT,ROOT/sdk \
- *   --allow-write=SLOT/control.sock,SLOT/http.sock --allow-net=unix:SLOT/control.sock,unix:SLOT/http.sock \
+ *   --allow-write=SLOT/control.sock,SLOT/http.sock,… --allow-net=unix:SLOT/control.sock,unix:SLOT/http.sock,… \
  *   ROOT/runner/guests/guest.ts
  * ```
  *
  * It connects to SLOT/control.sock, listens on SLOT/http.sock, says `hello` and warms up while it waits for `load`. The
  * module to load must lie in SLOT (or be readable otherwise). Before the module is imported the guest gives up the network
- * and writing, after it reading; permissions that the function itself declares are added to the lists above and stay.
+ * and writing, after it reading; permissions that the function itself declares are added to the lists above and stay. Where the host
+ * may come back after it has gone (`resumeMs` in `load`), the guest listens on SLOT/resume.sock too, and goes on meanwhile.
  */
 import "../../sdk/mod.ts";
 import { Client, setAmbientClient } from "../../sdk/client.ts";
@@ -31,6 +32,7 @@ import { Work } from "./work.ts";
 const slot = Deno.env.get("BERTH_SLOT")!;
 const controlPath = `${slot}/control.sock`;
 const httpPath = `${slot}/http.sock`;
+const resumePath = `${slot}/resume.sock`;
 const sdkPath = new URL("../../sdk", import.meta.url).pathname;
 
 const channel = new Channel(await Deno.connect({ transport: "unix", path: controlPath }));
@@ -43,6 +45,10 @@ setAmbientClient(new Client({ transport: platform }));
 let work: Work | undefined;
 let loaded: Loaded | undefined;
 let wanted = false;
+let drained: Promise<void> | undefined;
+/** Where a host that was away comes back to, and how long it may be away. */
+let door: Deno.Listener | undefined;
+let resumeMs = 0;
 
 globalThis.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
@@ -53,15 +59,29 @@ globalThis.addEventListener("error", (event) => {
   uncaught(event.error);
 });
 
-channel.send({ t: "hello", protocol: 1, pid: Deno.pid });
+const HELLO = { t: "hello", protocol: 1, pid: Deno.pid } as const;
+channel.send(HELLO);
 const warmed = warm(httpPath, () => wanted);
 try {
-  for await (const frames of channel.frames()) {
-    for (const frame of frames) receive(frame);
-    work?.turn();
-  }
+  do {
+    for await (const frames of channel.frames()) {
+      for (const frame of frames) receive(frame);
+      work?.turn();
+    }
+  } while (await resumed());
 } finally {
   Deno.exit(0); // The host has gone: nothing that is done now would count
+}
+
+/** Waits for the host to come back; false when it does not. */
+async function resumed(): Promise<boolean> {
+  if (door === undefined || work === undefined) return false;
+  const conn = await Promise.race([door.accept(), realClock.sleep(resumeMs)]);
+  if (conn === undefined) return false;
+  channel.resume(conn, { ...HELLO, resumes: work.resumes() });
+  platform.resume();
+  work.tellEnds();
+  return true;
 }
 
 function receive({ frame, body }: Decoded): void {
@@ -80,7 +100,7 @@ function receive({ frame, body }: Decoded): void {
     case "load":
       return void load(frame);
     case "drain":
-      return void drain();
+      return void (drained ??= drain());
   }
 }
 
@@ -94,8 +114,13 @@ async function load(frame: LoadFrame): Promise<void> {
     containerContext(identity, { outlet: platform, signal, write: (line) => console.log(line) });
   try {
     await warmed;
-    revoke([{ name: "net", host: `unix:${controlPath}` }, { name: "net", host: `unix:${httpPath}` }]);
-    revoke([{ name: "write", path: controlPath }, { name: "write", path: httpPath }]);
+    if (frame.resumeMs !== undefined) {
+      resumeMs = frame.resumeMs;
+      door = Deno.listen({ transport: "unix", path: resumePath });
+    }
+    const sockets = [controlPath, httpPath, resumePath];
+    revoke(sockets.map((path) => ({ name: "net", host: `unix:${path}` })));
+    revoke(sockets.map((path) => ({ name: "write", path })));
     revoke([{ name: "env", variable: "BERTH_SLOT" }]);
     for (const [key, { value, file }] of secrets) if (file === undefined) Deno.env.set(key, value);
     const declaration = await importEntry(frame);

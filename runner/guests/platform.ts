@@ -14,7 +14,17 @@ import { piecesOf } from "./pieces.ts";
 interface Waiting {
   readonly reply: (frame: ReplyFrame, body: Bytes | undefined) => void;
   readonly chunk?: (frame: ChunkFrame, body: Bytes | undefined) => void;
+  /** The host is back, and does not know of the request. */
+  readonly again: () => void;
 }
+
+interface Answer {
+  readonly frame: ReplyFrame;
+  readonly body: Bytes | undefined;
+}
+
+/** The host came back, and does not know of the request. */
+class Forgotten extends Error {}
 
 /** How long an artifact is asked for while the platform cannot be reached. */
 const PATIENCE_MS = 60_000;
@@ -50,56 +60,58 @@ export class Platform implements Outlet, Transport, ValueStore {
         `Cannot save a checkpoint of ${bytes.length} bytes: the limit is ${LIMITS.checkpointBytes}`,
       );
     }
-    const n = ++this.#last;
-    const reply = this.#reply(n, "save the checkpoint");
-    this.#channel.send({
-      t: "checkpoint-save",
-      n,
-      c: call,
-      bytes: bytes.length,
-      ...(name !== undefined && { name }),
-    }, bytes);
-    await reply;
+    const named = name === undefined ? {} : { name };
+    const frame = (n: number) =>
+      ({ t: "checkpoint-save", n, c: call, bytes: bytes.length, ...named }) as const;
+    await this.#ask("save the checkpoint", (n) => this.#channel.send(frame(n), bytes));
   }
 
   load(call: number | undefined, name: string | undefined): Promise<Bytes | undefined> {
-    const n = ++this.#last;
-    const reply = this.#reply(n, "load the checkpoint");
-    const c = call === undefined ? {} : { c: call };
-    this.#channel.send({ t: "checkpoint-load", n, ...c, ...(name !== undefined && { name }) });
-    return reply.then(({ body }) => body);
+    const of = { ...call === undefined ? {} : { c: call }, ...name === undefined ? {} : { name } };
+    const send = (n: number) => this.#channel.send({ t: "checkpoint-load", n, ...of });
+    return this.#ask("load the checkpoint", send).then(({ body }) => body);
   }
 
   async saveValue(bytes: Bytes): Promise<string> {
-    const n = ++this.#last;
-    const reply = this.#reply(n, "send a large value");
-    this.#channel.send({ t: "value-save", n, bytes: bytes.length }, bytes);
-    return (await reply).frame.id!;
+    const send = (n: number) => this.#channel.send({ t: "value-save", n, bytes: bytes.length }, bytes);
+    return (await this.#ask("send a large value", send)).frame.id!;
   }
 
   async loadValue(id: string): Promise<Bytes> {
-    const n = ++this.#last;
-    const reply = this.#reply(n, "read a large value");
-    this.#channel.send({ t: "value-load", n, id });
-    return (await reply).body!;
+    const send = (n: number) => this.#channel.send({ t: "value-load", n, id });
+    return (await this.#ask("read a large value", send)).body!;
   }
 
   /** Sends the content in pieces, no faster than the host takes them; an empty one ends it. */
   async publish(call: number, name: string, content: Uint8Array | string): Promise<PublishedArtifact> {
     if (!this.#runs(call)) throw new Error(`Cannot publish artifact ${name}: the call has ended`);
-    const n = ++this.#last;
-    const reply = this.#reply(n, `publish artifact ${name}`);
-    let refused = false;
-    reply.catch(() => refused = true);
-    let at = 0;
+    for (;;) {
+      const n = ++this.#last;
+      const reply = this.#reply(n, `publish artifact ${name}`);
+      await this.#sendPieces({ n, c: call, name }, content, reply);
+      try {
+        return JSON.parse(new TextDecoder().decode((await reply).body));
+      } catch (error) {
+        if (!(error instanceof Forgotten)) throw error;
+      }
+    }
+  }
+
+  /** Stops once there is an answer, or nobody to give one. */
+  async #sendPieces(
+    head: { readonly n: number; readonly c: number; readonly name: string },
+    content: Uint8Array | string,
+    reply: Promise<unknown>,
+  ): Promise<void> {
+    let answered = false, at = 0;
+    reply.catch(() => answered = true);
     for await (const piece of piecesOf(content)) {
-      if (refused) break;
-      this.#channel.send({ t: "artifact-save", n, c: call, name, at, bytes: piece.length }, piece);
+      if (answered || this.#channel.away) return;
+      this.#channel.send({ t: "artifact-save", ...head, at, bytes: piece.length }, piece);
       at += piece.length;
       await this.#channel.drained();
     }
-    this.#channel.send({ t: "artifact-save", n, c: call, name, at, bytes: 0 });
-    return JSON.parse(new TextDecoder().decode((await reply).body));
+    this.#channel.send({ t: "artifact-save", ...head, at, bytes: 0 });
   }
 
   /** The version that the reference means now, whole and with its digest, however often the platform goes away meanwhile. */
@@ -141,9 +153,28 @@ export class Platform implements Outlet, Transport, ValueStore {
     else waiting?.chunk?.(frame, body);
   }
 
-  #reply(n: number, deed: string): Promise<{ frame: ReplyFrame; body: Bytes | undefined }> {
+  /** The host is back: what it was asked and has not answered it is asked again. */
+  resume(): void {
+    for (const waiting of [...this.#waiting.values()]) waiting.again();
+  }
+
+  /** Asks until it is answered, however often the host goes away meanwhile. */
+  #ask(deed: string, send: (n: number) => void): Promise<Answer> {
+    const n = ++this.#last;
+    const reply = this.#reply(n, deed, () => send(n));
+    send(n);
+    return reply;
+  }
+
+  /** @param again instead of giving up, when the host has forgotten the request */
+  #reply(n: number, deed: string, again?: () => void): Promise<Answer> {
     return new Promise((resolve, reject) => {
+      const forgotten = () => {
+        this.#waiting.delete(n);
+        reject(new Forgotten(`Cannot ${deed}: the host went away`));
+      };
       this.#waiting.set(n, {
+        again: again ?? forgotten,
         reply: (frame, body) => {
           this.#waiting.delete(n);
           if (frame.ok) resolve({ frame, body });
@@ -169,14 +200,16 @@ export class Platform implements Outlet, Transport, ValueStore {
       const cancel = () => {
         if (end()) this.#channel.send({ t: "fetch-abort", n });
       };
+      const breakOff = (message: string) => {
+        end();
+        const error = new Error(message);
+        body?.error(error); // between its chunks
+        reject(error);
+      };
       this.#waiting.set(n, {
+        again: () => breakOff("the host went away"),
         reply: ({ ok, status = 200, message }) => {
-          if (!ok) {
-            end();
-            const error = new Error(message ?? "the host could not pass the request on");
-            body?.error(error); // it broke off between its chunks
-            return reject(error);
-          }
+          if (!ok) return breakOff(message ?? "the host could not pass the request on");
           const stream = new ReadableStream<Uint8Array>({
             start: (controller) => void (body = controller),
             cancel,

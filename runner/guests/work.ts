@@ -4,7 +4,7 @@ import type { Invoke } from "../../sdk/invoke.ts";
 import type { Clock } from "../../sdk/ports.ts";
 import { isReference, type ValueReference } from "../../sdk/protocol/reference.ts";
 import type { ValueStore } from "../../sdk/transport.ts";
-import type { CallFrame, CancelFrame, PreemptFrame } from "../frames.ts";
+import type { CallFrame, CancelFrame, PreemptFrame, Resumes } from "../frames.ts";
 import type { Channel } from "./channel.ts";
 import { errorFrame, referenceFrame, resultFrame, yieldFrame, yieldReferenceFrame } from "./outcome.ts";
 import type { Turn } from "./turn.ts";
@@ -31,6 +31,8 @@ export interface WorkOptions {
 interface Running {
   readonly call: number;
   readonly ctx: CallContext;
+  /** How it ended, while nobody can be told. */
+  ended?: string;
 }
 
 export class Work {
@@ -38,6 +40,7 @@ export class Work {
   #queue: CallFrame[] = [];
   #head = 0;
   readonly #running = new Map<number, Running>();
+  #next = 0;
   #turnEndsAt = 0;
   #round: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
@@ -48,6 +51,27 @@ export class Work {
 
   push(frame: CallFrame): void {
     this.#queue.push(frame);
+    this.#next = frame.c + 1;
+  }
+
+  /** The host is back: what runs, or has ended meanwhile. What has not begun never will. */
+  resumes(): Resumes {
+    this.#queue = [];
+    this.#head = 0;
+    const running = [...this.#running.values()].map(({ call, ctx }) => ({
+      c: call,
+      id: ctx.callId,
+      attempt: ctx.attempt,
+    }));
+    return { next: this.#next, running };
+  }
+
+  /** Tells how calls have ended meanwhile. */
+  tellEnds(): void {
+    for (const running of this.#running.values()) {
+      if (running.ended !== undefined) this.#end(running, running.ended);
+    }
+    this.#pump();
   }
 
   /** A new turn: starts what may start. */
@@ -133,7 +157,10 @@ export class Work {
   #start({ c, id, attempt, method, input, master }: CallFrame): void {
     const { identity, methods, outlet } = this.#options;
     if (master !== undefined) tellChildren(master);
-    const running = { call: c, ctx: new CallContext(identity, { number: c, id, attempt, master }, outlet) };
+    const running: Running = {
+      call: c,
+      ctx: new CallContext(identity, { number: c, id, attempt, master }, outlet),
+    };
     this.#running.set(c, running);
     try {
       const invoke = methods.get(method);
@@ -199,8 +226,10 @@ export class Work {
     return JSON.parse(new TextDecoder().decode(await this.#options.values.loadValue($blob)));
   }
 
-  #end({ call }: Running, frame: string): void {
-    if (this.#running.delete(call)) this.#options.channel.sendText(frame);
+  #end(running: Running, frame: string): void {
+    const { channel } = this.#options;
+    if (channel.away) running.ended ??= frame;
+    else if (this.#running.delete(running.call)) channel.sendText(running.ended ?? frame);
   }
 
   #fail(running: Running, error: unknown): void {

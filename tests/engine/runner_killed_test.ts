@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { clientOf } from "../setup/components/engines.ts";
 import { command } from "../setup/components/daemon.ts";
 import { imageOf } from "../setup/components/registry.ts";
+import { read } from "../../sdk/proc.ts";
 import { onEveryEngine, type World } from "../setup/oci_world.ts";
 import { assignmentOf } from "../setup/runner.ts";
 import { RunnerProcess } from "../setup/runner_process.ts";
@@ -35,8 +36,20 @@ async function traces({ at }: World, data: string) {
   };
 }
 
-onEveryEngine("a runner that is killed over its containers", (world) => {
-  it("leaves nothing to the next, which does its calls again", async () => {
+/** Whether what ran for a container of the platform has ended. */
+async function isOver({ at }: World, data: string, id: string): Promise<boolean> {
+  const notes = [...Deno.readDirSync(`${data}/slots`)].map(({ name }) =>
+    `${data}/slots/${name}/container.json`
+  );
+  const found = notes.map((file) => JSON.parse(read(file) ?? "{}")).find((note) => note.id === id);
+  const client = clientOf(at);
+  const state = await client.inspect(found.engineId);
+  client.close();
+  return state?.State.Pid === 0;
+}
+
+onEveryEngine("a runner that is killed over its containers, and away for long", (world) => {
+  it("finds guests that have ended, removes what is left, and does their calls again", async () => {
     const here = await world();
     const images = ["--deno-image", imageOf(here.registry.host, "deno"), "--python-image"];
     const args = [...images, imageOf(here.registry.host, "python"), "--pool-memory", "64"];
@@ -67,6 +80,8 @@ onEveryEngine("a runner that is killed over its containers", (world) => {
     const before = await traces(here, data);
     assert.ok(before.networks.length > 0 && before.tables.length > 0, JSON.stringify(before));
     await runner.kill();
+    await untilTrue("its guest has given it up", () => isOver(here, data, "ctr_1"), PATIENCE_MS);
+    api.evict(); // as the platform does by then
     await runner.restart();
     const { value } = await until("its call has ended", () => api.endOf(batch) ?? null, PATIENCE_MS);
     assert.deepEqual(value, [7, 2]);

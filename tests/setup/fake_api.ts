@@ -15,6 +15,7 @@ import type {
   ObservedContainer,
   PublishCallArtifact,
   RegistryCredential,
+  Resumed,
   SyncRequest,
 } from "../../sdk/protocol.ts";
 
@@ -58,7 +59,7 @@ export class FakeApi implements AsyncDisposable {
   #cancels: (readonly [batch: number, index: number])[] = [];
 
   readonly origin: string;
-  readonly joins: { token: string; session: string; gpus: unknown[] }[] = [];
+  readonly joins: { token: string; session: string; resumes?: string; gpus: unknown[] }[] = [];
   readonly bundles = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly observed = new Map<string, ObservedContainer>();
   /** What it said of its container engine last. */
@@ -195,11 +196,29 @@ export class FakeApi implements AsyncDisposable {
       : Response.json({ error: { message: this.refusesSecrets } }, { status: 409 });
   }
 
-  #join(body: { token: string; session: string; gpus: unknown[] }): Response {
+  #join(body: FakeApi["joins"][number]): Response {
     this.joins.push(body);
+    const resumes = body.resumes !== undefined && body.resumes === this.#session;
     this.#session = body.session;
-    this.#loseAll();
-    return Response.json({ id: "node_1", credential: "credential" });
+    if (!resumes) this.#loseAll();
+    const resumed = resumes ? { resumed: this.#resumed() } : {};
+    return Response.json({ id: "node_1", credential: "credential", ...resumed });
+  }
+
+  /** What the runner before had: containers that were ready, and calls that are not reported. */
+  #resumed(): Resumed {
+    const ready = this.wanted.filter(({ id }) => this.observed.get(id)?.observed === "ready");
+    const leases = [...this.#leases.values()].flatMap(({ claim: { inputs, lo, ...claim }, reported }) => {
+      const indexes = inputs.map((_, i) => lo + i).filter((index) => !reported.has(index));
+      return indexes.length === 0 ? [] : [{ ...claim, indexes, ageMs: 1_000 }];
+    });
+    return {
+      containers: ready.map((one) => ({
+        ...one,
+        nextLine: this.containerLogs.get(one.id)?.length ?? 0,
+      })),
+      leases,
+    };
   }
 
   /** A new session: what an earlier one had is gone. */

@@ -13,8 +13,9 @@ export function denoGuest(slot: string): Deno.Command {
     `--import-map=${ROOT}/runner/guests/import_map.json`,
     "--allow-env=BERTH_SLOT",
   );
-  args.push(`--allow-read=${slot},${ROOT}/sdk`, `--allow-write=${slot}/control.sock,${slot}/http.sock`);
-  args.push(`--allow-net=unix:${slot}/control.sock,unix:${slot}/http.sock`, `${ROOT}/runner/guests/guest.ts`);
+  const sockets = ["control", "http", "resume"].map((name) => `${slot}/${name}.sock`);
+  args.push(`--allow-read=${slot},${ROOT}/sdk`, `--allow-write=${sockets}`);
+  args.push(`--allow-net=${sockets.map((path) => `unix:${path}`)}`, `${ROOT}/runner/guests/guest.ts`);
   return new Deno.Command(Deno.execPath(), {
     args,
     env: { BERTH_SLOT: slot, NO_COLOR: "1" },
@@ -40,8 +41,8 @@ interface Seen {
 export class Host implements AsyncDisposable {
   readonly slot: string;
   readonly process: Deno.ChildProcess;
-  readonly #conn: Deno.Conn;
-  readonly #seen: Seen[] = [];
+  #conn: Deno.Conn;
+  #seen: Seen[] = [];
   #changed = Promise.withResolvers<void>();
   #closed = false;
   readonly #output: Promise<string>[];
@@ -168,6 +169,15 @@ export class Host implements AsyncDisposable {
     this.#conn.close();
   }
 
+  /** Takes up a connection to where the guest waits for that; what was seen before is forgotten. */
+  async comeBack(): Promise<Kind<"hello">> {
+    this.#conn = await Deno.connect({ transport: "unix", path: `${this.slot}/resume.sock` });
+    this.#seen = [];
+    this.#closed = false;
+    this.#read();
+    return await this.next("hello");
+  }
+
   /** What the process wrote to stdout and stderr, once it has ended. */
   async output(): Promise<{ stdout: string; stderr: string; code: number }> {
     const { code } = await this.process.status;
@@ -178,8 +188,9 @@ export class Host implements AsyncDisposable {
   async #read(): Promise<void> {
     const decoder = new FrameDecoder();
     const bytes = new Uint8Array(64 * 1024);
+    const conn = this.#conn;
     try {
-      for (let n = await this.#conn.read(bytes); n !== null; n = await this.#conn.read(bytes)) {
+      for (let n = await conn.read(bytes); n !== null; n = await conn.read(bytes)) {
         for (const { frame, body } of decoder.push(bytes.subarray(0, n))) {
           this.#seen.push({ frame: GuestFrame.parse(frame), body });
         }
@@ -188,6 +199,7 @@ export class Host implements AsyncDisposable {
     } catch {
       // Closed by the test
     }
+    if (conn !== this.#conn) return;
     this.#closed = true;
     this.#notify();
   }

@@ -137,6 +137,7 @@ export class TestRunner implements AsyncDisposable {
       }),
       volumes,
       tokens: () => Promise.resolve(["token"]),
+      lastSession: () => Promise.resolve(undefined),
       joined: () => {
         engine.settled();
         return Promise.resolve();

@@ -90,7 +90,7 @@ export function startRunner(
   process: Process,
 ): Promise<Life> {
   const { clock, random, log } = process;
-  machine.clear(); // what an earlier runner left
+  machine.sweep();
   const { name, cpu, memory } = machine.shape;
   const agent = new Agent({
     api: new RunnerApi({ address: { origin: ORIGIN }, fetch: network.fetchOf(process, name), clock }),
@@ -110,8 +110,10 @@ export function startRunner(
     random,
     log,
     tokens: () => Promise.resolve([machine.credential, token].filter((one) => one !== null)),
-    joined: ({ node }) => {
+    lastSession: () => Promise.resolve(machine.session),
+    joined: ({ node }, session) => {
       machine.credential = node.credential;
+      machine.session = session;
       return Promise.resolve();
     },
     orphaned: () => false,

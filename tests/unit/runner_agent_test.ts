@@ -75,6 +75,7 @@ function setup(
     random,
     log: silentLog,
     tokens: () => Promise.resolve(tokens),
+    lastSession: () => Promise.resolve(undefined),
     joined: ({ node }) => {
       joined.push(node.credential);
       return Promise.resolve();

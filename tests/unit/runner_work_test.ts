@@ -1,16 +1,17 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import { adoptedLease } from "../../runner/adopted.ts";
 import { Leases } from "../../runner/leases.ts";
 import { Outbox } from "../../runner/outbox.ts";
 import { Redactor } from "../../runner/redact.ts";
 import { Work } from "../../runner/work.ts";
-import { type Failure, type Json, LIMITS, type Report } from "../../sdk/protocol.ts";
+import { type Failure, formatCallId, type Json, LIMITS, type Report } from "../../sdk/protocol.ts";
 
 const TIMEOUT_MS = 1_000;
 const GRACE_MS = 100;
 
 /** Work of one container with a clock that the test moves, and all that came of it. */
-function setup({ concurrency = 1, printing = false, redactor = new Redactor() } = {}) {
+function setup({ concurrency = 1, printing = false, redactor = new Redactor(), stream = false } = {}) {
   let now = 10_000;
   const outbox = new Outbox();
   const leases = new Leases();
@@ -20,9 +21,7 @@ function setup({ concurrency = 1, printing = false, redactor = new Redactor() } 
   const cpu = { us: 0 };
   const work = new Work({
     container: "ctr_1",
-    concurrency,
-    timeoutMs: TIMEOUT_MS,
-    timeout: "1s",
+    spec: { concurrency, timeout: "1s", methods: [{ name: "fn", kind: "call", stream }] },
     graceMs: GRACE_MS,
     outbox,
     now: () => now,
@@ -113,6 +112,100 @@ describe("Work sending calls", () => {
     assert.equal(work.free(4_000), 1);
     give("c", "d");
     assert.equal(work.free(4_000), 0);
+  });
+});
+
+describe("Work of a guest that an earlier runner started", () => {
+  /** Three calls of a batch, 0.4 s old, of which the middle one has been reported. */
+  const open = {
+    lease: 5,
+    container: "ctr_1",
+    batch: 7,
+    attempt: 2,
+    method: "fn",
+    indexes: [100, 102, 103],
+    ageMs: 400,
+  };
+  const call = (c: number, index: number, attempt = 2) => ({
+    c,
+    id: formatCallId({ batch: 7, index }),
+    attempt,
+  });
+  const adopt = (options: Parameters<typeof setup>[0] = {}) => {
+    const all = setup({ concurrency: 4, ...options });
+    const lease = adoptedLease(open, 10_000);
+    all.work.adopt([lease]);
+    return { ...all, lease };
+  };
+
+  it("goes on with what runs, and loses what does not", () => {
+    const { work, result, reports, give, calls } = adopt();
+    assert.equal(work.idle, false);
+    work.resume({ next: 9, running: [call(3, 100), call(8, 103)] });
+    assert.deepEqual(reports().map(([index, , value]) => [index, (value as Failure).kind]), [[
+      102,
+      "node_lost",
+    ]]);
+    assert.equal(result(3, "a"), null);
+    assert.deepEqual(reports(), [[100, 0, "a", 9_600, 10_000, 0]]);
+    give("new");
+    assert.deepEqual(calls(), [9]);
+  });
+
+  it("counts the time that a call has run already", () => {
+    const { work, pass, sent } = adopt();
+    work.resume({ next: 1, running: [call(0, 100)] });
+    pass(599);
+    assert.deepEqual(sent, []);
+    pass(2);
+    assert.deepEqual(sent, [{ t: "cancel", c: 0, reason: "timeout" }]);
+  });
+
+  it("numbers what is told above all that may have been told before", () => {
+    const { work, outbox } = adopt();
+    work.resume({ next: 1, running: [call(0, 100)] });
+    assert.equal(work.log(0, "log", "a line"), null);
+    const [[, index, n]] = outbox.take()!.logs as unknown as [[number, number, number]];
+    assert.equal(index, 100);
+    assert.ok(n > 400 * 100);
+  });
+
+  it("ends what nobody waits for, and passes over what it says", () => {
+    const { work, pass, sent, result, reports } = adopt();
+    work.resume({ next: 4, running: [call(1, 55), call(2, 100, 1), call(3, 100)] });
+    pass(1);
+    assert.deepEqual(sent.map(({ t, c }) => [t, c]), [["cancel", 1], ["cancel", 2]]);
+    reports();
+    assert.equal(result(1), null);
+    assert.deepEqual(reports().map(([index, outcome]) => [index, outcome]), [[55, 2]]); // of no lease
+    assert.equal(result(0), null, "what it had ended before");
+    assert.match(result(4)!, /does not run/);
+  });
+
+  it("does streams again: what they have told is not known", () => {
+    const { work, pass, sent, reports } = adopt({ stream: true });
+    work.resume({ next: 1, running: [call(0, 100)] });
+    pass(1);
+    assert.deepEqual(sent, [{ t: "cancel", c: 0, reason: "cancelled" }]);
+    reports();
+    work.error(0, { message: "aborted", retryable: true });
+    assert.equal(failureOf(reports()[0]).kind, "node_lost");
+  });
+
+  it("cancels before it knows the number", () => {
+    const { work, pass, sent, lease } = adopt();
+    work.cancel(lease.calls[0]!);
+    assert.deepEqual(sent, []);
+    work.resume({ next: 1, running: [call(0, 100)] });
+    pass(1);
+    assert.deepEqual(sent, [{ t: "cancel", c: 0, reason: "cancelled" }]);
+  });
+
+  it("loses all when it never says what runs", () => {
+    const { work, reports } = adopt();
+    work.end({ kind: "node_lost", message: "gone" });
+    assert.deepEqual(outcomes(reports()), [[100, 1], [102, 1], [103, 1]]);
+    assert.equal(work.idle, true);
   });
 });
 

@@ -81,9 +81,23 @@ export class Networks {
     return await this.#openListed(egress, name);
   }
 
+  /** The one that {@link open} made for a container of an earlier runner: it is there still, and so are its rules. */
+  async reopen({ egress, listens, gang }: Openness, name: string): Promise<Network> {
+    if (gang !== undefined) return await this.#openGang(gang, egress, name);
+    if (egress === "open") return await this.openOut();
+    if (egress === "deny" && !listens) return plain("none");
+    return { ...plain(name), close: () => closeNetwork(this.#deps, name) };
+  }
+
   /** The one that leads everywhere but to this machine. */
   openOut(): Promise<Network> {
     return this.#deps.guarded ? this.#openShared() : Promise.resolve(plain("bridge"));
+  }
+
+  /** Removes what was made for a container, a network or rules, if there is any of this name. */
+  async remove(name: string): Promise<void> {
+    await removeTable(this.#deps.spawn, `${tablesOf(this.#deps.shared)}${name}`);
+    if (await this.#deps.client.network(name) !== null) await closeNetwork(this.#deps, name);
   }
 
   /** Removes the shared one. Its containers must be gone. */
@@ -164,13 +178,23 @@ export async function closeNetwork(
 /** What the tables of ranks begin with: no network of an engine tells a later runner of them. */
 const tablesOf = (shared: string): string => `${shared}_`;
 
-/** Removes the rules of ranks that a killed runner left. @param shared its name, see {@link NetworksDeps} */
-export async function removeGangRules(spawn: Spawn, shared: string): Promise<void> {
+/**
+ * Removes the rules of ranks that a killed runner left.
+ *
+ * @param shared its name, see {@link NetworksDeps}
+ * @param spared names of networks whose containers may go on
+ */
+export async function removeGangRules(
+  spawn: Spawn,
+  shared: string,
+  spared: readonly string[],
+): Promise<void> {
   const { stdout } = await spawn.output({ command: "nft", args: ["list tables"] }).catch(() => ({
     stdout: "",
   }));
   const names = stdout.split("\n").map((line) => line.split(" ").at(-1)!);
-  for (const name of names.filter((name) => name.startsWith(tablesOf(shared)))) {
+  const used = spared.map((name) => `${tablesOf(shared)}${name}`);
+  for (const name of names.filter((name) => name.startsWith(tablesOf(shared)) && !used.includes(name))) {
     await removeTable(spawn, name);
   }
 }

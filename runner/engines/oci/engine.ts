@@ -9,6 +9,7 @@ import {
   type Engine,
   type EngineImages,
   type Guest,
+  type Left,
   NodeError,
   type StartContext,
   StartError,
@@ -16,17 +17,22 @@ import {
 import { usedMiB } from "../../scratch.ts";
 import { secretEnv } from "../../secrets.ts";
 import { type OpenVolume, type PlacedVolume, placesOf, type Volumes } from "../../volumes.ts";
-import { type Folder, INSIDE } from "./folder.ts";
+import { Folder, INSIDE } from "./folder.ts";
 import { scratchMiB } from "./guest_sandbox.ts";
 import { type BuilderDeps, OciImages } from "./build.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
-import { type Launched, Launcher, type LauncherDeps } from "./launch.ts";
+import { type Launched, Launcher, type LauncherDeps, networkName } from "./launch.ts";
+import type { LeftContainer } from "./left.ts";
 import { Presence } from "./presence.ts";
+import { patiently } from "./removal.ts";
 import { Prestarted } from "./prestarted.ts";
 import type { Program } from "./program.ts";
 import { mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
 import { secretFolder } from "./secrets.ts";
 import { serverGuest } from "./server.ts";
+
+/** A guest that has lost its runner waits for the next this long: less than the platform takes to give its work to others. */
+const RESUME_MS = 20_000;
 
 export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDeps {
   readonly cache: BundleCache;
@@ -35,6 +41,7 @@ export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDep
   readonly socket: string;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
+  readonly left: readonly LeftContainer[];
 }
 
 /** Podman looks for exits every 250 ms, and on a busy machine an engine takes seconds to tell of one. */
@@ -46,6 +53,7 @@ const AWAY_LOOK_MS = 1_000;
 
 export class OciEngine implements Engine {
   readonly images: EngineImages;
+  readonly left: Left;
   readonly #deps: OciEngineDeps;
   readonly #launcher: Launcher;
   readonly #prestarted: Prestarted<Launched>;
@@ -56,6 +64,7 @@ export class OciEngine implements Engine {
     this.#deps = deps;
     this.images = new OciImages(deps);
     this.#presence = new Presence(deps);
+    this.left = this.#openLeft(new Map(deps.left.map((one) => [one.id, one])));
     const launcher = this.#launcher = new Launcher({ ...deps, closing: this.#closed.signal });
     this.#prestarted = new Prestarted({
       budgetMiB: deps.poolMiB,
@@ -101,6 +110,7 @@ export class OciEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    await this.left.spare([]);
     await this.#prestarted.close();
     this.#closed.abort();
     const { networks, premises } = this.#deps;
@@ -109,10 +119,37 @@ export class OciEngine implements Engine {
     this.#deps.client.close();
   }
 
+  #openLeft(left: Map<string, LeftContainer>): Left {
+    return {
+      ids: [...left.keys()],
+      adopt: async (assignment, context) => {
+        const one = left.get(assignment.id);
+        if (one === undefined) throw new StartError("It has ended meanwhile, or was a plain process");
+        left.delete(one.id);
+        try {
+          const recipe = await this.#recipe(assignment, context);
+          return this.#guest(await this.#launcher.adopt(recipe, context, one), recipe);
+        } catch (error) {
+          await endLeft(this.#deps, one);
+          throw asStartError(error);
+        }
+      },
+      spare: async (ids) => {
+        const others = [...left.values()].filter(({ id }) => !ids.includes(id));
+        for (const { id } of others) left.delete(id);
+        await Promise.all(others.map((one) => endLeft(this.#deps, one)));
+      },
+    };
+  }
+
+  async #recipe(assignment: Assignment, { secrets }: Pick<StartContext, "secrets">): Promise<Recipe> {
+    const volumes = (await this.#deps.volumes.open(assignment.volumes)).map(mounted);
+    return { assignment, secrets, volumes };
+  }
+
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache } = this.#deps;
-    const volumes = (await this.#deps.volumes.open(assignment.volumes)).map(mounted);
-    const recipe: Recipe = { assignment, secrets: context.secrets, volumes };
+    const recipe = await this.#recipe(assignment, context);
     const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
     if (assignment.spec.server !== undefined) return await this.#startServer(recipe, context, arriving);
     const [launched, bundle] = await Promise.allSettled([this.#launch(recipe, context), arriving]);
@@ -120,6 +157,7 @@ export class OciEngine implements Engine {
     try {
       if (bundle.status === "rejected") throw bundle.reason;
       await launched.value.furnish(bundle.value, context.secrets);
+      launched.value.assign(assignment.id);
       return this.#guest(launched.value, recipe);
     } catch (error) {
       await launched.value.release();
@@ -131,6 +169,7 @@ export class OciEngine implements Engine {
   async #startServer(recipe: Recipe, context: StartContext, arriving: Promise<Unpacked>): Promise<Guest> {
     const launched = await this.#launcher.launchServer(recipe, context, await arriving);
     try {
+      launched.assign(recipe.assignment.id);
       return this.#guest(launched, recipe);
     } catch (error) {
       await launched.release();
@@ -191,8 +230,21 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
   stdout,
   stderr,
   address: folder.http,
-  publish: () => folder.publish(),
+  resumeMs: RESUME_MS,
+  publish: ({ endpoints }: { readonly endpoints: boolean }) => {
+    folder.keepDoor();
+    if (endpoints && !folder.isPublished) folder.publish();
+  },
 });
+
+/** Ends one that nobody takes over. */
+async function endLeft(deps: OciEngineDeps, { engineId, slot }: LeftContainer): Promise<void> {
+  const { client, networks, slots, premises } = deps;
+  await patiently(deps.clock, () => client.remove(engineId));
+  await networks.remove(networkName(slot.dir));
+  await new Folder(slot, premises.sockets).remove();
+  await slots.remove(slot);
+}
 
 /** A container has its volumes where its function wants them. */
 const mounted = (volume: OpenVolume): PlacedVolume => ({ ...volume, place: volume.path });

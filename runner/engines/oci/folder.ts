@@ -23,6 +23,7 @@ export const SLOT_INSIDE: SlotPaths = {
   dir: INSIDE.slot,
   control: `${INSIDE.slot}/control.sock`,
   http: `${INSIDE.slot}/http.sock`,
+  resume: `${INSIDE.slot}/resume.sock`,
 };
 
 export interface Owner {
@@ -49,6 +50,8 @@ export class Folder {
   readonly spool: string;
   /** Where its endpoints are, once they were {@link publish}ed. */
   readonly http: string;
+  /** Where its guest waits for the next runner, once that was {@link keepDoor kept}. */
+  readonly door: string;
 
   readonly #sockets: string;
 
@@ -63,6 +66,7 @@ export class Folder {
     this.scratch = `${dir}/scratch`;
     this.spool = `${dir}/spool`;
     this.http = `${this.#sockets}/http.sock`;
+    this.door = `${this.#sockets}/resume.sock`;
   }
 
   async furnish({ uid, gid }: Owner): Promise<void> {
@@ -77,6 +81,12 @@ export class Folder {
   /** Removes what does not lie in its slot. */
   async remove(): Promise<void> {
     await Deno.remove(this.#sockets, { recursive: true }).catch(() => {});
+  }
+
+  /** Removes bodies that were on their way. */
+  async emptySpool(): Promise<void> {
+    await Deno.remove(this.spool, { recursive: true });
+    await Deno.mkdir(this.spool, { mode: 0o700 });
   }
 
   /** Listens for the guest; other users of the machine cannot come in, since the slot is closed to them. */
@@ -95,23 +105,39 @@ export class Folder {
    * may be a link to any other socket of this machine.
    */
   publish(): void {
-    Deno.renameSync(`${this.run}/http.sock`, this.http);
-    if (Deno.lstatSync(this.http).isSocket) return;
-    Deno.removeSync(this.http);
-    throw new Deno.errors.InvalidData("http.sock is no socket");
+    this.#take("http.sock", this.http);
+  }
+
+  /** The same for where it waits for the next runner. One that does not wait ends with this runner. */
+  keepDoor(): void {
+    safely(() => this.#take("resume.sock", this.door));
+  }
+
+  #take(name: string, to: string): void {
+    Deno.renameSync(`${this.run}/${name}`, to);
+    if (Deno.lstatSync(to).isSocket) return;
+    Deno.removeSync(to);
+    throw new Deno.errors.InvalidData(`${name} is no socket`);
   }
 }
 
 const MEMORY = "/dev/shm";
 const TMPFS = 0x01021994;
 
-/** A folder in memory of this name, without what an earlier runner left in it; null where there is no such place. */
-export async function memoryFolder(name: string): Promise<string | null> {
+/**
+ * A folder in memory of this name, without what an earlier runner left in it; null where there is no such place.
+ *
+ * @param spared folders in it that stay
+ */
+export async function memoryFolder(name: string, spared: readonly string[] = []): Promise<string | null> {
   const place = await statfs(MEMORY).catch(() => null);
   if (place?.type !== TMPFS) return null;
   const folder = `${MEMORY}/${name}`;
-  await removeMemoryFolder(name);
-  await Deno.mkdir(folder, { mode: 0o700 });
+  if (spared.length === 0) await removeMemoryFolder(name);
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  for await (const { name: inside } of Deno.readDir(folder)) {
+    if (!spared.includes(inside)) await Deno.remove(`${folder}/${inside}`, { recursive: true });
+  }
   return folder;
 }
 

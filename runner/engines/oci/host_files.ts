@@ -10,11 +10,21 @@ const IMPORT = /((?:\bfrom|\bimport)\s*\(?\s*)"(\.{1,2}\/[\w./-]+)\.ts"/g;
 const IMPORT_MAP = { imports: { berth: "../../sdk/mod.js" } };
 
 /**
- * Writes what `root`, the folder above `runner` and `sdk`, has of it to the folder `to`, under the same paths. Lines stay where they
- * are, so traces stay right.
+ * Writes what `root`, the folder above `runner` and `sdk`, has of it to a new folder in `all`, under the same paths. Lines stay where
+ * they are, so traces stay right.
+ *
+ * @param keepOthers folders of earlier runners are in use
+ * @returns the folder
  */
-export async function layHostFiles(root: string, to: string): Promise<void> {
-  await Deno.remove(to, { recursive: true }).catch(() => {});
+export async function layHostFiles(
+  root: string,
+  all: string,
+  { keepOthers = false }: { readonly keepOthers?: boolean } = {},
+): Promise<string> {
+  if (!keepOthers) await Deno.remove(all, { recursive: true }).catch(() => {});
+  await Deno.mkdir(all, { recursive: true });
+  const to = await Deno.makeTempDir({ dir: all });
+  await Deno.chmod(to, 0o755);
   await copyPython(`${root}/runner/guests`, `${to}/runner/guests`);
   await Deno.writeTextFile(`${to}/runner/guests/import_map.json`, JSON.stringify(IMPORT_MAP));
   const left = new Set(ENTRIES);
@@ -25,6 +35,7 @@ export async function layHostFiles(root: string, to: string): Promise<void> {
     for (const one of imports) left.add(one);
     await write(`${to}/${path.replace(/\.ts$/, ".js")}`, code);
   }
+  return to;
 }
 
 /** The same code in JavaScript, and the paths of what it imports. */

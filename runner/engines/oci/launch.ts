@@ -13,6 +13,7 @@ import { gpuEnvInside, wantedGpus } from "./gpus.ts";
 import { guestSandbox, type Premises } from "./guest_sandbox.ts";
 import type { Images, Wanting } from "./images.ts";
 import type { Installs } from "./installs.ts";
+import { type LeftContainer, noteContainer } from "./left.ts";
 import { NO_PACKAGES, type Packages } from "./packages.ts";
 import { type Own, Program } from "./program.ts";
 import type { Recipe } from "./recipe.ts";
@@ -47,6 +48,8 @@ export interface Launched {
   readonly program: Program;
   /** Gives it its code, and what its secrets hold. */
   furnish(bundle: Unpacked, secrets: Recipe["secrets"]): Promise<void>;
+  /** Writes down for the next runner which container of the platform it is. */
+  assign(id: string): void;
   /** Kills it, and removes all that is left of it. */
   release(): Promise<void>;
   /** The same but for its files, in which commands can be run. */
@@ -97,7 +100,14 @@ export class Launcher {
     });
   }
 
-  async #launch(recipe: Recipe, wanting: Wanting, begin: Begin): Promise<Launched> {
+  /** One that an earlier runner has left. What a failure leaves is the caller's. */
+  adopt(recipe: Recipe, wanting: Wanting, left: LeftContainer): Promise<Launched> {
+    const hasGuest = recipe.assignment.spec.server === undefined;
+    const begin: Begin = (own) => Program.adopt(this.#deps, { ...own, id: left.engineId, hasGuest });
+    return this.#launch(recipe, wanting, begin, left);
+  }
+
+  async #launch(recipe: Recipe, wanting: Wanting, begin: Begin, left?: LeftContainer): Promise<Launched> {
     const { images, installs, slots, premises } = this.#deps;
     const image = this.#imageOf(recipe);
     const steps: Step[] = [await images.hold(image, wanting)];
@@ -108,10 +118,10 @@ export class Launcher {
         say: wanting.say,
         over: over.promise,
       });
-      const slot = await slots.create();
+      const slot = left?.slot ?? await slots.create();
       const folder = new Folder(slot, premises.sockets);
       steps.push(() => folder.remove(), () => slots.remove(slot));
-      return await this.#launchIn(folder, recipe, packages, begin, steps);
+      return await this.#launchIn(folder, recipe, packages, begin, steps, left);
     } catch (error) {
       await all(steps);
       throw error;
@@ -124,16 +134,20 @@ export class Launcher {
     packages: Packages,
     begin: Begin,
     steps: readonly Step[],
+    left: LeftContainer | undefined,
   ): Promise<Launched> {
     const { premises, client, networks, vacated } = this.#deps;
     const name = slotName(folder.dir);
     const container = `berth-${recipe.assignment.id}-${name}`;
-    await folder.furnish(premises.owner);
-    await laySecrets(recipe.secrets, folder.secrets, premises.owner);
-    const network = await networks.open(opennessOf(recipe), `be${name}`);
+    if (left === undefined) {
+      await folder.furnish(premises.owner);
+      await laySecrets(recipe.secrets, folder.secrets, premises.owner);
+    }
+    const open = left === undefined ? networks.open : networks.reopen;
+    const network = await open.call(networks, opennessOf(recipe), networkName(folder.dir));
     const dismantle = () =>
       persistently(this.#deps, container, async () => {
-        await client.remove(container);
+        await client.remove(left?.engineId ?? container);
         await network.close();
       });
     const end = async (program: Program) => {
@@ -148,6 +162,7 @@ export class Launcher {
       return {
         program,
         furnish: (bundle, secrets) => this.#furnish(folder, bundle, secrets),
+        assign: (id) => noteContainer(folder.dir, { id, engineId: program.id }),
         release: async () => {
           await end(program);
           await all(steps);
@@ -215,7 +230,10 @@ const opennessOf = ({ assignment: { spec: { egress, server }, gang } }: Recipe):
 type Step = () => unknown;
 
 /** A start may be repeated: what is made for it is named after its slot. */
-const slotName = (dir: string): string => dir.slice(dir.lastIndexOf("/") + 1);
+export const slotName = (dir: string): string => dir.slice(dir.lastIndexOf("/") + 1);
+
+/** Of the network of one container alone. */
+export const networkName = (dir: string): string => `be${slotName(dir)}`;
 
 /** Each of them, whatever becomes of the others. */
 async function all(steps: readonly Step[]): Promise<void> {

@@ -15,6 +15,8 @@ import { credentialsOf, trustedIn } from "./given_files.ts";
 import { gpuWay } from "./gpus.ts";
 import { Images } from "./images.ts";
 import { Installs } from "./installs.ts";
+import { networkName, slotName } from "./launch.ts";
+import { findLeft, type LeftContainer } from "./left.ts";
 import { rankFilter } from "./rank_filter.ts";
 import { patiently } from "./removal.ts";
 import { parseLimits, RDMA } from "./sandbox.ts";
@@ -76,10 +78,12 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
   const info = name === "docker" ? await client.info() : {}; // Podman's takes long, and says nothing of use
   log("oci.engine", { name, version, socket: options.socket });
   checkRuntime(options.runtime, info);
-  const removed = await sweepEngineOf({ ...deps, client }, options.data);
+  const engineIds = (await client.containers(`${LABEL}=${options.data}`)).map(({ Id }) => Id);
+  const left = await findLeft({ client, slots: deps.slots }, engineIds);
+  for (const { slot } of left) deps.slots.spare(slot);
+  const removed = await sweepEngineOf({ ...deps, client }, options.data, left);
   if (removed > 0) log("oci.swept", { removed });
-  const host = `${options.data}/host`;
-  await layHostFiles(options.root, host);
+  const host = await layHostFiles(options.root, `${options.data}/host`, { keepOthers: left.length > 0 });
   const credentials = await credentialsOf(options.registryAuth);
   const images = await Images.open({
     client,
@@ -110,7 +114,10 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
     labels,
     gpuWay: gpuWay({ name }, info),
-    sockets: await memoryFolder(await shortName(options.data)),
+    sockets: await memoryFolder(
+      await shortName(options.data),
+      left.map(({ slot }) => slotName(slot.dir)),
+    ),
     seccomp: name === "podman" ? await writeFilter(`${options.data}/seccomp.json`, log) : undefined,
     rankSeccomp: name === "podman" ? await laidFilter(`${options.data}/rank_seccomp.json`) : rankFilter(),
     nic: options.nic ?? null,
@@ -142,20 +149,32 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     sources: options.sources,
     defaults: options.defaults,
     poolMiB: options.poolMiB,
+    left,
     premises,
   });
 }
 
-/** Removes what a killed runner of this data folder left in the engine: containers, and then their networks. */
-export async function sweepEngineOf(deps: SweepDeps, data: string): Promise<number> {
+/**
+ * Removes what a killed runner of this data folder left in the engine: containers, and then their networks.
+ *
+ * @param spared may go on
+ */
+export async function sweepEngineOf(
+  deps: SweepDeps,
+  data: string,
+  spared: readonly LeftContainer[] = [],
+): Promise<number> {
   const { client } = deps;
-  const containers = await client.containers(`${LABEL}=${data}`);
+  const shared = await shortName(data);
+  const all = await client.containers(`${LABEL}=${data}`);
+  const containers = all.filter(({ Id }) => !spared.some(({ engineId }) => engineId === Id));
   await Promise.all(containers.map(({ Id }) => patiently(deps.clock, () => client.remove(Id))));
+  const used = spared.length === 0 ? [] : [shared, ...spared.map(({ slot }) => networkName(slot.dir))];
   for (const { Name } of await client.networks(`${LABEL}=${data}`)) {
-    await patiently(deps.clock, () => closeNetwork(deps, Name));
+    if (!used.includes(Name)) await patiently(deps.clock, () => closeNetwork(deps, Name));
   }
-  await removeGangRules(deps.spawn, await shortName(data));
-  await removeMemoryFolder(await shortName(data));
+  await removeGangRules(deps.spawn, shared, spared.map(({ slot }) => networkName(slot.dir)));
+  if (spared.length === 0) await removeMemoryFolder(shared);
   return containers.length;
 }
 

@@ -1,6 +1,6 @@
 /** One container: created, started, watched to its end. */
 import type { Clock, Random } from "../../../sdk/ports.ts";
-import { nameProcess, safely, startedAt } from "../../../sdk/proc.ts";
+import { kill, nameProcess, processesWith, safely, startedAt } from "../../../sdk/proc.ts";
 import { backoffMs } from "../../api.ts";
 import type { ExecCommand } from "../../../sdk/protocol.ts";
 import type { Channel, Exec, GuestExit, Spawn, Usage } from "../../engine.ts";
@@ -107,6 +107,38 @@ export class Program {
       network.verify(pid);
       await verifyGpus(pid, sandbox.gpus);
       return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, sandbox });
+    } catch (error) {
+      attached.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes over one that runs. Its guest, if it has one of ours, waits for that; commands that ran beside it have nobody any more.
+   *
+   * @param id of the engine
+   */
+  static async adopt(
+    deps: ProgramDeps,
+    { id, sandbox, folder, hasGuest }: Omit<Own, "network"> & {
+      readonly id: string;
+      readonly hasGuest: boolean;
+    },
+  ): Promise<Program> {
+    for (const pid of processesWith(`BERTH_EXEC=${folder.dir}/`)) kill(pid);
+    await folder.emptySpool();
+    const printed = new Printed(deps);
+    const attached = await deps.client.attach(id, { marked: printed });
+    try {
+      const state = await deps.client.inspect(id);
+      const pid = state?.State.Pid ?? 0;
+      if (pid === 0) throw new StartError("It has ended meanwhile");
+      printed.begin(pid);
+      const channel = hasGuest ? await Deno.connect({ transport: "unix", path: folder.door }) : null;
+      const own = { id, pid, address: addressOf(state), folder, attached, printed, sandbox };
+      const program = new Program(deps, own);
+      if (channel !== null) program.channel = channel;
+      return program;
     } catch (error) {
       attached.close();
       throw error;

@@ -16,8 +16,8 @@ ARTIFACT_PIECE_BYTES = 1024 * 1024
 def publish(host, call, name, content):
     """Publishes bytes, or the file at a path; returns its name, version, digest and size."""
     with open(content, "rb") if isinstance(content, (str, os.PathLike)) else io.BytesIO(content) as source:
-        pieces = iter(lambda: source.read(ARTIFACT_PIECE_BYTES), b"")
-        return json.loads(host.upload(f"publish artifact {name}", {"t": "artifact-save", "c": call, "name": name}, pieces))
+        frame = {"t": "artifact-save", "c": call, "name": name}
+        return json.loads(host.upload(f"publish artifact {name}", frame, source, ARTIFACT_PIECE_BYTES))
 
 
 def load(host, ref):

@@ -8,6 +8,12 @@ import threading
 from .wire import reference, to_json
 
 READ_BYTES = 256 * 1024
+FORGOTTEN = {"t": "reply", "ok": False, "message": "the host went away"}
+"""In the place of an answer that will not come."""
+
+
+class Forgotten(Exception):
+    """The host has come back, and does not know of the request."""
 
 
 class Channel:
@@ -19,7 +25,10 @@ class Channel:
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(path)
+        self._door = None
         self._lock = threading.Lock()
+        self._back = threading.Condition(self._lock)
+        self._away = False
         self.ours = True
         """False in a process that user code forked: it may not speak for its parent."""
         os.register_at_fork(after_in_child=self._forked)
@@ -28,21 +37,64 @@ class Channel:
         self.send_text(to_json(frame), body)
 
     def send_text(self, text, body=b""):
+        """Waits for a host that is away."""
+        while not self.try_send(text, body):
+            pass
+
+    def try_send(self, text, body=b""):
+        """False when the host was away, once it is back."""
         head = text.encode("utf-8", "backslashreplace") + b"\n"
         with self._lock:
-            if not self.ours:
-                return
-            try:
-                self._socket.sendall(head)
-                if body:
-                    self._socket.sendall(body)
-            except OSError:
+            if not self.ours or self._sent(head, body):
+                return True
+            self._back.wait_for(lambda: not self._away)
+            return False
+
+    def _sent(self, head, body):
+        if self._away:
+            return False
+        try:
+            self._socket.sendall(head)
+            if body:
+                self._socket.sendall(body)
+            return True
+        except OSError as error:
+            if self._door is None or not isinstance(error, ConnectionError):
                 os._exit(0)  # The host has gone: nothing that is done now would count
+            self._away = True
+            return False
+
+    def let_back(self, path, seconds):
+        """From now on the host may come back, as another process, within that time after it has gone."""
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        door.bind(path)
+        door.listen(1)
+        door.settimeout(seconds)
+        self._door = door
+
+    def resume(self, greeting):
+        """Waits for the host to come back, and sends what `greeting` makes before anything else; False when it does not."""
+        if self._door is None:
+            return False
+        with self._lock:
+            self._away = True
+            self._socket.close()
+        try:
+            connection, _ = self._door.accept()
+        except OSError:
+            return False
+        connection.settimeout(None)
+        hello = to_json(greeting()).encode() + b"\n"
+        with self._lock:
+            self._socket, self._away = connection, False
+            self._sent(hello, b"")
+            self._back.notify_all()
+        return True
 
     def frames(self):
         """What arrives, as many frames with their bodies at a time as there are, until the host closes."""
         parts = []
-        while chunk := self._socket.recv(READ_BYTES):
+        while chunk := self._receive():
             parts.append(chunk)
             if b"\n" in chunk:
                 frames, rest = self._parse(b"".join(parts))
@@ -61,9 +113,15 @@ class Channel:
             frames.append((frame, body))
         return frames, data[at:]
 
+    def _receive(self, size=READ_BYTES):
+        try:
+            return self._socket.recv(size)
+        except ConnectionError:
+            return b""
+
     def _read(self, size):
         parts = []
-        while size > 0 and (part := self._socket.recv(min(size, READ_BYTES))):
+        while size > 0 and (part := self._receive(min(size, READ_BYTES))):
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
@@ -72,6 +130,8 @@ class Channel:
         self._lock = threading.Lock()  # Another thread of the parent may have held it
         self.ours = False
         self._socket.close()
+        if self._door is not None:
+            self._door.close()
 
 
 class Host:
@@ -85,37 +145,55 @@ class Host:
 
     def ask(self, deed, frame, body=b""):
         """Waits for the answer; its body, or None when it has none."""
-        n, answers = self._send(frame, body)
-        return self._result(deed, n, answers)[1]
+        return self._answer(deed, frame, body)[1]
 
     def save_value(self, data):
         """Stores a value that is too large to travel; its id."""
-        n, answers = self._send({"t": "value-save", "bytes": len(data)}, data)
-        return self._result("send a large value", n, answers)[0]["id"]
+        return self._answer("send a large value", {"t": "value-save", "bytes": len(data)}, data)[0]["id"]
 
     def incoming(self, value):
         """The value that came, or that a reference which came stands for."""
         id = reference(value)
         return value if id is None else json.loads(self.ask("read a large value", {"t": "value-load", "id": id}))
 
+    def upload(self, deed, frame, source, size):
+        """Sends what a file holds in pieces, each in a frame of its own, and an empty one at its end; the body of the answer."""
+        while True:
+            source.seek(0)
+            n, answers = self._expect()
+            at = 0
+            while answers.empty():  # Else it was refused, or the host went away
+                piece = source.read(size)
+                self._send_to(answers, n, {**frame, "at": at, "bytes": len(piece)}, piece)
+                at += len(piece)
+                if not piece:
+                    break
+            try:
+                return self._result(deed, n, answers)[1]
+            except Forgotten:
+                pass
+
+    def _answer(self, deed, frame, body):
+        while True:
+            n, answers = self._send(frame, body)
+            try:
+                return self._result(deed, n, answers)
+            except Forgotten:
+                pass
+
     def _result(self, deed, n, answers):
         reply, data = answers.get()
         self._answers.pop(n, None)
+        if reply is FORGOTTEN:
+            raise Forgotten()
         if not reply["ok"]:
             raise RuntimeError(f"Cannot {deed}: {reply.get('message', 'the host refused')}")
         return reply, data
 
-    def upload(self, deed, frame, pieces):
-        """Sends a content in pieces, each in a frame of its own, and an empty one at its end; the body of the answer."""
-        n, answers = self._expect()
-        at = 0
-        for piece in pieces:
-            if not answers.empty():
-                break  # It was refused
-            self._channel.send({**frame, "n": n, "at": at, "bytes": len(piece)}, piece)
-            at += len(piece)
-        self._channel.send({**frame, "n": n, "at": at, "bytes": 0})
-        return self._result(deed, n, answers)[1]
+    def forget(self):
+        """The host is back, and does not know what it was asked."""
+        for answers in list(self._answers.values()):
+            answers.put((FORGOTTEN, None))
 
     def fetch(self, method, path, headers, body):
         """A request to the platform's api: its status, and the pieces of the answer as they come."""
@@ -143,8 +221,12 @@ class Host:
 
     def _send(self, frame, body):
         n, answers = self._expect()
-        self._channel.send({**frame, "n": n}, body)
+        self._send_to(answers, n, frame, body)
         return n, answers
+
+    def _send_to(self, answers, n, frame, body):
+        if not self._channel.try_send(to_json({**frame, "n": n}), body):
+            answers.put((FORGOTTEN, None))
 
     def _expect(self):
         """A number for a request, and where its answers will come."""

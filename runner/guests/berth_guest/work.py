@@ -23,6 +23,7 @@ class Work:
         self._concurrency = concurrency
         self._waiting = deque()
         self._running = {}
+        self._next = 0
         self._changed = threading.Condition()
         self._threads, self._idle = 1, 0
         self._draining = False
@@ -34,11 +35,19 @@ class Work:
     def push(self, calls):
         with self._changed:
             self._waiting.extend(calls)
+            self._next = calls[-1]["c"] + 1
             while not self._is_async and self._idle < len(self._waiting) and self._threads < self._concurrency:
                 self._threads += 1
                 self._idle += 1
                 threading.Thread(target=self._work_beside, daemon=True).start()
             self._notify()
+
+    def resumes(self):
+        """The host is back: what runs. What has not begun never will."""
+        with self._changed:
+            self._waiting.clear()
+            running = [{"c": c, "id": ctx.call_id, "attempt": ctx.attempt} for c, ctx in self._running.items()]
+            return {"next": self._next, "running": running}
 
     def cancel(self, frame):
         with self._changed:

@@ -11,8 +11,10 @@ import { EndpointSocket } from "./endpoint.ts";
 
 export interface GuestDeps {
   readonly timeline: Timeline;
-  /** Its runner, which reads what it says. */
+  /** Its first runner, which reads what it says. */
   readonly runner: Process;
+  /** How long it goes on without a runner; null when it ends with it. */
+  readonly resumeMs: number | null;
   /** From `load` to `ready`. */
   readonly loadMs: number;
   /** What its module throws when it is imported. */
@@ -37,6 +39,8 @@ interface Running {
   readonly deed: Deed;
   entry: Entry | null;
   memoryMiB: number;
+  /** How it ended, while there was nobody to tell. */
+  ended: Record<string, unknown> | null;
 }
 
 const BASE_MIB = 30;
@@ -47,9 +51,10 @@ const LEAVE_MS = 5;
 export class SimulatedGuest implements Channel {
   readonly assignment: Assignment;
   readonly #deps: GuestDeps;
-  readonly #exit = Promise.withResolvers<GuestExit>();
-  readonly #stdout = silent();
-  readonly #stderr = silent();
+  #runner: Process;
+  #exit = Promise.withResolvers<GuestExit>();
+  #stdout = silent();
+  #stderr = silent();
   readonly #waiting: CallFrame[] = [];
   readonly #running = new Map<number, Running>();
   readonly #sockets = new Set<EndpointSocket>();
@@ -62,12 +67,17 @@ export class SimulatedGuest implements Channel {
   #hungUp = false;
   #draining = false;
   #dying = false;
+  #ready = false;
+  /** Its end, should no runner come; null while there is one. */
+  #givesUp: Entry | null = null;
+  #next = 0;
   #cpuUs = 0;
 
   constructor(assignment: Assignment, deps: GuestDeps) {
     this.assignment = assignment;
     this.#deps = deps;
-    this.#say({ t: "hello", protocol: 1, pid: 1 });
+    this.#runner = deps.runner;
+    this.#say(HELLO);
   }
 
   // ── the channel ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,8 +135,35 @@ export class SimulatedGuest implements Channel {
     this.#end(137, "SIGKILL");
   }
 
-  /** Its runner is gone, and its channel closed: it leaves, unless its code does not let it. */
+  /** It waits for another runner. */
+  get isLeft(): boolean {
+    return this.#givesUp !== null && !this.#dying;
+  }
+
+  /** Another runner has come. What has not begun never will. */
+  resume(runner: Process): void {
+    const { timeline } = this.#deps;
+    timeline.cancel(this.#givesUp!);
+    this.#givesUp = null;
+    this.#runner = runner;
+    this.#exit = Promise.withResolvers();
+    [this.#stdout, this.#stderr] = [silent(), silent()];
+    this.#unread = [];
+    this.#rest = "";
+    this.#waiting.splice(0);
+    const running = [...this.#running.values()].map(({ frame: { c, id, attempt } }) => ({ c, id, attempt }));
+    this.#say({ ...HELLO, resumes: { next: this.#next, running } });
+    for (const one of [...this.#running.values()]) if (one.ended !== null) this.#tellEnd(one, one.ended);
+  }
+
+  /** Its runner is gone, and its channel closed: it waits for another, or leaves, unless its code does not let it. */
   orphan(): void {
+    const { timeline, resumeMs } = this.#deps;
+    if (this.#dying || this.#givesUp !== null) return;
+    if (this.#ready && resumeMs !== null) {
+      this.#givesUp = timeline.after(resumeMs, () => this.#exitWith(0, null, LEAVE_MS));
+      return;
+    }
     if ([...this.#running.values()].some(({ deed }) => deed.deaf)) return;
     this.#exitWith(0, null, LEAVE_MS);
   }
@@ -142,6 +179,7 @@ export class SimulatedGuest implements Channel {
       stdout: this.#stdout.readable,
       stderr: this.#stderr.readable,
       exited: this.#exit.promise,
+      resumeMs: this.#deps.resumeMs ?? undefined,
       path: "/app.js",
       address: `sim:${this.assignment.id}`,
       secretFolder: ({ name }) => `/secrets/${name}`,
@@ -170,7 +208,7 @@ export class SimulatedGuest implements Channel {
     this.#gone = true;
     this.#deps.ended();
     for (const socket of this.#sockets) socket.hangUp();
-    this.#deps.runner.enter(() => {
+    this.#runner.enter(() => {
       this.#hungUp = true;
       this.#arrived.resolve();
       this.#stdout.end();
@@ -182,8 +220,9 @@ export class SimulatedGuest implements Channel {
   // ── the protocol ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #say(frame: Record<string, unknown>): void {
+    const runner = this.#runner;
     this.#deps.timeline.after(SPEAK_MS, () =>
-      this.#deps.runner.enter(() => {
+      runner.enter(() => {
         this.#unread.push(new TextEncoder().encode(`${JSON.stringify(frame)}\n`));
         this.#arrived.resolve();
       }));
@@ -195,6 +234,7 @@ export class SimulatedGuest implements Channel {
         return this.#load();
       case "call":
         this.#waiting.push(frame as unknown as CallFrame);
+        this.#next = (frame as unknown as CallFrame).c + 1;
         return this.#pump();
       case "cancel":
         return this.#cancel(frame.c as number);
@@ -212,6 +252,7 @@ export class SimulatedGuest implements Channel {
     const { timeline, broken, loadMs } = this.#deps;
     timeline.after(loadMs, () => {
       if (this.#dying) return;
+      this.#ready = broken === null && this.#givesUp === null;
       if (broken === null) this.#say({ t: "ready" });
       else this.#say({ t: "broken", message: broken });
     });
@@ -226,7 +267,7 @@ export class SimulatedGuest implements Channel {
 
   #begin(frame: CallFrame): void {
     const deed: Deed = isDeed(frame.input) ? frame.input : { n: -1, do: "return", ms: 10 };
-    const running: Running = { frame, deed, entry: null, memoryMiB: 0 };
+    const running: Running = { frame, deed, entry: null, memoryMiB: 0, ended: null };
     this.#running.set(frame.c, running);
     if (deed.do === "grow") running.memoryMiB = 1_000_000;
     if (deed.do !== "hang" && deed.do !== "grow") {
@@ -234,13 +275,21 @@ export class SimulatedGuest implements Channel {
     }
   }
 
-  #finish({ frame, deed }: Running): void {
+  #finish(running: Running): void {
+    const { frame, deed } = running;
     this.#cpuUs += Math.round(deed.ms * 100);
     if (deed.do === "exit") return this.#exitWith(3, null, 0);
-    this.#running.delete(frame.c);
     const fails = deed.do === "throw" || (deed.do === "stumble" && frame.attempt <= (deed.times ?? 1));
-    if (fails) this.#say({ t: "error", c: frame.c, message: `boom ${deed.n}`, retryable: true });
-    else this.#say({ t: "result", c: frame.c, v: this.#done(frame, deed) });
+    const failed = { t: "error", c: frame.c, message: `boom ${deed.n}`, retryable: true };
+    this.#tellEnd(running, fails ? failed : { t: "result", c: frame.c, v: this.#done(frame, deed) });
+  }
+
+  /** A call runs until its end was told. */
+  #tellEnd(running: Running, end: Record<string, unknown>): void {
+    running.ended = end;
+    if (this.isLeft) return;
+    this.#running.delete(running.frame.c);
+    this.#say(end);
     this.#pump();
   }
 
@@ -289,6 +338,8 @@ export class SimulatedGuest implements Channel {
     this.#exitWith(0, null, LEAVE_MS);
   }
 }
+
+const HELLO = { t: "hello", protocol: 1, pid: 1 } as const;
 
 /** Output that never says anything, and ends. */
 function silent(): { readonly readable: ReadableStream<Uint8Array>; end: () => void } {

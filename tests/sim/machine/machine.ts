@@ -2,7 +2,7 @@
  * A simulated machine: what lies on its disk, and the guests that run on it, which outlive their runner. It keeps its own account of
  * who holds which GPU: what the platform believes is one thing, what runs is another.
  */
-import { type Engine, type Guest, type StartContext, StartError } from "../../../runner/engine.ts";
+import { type Engine, type Guest, type Left, type StartContext, StartError } from "../../../runner/engine.ts";
 import type { GpuHealth } from "../../../runner/gpu_health.ts";
 import type { Assignment, Gpu } from "../../../sdk/protocol.ts";
 import type { Dice } from "../dice.ts";
@@ -37,6 +37,9 @@ export const FINE_ENGINE: EngineWeather = {
   dieMs: [0.1, 20],
 };
 
+/** As of the engine of containers. */
+const RESUME_MS = 20_000;
+
 export interface MachinePorts {
   readonly timeline: Timeline;
   readonly story: Story;
@@ -48,8 +51,11 @@ export interface MachinePorts {
 export class Machine {
   readonly shape: MachineShape;
   weather = FINE_ENGINE;
-  /** The node's credential, on its disk. */
+  /** The node's credential, and the last session of its runner, on its disk. */
   credential: string | null = null;
+  session: string | undefined;
+  /** Whether its engine is one of containers, which outlive their runner. */
+  readonly #keeps: boolean;
   /** GPUs that are not there at the next start of the runner. */
   readonly lostGpus = new Set<number>();
   /** What is wrong with which GPU. */
@@ -63,6 +69,7 @@ export class Machine {
     this.shape = shape;
     this.#ports = ports;
     this.#dice = ports.dice.of(shape.name);
+    this.#keeps = this.#dice.of("engine").chance(0.5);
   }
 
   get gpus(): Gpu[] {
@@ -78,9 +85,14 @@ export class Machine {
     return this.#guests.get(container);
   }
 
-  /** All guests are gone at once: the machine lost its power, or a new runner sweeps what the old one left. */
+  /** All guests are gone at once: the machine lost its power. */
   clear(): void {
     for (const guest of this.guests) guest.vanish();
+  }
+
+  /** A new runner sweeps what the old one left, but for what it may go on with. */
+  sweep(): void {
+    for (const guest of this.guests) if (!guest.isLeft) guest.vanish();
   }
 
   /** A GPU begins to fail, or is well again. */
@@ -116,6 +128,7 @@ export class Machine {
   engine(runner: Process): Engine {
     return {
       start: (assignment, context) => this.#start(runner, assignment, context),
+      left: this.#left(runner),
       settled: () => {},
       close: () => Promise.resolve(),
     };
@@ -128,7 +141,28 @@ export class Machine {
     if (signal.aborted) throw new StartError("It was stopped while it started");
     if (this.#dice.chance(weather.fails)) throw new StartError("The machine could not start it");
     if (this.#dice.chance(weather.hangs)) return await new Promise(() => {});
-    const guest = this.#spawn(runner, assignment);
+    return this.#held(this.#spawn(runner, assignment), runner);
+  }
+
+  #left(runner: Process): Left {
+    const all = () => this.guests.filter(({ isLeft }) => isLeft);
+    return {
+      ids: all().map(({ assignment: { id } }) => id),
+      adopt: ({ id }) => {
+        const guest = this.guest(id);
+        if (!guest?.isLeft) return Promise.reject(new StartError("It has ended meanwhile"));
+        this.#ports.story.tell(this.shape.name, `guest of ${id} has another runner`);
+        guest.resume(runner);
+        return Promise.resolve(this.#held(guest, runner));
+      },
+      spare: (ids) => {
+        for (const guest of all()) if (!ids.includes(guest.assignment.id)) guest.vanish();
+        return Promise.resolve();
+      },
+    };
+  }
+
+  #held(guest: SimulatedGuest, runner: Process): Guest {
     runner.onEnd(() => guest.orphan());
     return guest.asGuest();
   }
@@ -138,6 +172,7 @@ export class Machine {
     const guest: SimulatedGuest = new SimulatedGuest(assignment, {
       timeline,
       runner,
+      resumeMs: this.#keeps ? RESUME_MS : null,
       loadMs: this.#dice.between(...this.weather.loadMs),
       broken: assignment.spec.env.BROKEN ?? null,
       dieMs: () => this.#dice.between(...this.weather.dieMs),
