@@ -1,7 +1,8 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import type { FunctionSpec } from "../../sdk/protocol.ts";
+import type { FunctionSpec, Gang } from "../../sdk/protocol.ts";
 import type { z } from "zod";
+import { command } from "../setup/components/daemon.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { onEveryEngine, type World } from "../setup/oci_world.ts";
@@ -58,6 +59,11 @@ const startRunner = ({ at, registry }: World): Promise<RunnerProcess> =>
   );
 
 type Spec = Partial<z.input<typeof FunctionSpec>>;
+/** What a container has that others have not. */
+interface Own {
+  readonly spec?: Spec;
+  readonly gang?: Gang;
+}
 
 async function want(runner: RunnerProcess, source: string, spec: Spec): Promise<void> {
   runner.api.want(await assignmentOf(runner.api, "ctr_1", source, spec));
@@ -69,6 +75,17 @@ async function containers({ at }: World, { data }: RunnerProcess): Promise<strin
   const rows = await client.containers(`berth.runner=${data}`);
   client.close();
   return rows.map(({ Id }) => Id);
+}
+
+const slotsOf = ({ data }: RunnerProcess): string[] =>
+  [...Deno.readDirSync(`${data}/slots`)].map(({ name }) => name);
+
+/** What nft holds for this runner's one container. */
+async function rules(runner: RunnerProcess): Promise<string[]> {
+  const [slot] = slotsOf(runner);
+  const tables = (await command("nft", "list", "tables")).split("\n").filter((line) => line.includes(slot!));
+  const listed = tables.map((line) => command("nft", "list", ...line.split(" ")));
+  return (await Promise.all(listed)).map((text) => text.replace(/elements = \{[^}]*\}/g, ""));
 }
 
 /** How far the call has come that runs for ever. */
@@ -109,6 +126,38 @@ onEveryEngine("a runner that is killed, and started anew", (world) => {
       assert.deepEqual((await until("the next has ended", () => api.endOf(next) ?? null)).value, [7, 1]);
       await runner.stop();
       assert.deepEqual(await containers(here, runner), []);
+    });
+  }
+
+  const networks = {
+    "leads to some places": { spec: { egress: ["192.0.2.7:1"] } },
+    "is the machine's, for a rank of a gang": { gang: { id: "gang_1", rank: 0, size: 2 } },
+  };
+  for (const [what, { spec, gang }] of Object.entries<Own>(networks)) {
+    it(`keeps the rules of a network that ${what}`, async () => {
+      const here = await world();
+      await using runner = await startRunner(here);
+      const { api } = runner;
+      api.master = { address: "127.0.0.1", port: 29_500 };
+      const assignment = await assignmentOf(api, "ctr_1", "def fn(n): return n\n", {
+        body: "python",
+        ...spec,
+      });
+      api.want(gang === undefined ? assignment : { ...assignment, gang });
+      const call = async (n: number) => {
+        const batch = api.call("fn", [n]);
+        return (await until("its call has ended", () => api.endOf(batch) ?? null, PATIENCE_MS)).value;
+      };
+      assert.equal(await call(1), 1);
+      const before = [await rules(runner), await containers(here, runner)];
+      assert.match(before[0]!.join(), /reject/);
+      await runner.kill();
+      await runner.restart();
+      assert.equal(await call(2), 2);
+      assert.deepEqual([await rules(runner), await containers(here, runner)], before);
+      const { data } = runner, [slot] = slotsOf(runner);
+      await runner.stop();
+      assert.doesNotMatch(await command("nft", "list", "tables"), new RegExp(slot!), data);
     });
   }
 

@@ -175,7 +175,7 @@ export class FakeApi implements AsyncDisposable {
       return Response.json({}, { status: 401 });
     }
     if (verb === "sync") return await this.#sync(await request.json());
-    if (verb === "exchange") return await this.#exchange(await request.json());
+    if (verb === "exchange") return await this.#exchange(await request.json(), request.signal);
     if (verb === "bundles") {
       return new Response(this.bundles.get(rest[0]!) ?? null, {
         status: this.bundles.has(rest[0]!) ? 200 : 404,
@@ -264,7 +264,8 @@ export class FakeApi implements AsyncDisposable {
     }
   }
 
-  async #exchange(request: ExchangeRequest): Promise<Response> {
+  /** @param signal its runner has gone: it is given nothing any more */
+  async #exchange(request: ExchangeRequest, signal: AbortSignal): Promise<Response> {
     if (request.session !== this.#session) {
       return Response.json({ error: { message: "session over" } }, { status: 409 });
     }
@@ -283,6 +284,7 @@ export class FakeApi implements AsyncDisposable {
       !this.#closed && mine === this.#exchanges
     ) {
       await this.#parked(until - performance.now(), () => true);
+      if (signal.aborted) return Response.json({});
       [claims, cancels] = [this.#claim(request), this.#due()];
     }
     if (this.loseReplies > 0 && claims.length + request.reports.length > 0) {

@@ -83,7 +83,7 @@ export class Networks {
 
   /** The one that {@link open} made for a container of an earlier runner: it is there still, and so are its rules. */
   async reopen({ egress, listens, gang }: Openness, name: string): Promise<Network> {
-    if (gang !== undefined) return await this.#openGang(gang, egress, name);
+    if (gang !== undefined) return this.#gangNetwork(await groupOf(gang.id), name);
     if (egress === "open") return await this.openOut();
     if (egress === "deny" && !listens) return plain("none");
     return { ...plain(name), close: () => closeNetwork(this.#deps, name) };
@@ -96,7 +96,7 @@ export class Networks {
 
   /** Removes what was made for a container, a network or rules, if there is any of this name. */
   async remove(name: string): Promise<void> {
-    await removeTable(this.#deps.spawn, `${tablesOf(this.#deps.shared)}${name}`);
+    await removeTable(this.#deps.spawn, this.#tableOf(name));
     if (await this.#deps.client.network(name) !== null) await closeNetwork(this.#deps, name);
   }
 
@@ -135,7 +135,6 @@ export class Networks {
 
   /** Libraries tell the other ranks their own addresses and any ports: these must be this machine's. */
   async #openGang({ id }: Gang, egress: Openness["egress"], name: string): Promise<Network> {
-    const { spawn, guarded, shared } = this.#deps;
     if (egress !== "open") {
       throw new StartError(
         `Cannot start the container: ranks of a gang have the network of the machine, so \`egress\` must be "open", not ${
@@ -143,15 +142,25 @@ export class Networks {
         }`,
       );
     }
+    const group = await groupOf(id);
+    if (this.#deps.guarded) await nft(this.#deps.spawn, gangRules(this.#tableOf(name), group, this.#deps));
+    return this.#gangNetwork(group, name);
+  }
+
+  #gangNetwork(group: number, name: string): Network {
+    const { spawn, guarded } = this.#deps;
     if (!guarded) return plain("host");
-    const [table, group] = [`${tablesOf(shared)}${name}`, await groupOf(id)];
-    await nft(spawn, gangRules(table, group, this.#deps));
     return {
       ...plain("host"),
       group,
       verify: (pid) => verifyRank(pid, group),
-      close: () => removeTable(spawn, table),
+      close: () => removeTable(spawn, this.#tableOf(name)),
     };
+  }
+
+  /** Of the rules of a rank. */
+  #tableOf(name: string): string {
+    return `${tablesOf(this.#deps.shared)}${name}`;
   }
 
   #create(name: string): Promise<void> {
