@@ -91,7 +91,9 @@ export class Syncs {
 }
 
 async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest): Promise<Touched> {
-  const node = await nodes.renew(tx, now, { nodeId, ...request });
+  const engine = request.engine &&
+    { ...request.engine, away: storableText(request.engine.away ?? "") || null };
+  const node = await nodes.renew(tx, now, { nodeId, ...request, engine });
   if (node === null || node.state === "left") {
     throw new PlatformError(
       "conflict",
@@ -100,7 +102,7 @@ async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest)
   }
   if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
   await noteKept(tx, now, nodeId, request.kept);
-  const health = await noteHealth(tx, nodeId, request);
+  const health = await noteHealth(tx, nodeId, request, node.news);
   await noteVolumes(tx, now, nodeId, { sizes: request.volumeSizes, removed: request.removedVolumes });
   const ready = await nodes.observeRunning(tx, now, nodeId, request.containers);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>
@@ -125,18 +127,15 @@ async function leave(tx: Sql, now: Date, nodeId: string, exits: readonly Contain
   return union(ended, lost);
 }
 
-/** A GPU or an engine that begins to fail, or is well again, changes what fits where. */
-async function noteHealth(tx: Sql, nodeId: string, { ailingGpus, engine }: SyncRequest): Promise<Touched> {
-  const ailing = ailingGpus.map(({ index, ailment }) => ({
-    index,
-    ailment: ailment.replaceAll("\0", "\uFFFD"),
-  }));
-  const said = engine && { ...engine, away: engine.away?.replaceAll("\0", "\uFFFD") ?? null };
-  const news = await Promise.all([
-    nodes.noteAilments(tx, nodeId, ailing),
-    nodes.noteEngine(tx, nodeId, said),
-  ]);
-  return news.includes(true) ? { ...NOTHING, nodeIds: [nodeId] } : NOTHING;
+/** A GPU or an engine that begins to fail, or is well again, changes what fits where. @param isNews of the engine */
+async function noteHealth(
+  tx: Sql,
+  nodeId: string,
+  { ailingGpus }: SyncRequest,
+  isNews: boolean,
+): Promise<Touched> {
+  const ailing = ailingGpus.map(({ index, ailment }) => ({ index, ailment: storableText(ailment) }));
+  return await nodes.noteAilments(tx, nodeId, ailing) || isNews ? { ...NOTHING, nodeIds: [nodeId] } : NOTHING;
 }
 
 /**
@@ -157,5 +156,7 @@ const STRAY = {
 
 const storable = (exit: Exit | undefined): Exit => ({
   kind: exit?.kind ?? "stopped",
-  message: (exit?.message ?? "").replaceAll("\0", "\uFFFD"),
+  message: storableText(exit?.message ?? ""),
 });
+
+const storableText = (text: string): string => text.replaceAll("\0", "\uFFFD");

@@ -8,21 +8,35 @@ import { NOTHING, type Touched } from "./touched.ts";
 /** How long a node counts as up after it was last heard. */
 export const NODE_LEASE_MS = 30_000;
 
-/** Prolongs the session's lease, and notes which images the node has; null when the session is over, since the runner has joined anew. */
+/** What a runner says of its node with each sync. */
+export interface Said {
+  readonly nodeId: string;
+  readonly session: string;
+  readonly images?: readonly string[] | undefined;
+  /** Its container engine, which may have come after the runner. */
+  readonly engine?: { readonly away: string | null; readonly only: boolean } | undefined;
+}
+
+/**
+ * Prolongs the session's lease, and notes which images the node has and whether its engine answers; null when the session is over, since
+ * the runner has joined anew. `news`: whether the engine came, went away or is back.
+ */
 export async function renew(
   sql: Sql,
   now: Date,
-  { nodeId, session, images }: {
-    readonly nodeId: string;
-    readonly session: string;
-    readonly images?: readonly string[] | undefined;
-  },
-): Promise<{ state: NodeState } | null> {
+  { nodeId, session, images, engine }: Said,
+): Promise<{ state: NodeState; news: boolean } | null> {
   const until = new Date(now.getTime() + NODE_LEASE_MS);
-  const [row] = await sql<{ state: NodeState }[]>`
-    update node set seen_at = ${now}, lease_until = ${until}, images = ${(images ?? null) as string[] | null}
-    where id = ${nodeId} and session = ${session}
-    returning state`;
+  const has = sql.json(engine === undefined ? {} : { [LABEL_OCI]: "yes" });
+  const [row] = await sql<{ state: NodeState; news: boolean }[]>`
+    update node set seen_at = ${now}, lease_until = ${until}, images = ${(images ?? null) as string[] | null},
+      engine_away = ${engine?.away ?? null}, engine_only = ${
+    engine?.only ?? false
+  }, labels = node.labels || ${has}::jsonb
+    from (select engine_away, engine_only, labels from node where id = ${nodeId}) before
+    where node.id = ${nodeId} and node.session = ${session}
+    returning node.state, (before.engine_away, before.engine_only, before.labels) is distinct from
+      (node.engine_away, node.engine_only, node.labels) as news`;
   return row ?? null;
 }
 
@@ -54,23 +68,6 @@ export async function noteAilments(
       where fitted.node_id = ${nodeId}
     ) said
     where gpu.node_id = ${nodeId} and gpu.index = said.index and gpu.ailment is distinct from said.ailment`;
-  return count > 0;
-}
-
-/** Notes what a runner says of its container engine, which may have come after the runner. Returns whether that is news. */
-export async function noteEngine(
-  sql: Sql,
-  nodeId: string,
-  engine: { readonly away: string | null; readonly only: boolean } | undefined,
-): Promise<boolean> {
-  const has = engine === undefined ? {} : { [LABEL_OCI]: "yes" };
-  const away = engine?.away ?? null, only = engine?.only ?? false;
-  const { count } = await sql`
-    update node set engine_away = ${away}, engine_only = ${only}, labels = labels::jsonb || ${
-    sql.json(has)
-  }::jsonb
-    where id = ${nodeId} and (engine_away is distinct from ${away} or engine_only <> ${only}
-      or not labels::jsonb @> ${sql.json(has)}::jsonb)`;
   return count > 0;
 }
 
