@@ -170,28 +170,34 @@ def fn(n):
   });
 
   it("are given back when the engine goes away in the middle, and made when it is back", async () => {
+    await Promise.all((["SIGKILL", "SIGTERM"] as const).map((signal) => outlive(world, signal)));
+  });
+
+  async function outlive(world: () => Promise<World>, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     const here = await world();
     const own = await (here.at.name === "docker" ? startDocker() : startPodman([here.registry.host]));
     const engine = await ociEngine({ ...here, at: own });
     try {
       const base = imageOf(here.registry.host, "busybox");
-      const slow = Image.fromRegistry(base).run("echo begins; sleep 20");
+      const slow = Image.fromRegistry(base).run(
+        "trap 'exit 143' TERM; echo begins; for i in $(seq 20); do sleep 1; done",
+      );
       const said = Promise.withResolvers<void>();
       const failing = assert.rejects(
         build(engine, await wantedOf(here, slow, "/"), null, (line) => line === "begins" && said.resolve()),
         BuildLost,
       );
       await said.promise;
-      await own.kill();
+      await own.kill(signal);
       await own.start();
       await failing;
-      const quick = Image.fromRegistry(base).run(`echo ${here.at.name} > /again`);
+      const quick = Image.fromRegistry(base).run(`echo ${here.at.name} ${signal} > /again`);
       assert.match((await build(engine, await wantedOf(here, quick, "/"))).ref, /@sha256:/);
     } finally {
       await engine.close();
       await own.stop();
     }
-  });
+  }
 
   it("trust the certificates of the node and see its variables, and keep neither in their environment", async () => {
     const here = await world();

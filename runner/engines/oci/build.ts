@@ -3,11 +3,13 @@ import type { WantedBuild } from "../../../sdk/protocol.ts";
 import { parseReference, repositoryOf } from "../../../sdk/image_reference.ts";
 import type { Clock, Fetch, Log } from "../../../sdk/ports.ts";
 import { type BuildContext, BuildError, BuildLost, type EngineImages } from "../../engine.ts";
+import { within } from "../../bell.ts";
 import { BuildOutput } from "./build_output.ts";
 import { buildTar, CONTAINERFILE } from "./build_tar.ts";
 import type { OciClient } from "./client.ts";
 import { type Credential, type Credentials, registryConfig } from "./credentials.ts";
 import { EngineAway } from "./http.ts";
+import { hungUp } from "./presence.ts";
 import type { Images } from "./images.ts";
 import { removeManifest } from "./registry.ts";
 import { PullProgress } from "./progress.ts";
@@ -20,11 +22,17 @@ export interface BuilderDeps {
   readonly ca: string | undefined;
   /** Where packages come from: variables of the steps, which the image does not keep. */
   readonly sources: Readonly<Record<string, string>>;
+  /** Unix socket of the engine. */
+  readonly socket: string;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly log: Log;
 }
 
+/** The end of a step that was killed, or told to end. */
+const KILLED = /\b(137|143)\b/;
+/** After that an engine which ends is gone within some hundred milliseconds. */
+const ENDING_MS = 3_000;
 /** Within this an engine that was restarted answers again. */
 const BACK_MS = 15_000;
 const LOOK_MS = 500;
@@ -58,10 +66,17 @@ export class OciImages implements EngineImages {
     }
   }
 
-  /** Whether a build failed because the engine went away; one that is told to end says first that the step failed. */
+  /** Whether a build failed because the engine went away. One that is told to end kills the step first, and says that it failed. */
   async #isAway(error: unknown): Promise<boolean> {
     if (error instanceof EngineAway || (error as Error).cause instanceof EngineAway) return true;
-    return await this.#deps.client.version().then(() => false, () => true);
+    const { client, clock, socket } = this.#deps;
+    if (KILLED.test(messageOf(error))) {
+      const over = new AbortController();
+      const hasEnded = await within(clock, ENDING_MS, hungUp(socket, over.signal));
+      over.abort();
+      if (hasEnded) return true;
+    }
+    return await client.version().then(() => false, () => true);
   }
 
   async #untilBack(signal: AbortSignal): Promise<void> {

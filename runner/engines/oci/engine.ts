@@ -37,8 +37,6 @@ const RESUME_MS = 20_000;
 export interface OciEngineDeps extends Omit<LauncherDeps, "closing">, BuilderDeps {
   readonly cache: BundleCache;
   readonly volumes: Pick<Volumes, "open">;
-  /** Unix socket of the engine. */
-  readonly socket: string;
   /** MiB for containers that were started before anybody wants them. */
   readonly poolMiB: number;
   readonly left: readonly LeftContainer[];

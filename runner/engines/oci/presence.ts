@@ -67,7 +67,7 @@ export class Presence {
 }
 
 /** Resolves when whoever listens there ends a connection on which nothing is said, and at once where nobody listens. */
-async function hungUp(path: string, signal: AbortSignal): Promise<void> {
+export async function hungUp(path: string, signal: AbortSignal): Promise<void> {
   const connection = await Deno.connect({ transport: "unix", path }).catch(() => null);
   if (connection === null) return;
   const close = () => connection.close();

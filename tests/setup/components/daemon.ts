@@ -39,9 +39,8 @@ export class Daemon {
     return daemon;
   }
 
-  /** `kill -9`. */
-  async kill(): Promise<void> {
-    this.#child.kill("SIGKILL");
+  async kill(signal: Deno.Signal = "SIGKILL"): Promise<void> {
+    this.#child.kill(signal);
     await this.#child.status;
   }
 

@@ -25,7 +25,7 @@ export async function startDocker(registries: readonly string[] = []): Promise<T
       socket,
       client,
       gateway: bridge.address,
-      kill: () => daemon.kill(),
+      kill: (signal) => daemon.kill(signal),
       start: async () => {
         daemon = await start();
       },

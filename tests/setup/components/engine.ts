@@ -7,8 +7,8 @@ export interface TestEngine {
   readonly client: OciClient;
   /** Address of this machine as containers see it. */
   readonly gateway: string;
-  /** `kill -9`. */
-  kill(): Promise<void>;
+  /** Ends it by `kill -9`, or by SIGTERM, as a machine's init does. */
+  kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
   /** Again, after a kill. */
   start(): Promise<void>;
   stop(): Promise<void>;

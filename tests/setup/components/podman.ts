@@ -51,7 +51,7 @@ export async function startPodman(
       socket,
       client,
       gateway: `${subnet}.1`,
-      kill: () => daemon.kill(),
+      kill: (signal) => daemon.kill(signal),
       start: async () => {
         daemon = await start();
       },
