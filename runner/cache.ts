@@ -1,6 +1,7 @@
 /** Bundles on this node, by digest: fetched once, checked, unpacked once, copied to each container that needs one. */
 import { z } from "zod";
-import { StartError } from "./engine.ts";
+import { type StartContext, StartError } from "./engine.ts";
+import type { Shelf } from "./engines/shelf.ts";
 
 /** A bundle as it travels: one JSON document. */
 const Bundle = z.object({
@@ -21,39 +22,39 @@ const COPY_AT_ONCE_BYTES = 1024 * 1024;
 type Content = z.infer<typeof Bundle>["files"][string];
 
 export class BundleCache {
-  readonly #folder: string;
-  /** Under way or done. */
-  readonly #unpacked = new Map<string, Promise<Unpacked>>();
+  readonly #shelf: Shelf;
+  /** What is in those that were used. */
+  readonly #surveyed = new Map<string, Promise<Unpacked>>();
 
-  constructor(folder: string) {
-    this.#folder = folder;
+  constructor(shelf: Shelf) {
+    this.#shelf = shelf;
   }
 
-  /** An unpacked bundle; `download` brings its bytes when they are not here. */
-  async get(digest: string, download: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
-    for (let others = this.#unpacked.get(digest); others !== undefined; others = this.#unpacked.get(digest)) {
-      const bundle = await others.catch(() => null);
-      if (bundle !== null) return bundle; // else whoever fetched it failed, or was stopped
+  /** An unpacked bundle, which stays until the start is over; `bundle` brings its bytes when they are not here. */
+  async get(digest: string, { bundle, over }: Pick<StartContext, "bundle" | "over">): Promise<Unpacked> {
+    for (let isOurs = false;;) {
+      try {
+        const home = await this.#shelf.hold(digest, over, async (home) => {
+          isOurs = true;
+          await obtain(digest, `${home}/${FILES}`, bundle);
+        });
+        const known = this.#surveyed.get(digest) ?? survey(`${home}/${FILES}`);
+        this.#surveyed.set(digest, known);
+        return await known;
+      } catch (error) {
+        if (isOurs) throw error; // else whoever fetched it failed, or was stopped
+      }
     }
-    const unpacking = this.#obtain(digest, download);
-    this.#unpacked.set(digest, unpacking);
-    unpacking.catch(() => this.#unpacked.delete(digest));
-    return await unpacking;
   }
+}
 
-  async #obtain(digest: string, download: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Unpacked> {
-    const folder = `${this.#folder}/${digest}`;
-    if (await exists(folder)) return await survey(folder);
-    const bytes = await download();
-    await check(digest, bytes);
-    const files = parseBundle(bytes);
-    // Unpacked beside its place and then moved there: a half one is never taken for whole.
-    const temporary = `${folder}.new`;
-    await Deno.remove(temporary, { recursive: true }).catch(() => {});
-    await unpack(files, temporary);
-    await Deno.rename(temporary, folder);
-    return await survey(folder);
-  }
+/** Of a bundle on its shelf. */
+const FILES = "files";
+
+async function obtain(digest: string, folder: string, download: StartContext["bundle"]): Promise<void> {
+  const bytes = await download(digest);
+  await check(digest, bytes);
+  await unpack(parseBundle(bytes), folder);
 }
 
 async function check(digest: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -114,8 +115,4 @@ export async function copyBundle({ folder, entries, bytes }: Unpacked, to: strin
     else if (bytes <= COPY_AT_ONCE_BYTES) Deno.copyFileSync(`${folder}/${path}`, `${to}/${path}`);
     else await Deno.copyFile(`${folder}/${path}`, `${to}/${path}`);
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
 }

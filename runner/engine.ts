@@ -136,6 +136,8 @@ export interface Remains {
 /** What a start may need of the container it is for. */
 export interface StartContext {
   readonly signal: AbortSignal;
+  /** Settles when the start is over, one way or another. */
+  readonly over: Promise<unknown>;
   /** The bytes of a bundle, from the api. */
   bundle(digest: string): Promise<Uint8Array<ArrayBuffer>>;
   /** What the function's secrets hold, in its order. */
@@ -175,7 +177,7 @@ export interface Left {
   /** Their containers. */
   readonly ids: readonly string[];
   /** Takes one over, or throws a {@link StartError}. */
-  adopt(assignment: Assignment, context: Omit<StartContext, "bundle">): Promise<Guest>;
+  adopt(assignment: Assignment, context: Omit<StartContext, "bundle" | "over">): Promise<Guest>;
   /** Ends all but these, and removes what is left of those. */
   spare(ids: readonly string[]): Promise<void>;
 }

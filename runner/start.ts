@@ -27,7 +27,8 @@ export async function bringUp(
   const context = { signal, secrets, registryCredential, say };
   if (!adopts) {
     const bundle = (digest: string) => persist(clock, signal, () => api.bundle(digest, signal));
-    return await engine.start(assignment, { ...context, bundle });
+    const over = Promise.withResolvers<void>();
+    return await engine.start(assignment, { ...context, bundle, over: over.promise }).finally(over.resolve);
   }
   if (engine.left === undefined) throw new StartError("It ended with its runner");
   return await engine.left.adopt(assignment, context);

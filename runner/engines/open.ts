@@ -5,6 +5,7 @@ import { LABEL_OCI } from "../../sdk/labels.ts";
 import { BundleCache } from "../cache.ts";
 import type { RunnerConfig } from "../config.ts";
 import type { Engine } from "../engine.ts";
+import { Shelf } from "./shelf.ts";
 import { Slots, slotsFolder } from "../slots.ts";
 import type { Volumes } from "../volumes.ts";
 import { Engines } from "./choice.ts";
@@ -44,9 +45,10 @@ export async function openEngines(
   { data, env, gpus, volumes, log }: Surroundings,
 ): Promise<{ engine: Engine; labels: Env }> {
   const slots = new Slots(await slotsFolder(data, config.tmp), realRandom);
-  const bundles = `${data}/bundles`;
-  await Deno.mkdir(bundles, { recursive: true });
-  const cache = new BundleCache(bundles);
+  const clock = realClock;
+  const cache = new BundleCache(
+    new Shelf({ folder: `${data}/bundles`, budgetMiB: packagesMiB(config), spawn: realSpawn, clock, log }),
+  );
   const deps = { spawn: realSpawn, slots, cache, clock: realClock, random: realRandom, log, gpus, volumes };
   const oci = config.engine === "process" ? null : await openOci(config, data, env, deps);
   const killed = await slots.sweep();
@@ -122,7 +124,7 @@ async function tryOci(config: RunnerConfig, data: string, env: Env, deps: OciDep
   }
 }
 
-/** Of packages that were installed for functions, in each of the two places where they lie. */
+/** Of packages that were installed for functions, in each of the two places where they lie, and of bundles. */
 const packagesMiB = ({ imagesDisk }: RunnerConfig): number => Math.floor(imagesDisk / 4);
 
 /** Often that this user may not, or that nothing is there. */

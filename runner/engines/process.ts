@@ -96,7 +96,7 @@ export class ProcessEngine implements Engine {
   async start(assignment: Assignment, given: StartContext): Promise<Guest> {
     refuseUnhonoured(assignment.spec);
     const { cache } = this.#deps;
-    const bundle = await cache.get(assignment.bundle, () => given.bundle(assignment.bundle));
+    const bundle = await cache.get(assignment.bundle, given);
     const opened = await this.#deps.volumes.open(assignment.volumes);
     const context = { ...given, volumes: opened.map((one) => ({ ...one, place: one.folder })) };
     if (assignment.spec.server !== undefined) return await this.#startServer(assignment, bundle, context);

@@ -175,6 +175,7 @@ while True:
     const engine = await ociEngine(here);
     const context: StartContext = {
       signal: new AbortController().signal,
+      over: Promise.resolve(),
       bundle: (digest) => Promise.resolve(api.bundles.get(digest)! as Uint8Array<ArrayBuffer>),
       secrets: [],
       registryCredential: () => Promise.resolve(undefined),

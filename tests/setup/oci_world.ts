@@ -1,7 +1,7 @@
 /** What tests of the oci engine share: each on every engine, with a runner in this process. */
 import { describe } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { BundleCache } from "../../runner/cache.ts";
+import { bundleCache } from "./bundle_cache.ts";
 import type { OciEngine } from "../../runner/engines/oci/engine.ts";
 import { type OciOptions, openOciEngine } from "../../runner/engines/oci/open.ts";
 import { realSpawn } from "../../runner/engines/spawn.ts";
@@ -48,7 +48,7 @@ export async function ociEngine({ at }: World, oci: Partial<OciOptions> = {}): P
   }, {
     random: realRandom,
     slots: new Slots(data, realRandom),
-    cache: new BundleCache(data),
+    cache: bundleCache(`${data}/bundles`),
     spawn: realSpawn,
     clock: realClock,
     log: silentLog,

@@ -2,7 +2,8 @@
 import { Agent } from "../../runner/agent.ts";
 import { apiAddress } from "../../runner/address.ts";
 import { RunnerApi } from "../../runner/api.ts";
-import { BundleCache } from "../../runner/cache.ts";
+import type { BundleCache } from "../../runner/cache.ts";
+import { bundleCache } from "./bundle_cache.ts";
 import { Installs } from "../../runner/engines/installs.ts";
 import { ProcessEngine } from "../../runner/engines/process.ts";
 import type { Engine, Spawn } from "../../runner/engine.ts";
@@ -85,7 +86,7 @@ export class TestRunner implements AsyncDisposable {
     const deps: EngineDeps = {
       spawn: realSpawn,
       slots,
-      cache: new BundleCache(`${dir}/bundles`),
+      cache: bundleCache(`${dir}/bundles`),
       clock: realClock,
       random: realRandom,
       log,

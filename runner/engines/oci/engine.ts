@@ -148,7 +148,7 @@ export class OciEngine implements Engine {
   async #start(assignment: Assignment, context: StartContext): Promise<Guest> {
     const { cache } = this.#deps;
     const recipe = await this.#recipe(assignment, context);
-    const arriving = cache.get(assignment.bundle, () => context.bundle(assignment.bundle));
+    const arriving = cache.get(assignment.bundle, context);
     if (assignment.spec.server !== undefined) return await this.#startServer(recipe, context, arriving);
     const [launched, bundle] = await Promise.allSettled([this.#launch(recipe, context), arriving]);
     if (launched.status === "rejected") throw launched.reason;
