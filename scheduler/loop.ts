@@ -88,13 +88,17 @@ async function run(
   const off = wakes.on("tick", "*", () => alarm.ring());
   signal.addEventListener("abort", () => alarm.ring(), { once: true });
   const tickSurely = surviving(tick, log);
+  let quietMs = 0;
   while (!signal.aborted) {
     alarm.reset();
     const startedAt = clock.now();
     const { plan } = await tickSurely();
-    const restMs = Math.min(REST_MS_MAX, (clock.now() - startedAt) * (REST - 1));
+    // Where nobody wanted a tick before this one, nobody has to wait after it.
+    const restMs = Math.min(REST_MS_MAX, (clock.now() - startedAt) * (REST - 1)) - quietMs;
     if (restMs > 0) await clock.sleep(restMs, signal);
+    const restedAt = clock.now();
     await alarm.until(Math.min(startedAt + TICK_MS_MAX, plan?.nextWakeAt ?? Infinity));
+    quietMs = clock.now() - restedAt;
   }
   off();
 }
