@@ -46,16 +46,20 @@ export class Syncs {
     using bell = new Bell(clock).on(wakes, "node", nodeId);
     this.#parked.set(nodeId, bell);
     const until = clock.now() + PARK_MS;
-    let reply = await nodes.wanted(sql, nodeId);
+    let reply = await nodes.wanted(sql, nodeId), beside = null;
     while (
       reply.revision === request.revision && clock.now() < until && this.#parked.get(nodeId) === bell &&
       !signal.aborted
     ) {
-      await bell.rung(Math.min(LOOK_MS, until - clock.now()), signal);
-      reply = await nodes.wanted(sql, nodeId);
+      const rang = await bell.rung(Math.min(LOOK_MS, until - clock.now()), signal);
+      // Most likely with news, and there is nothing to wait for in asking for the rest, too.
+      [reply, beside] = await Promise.all([
+        nodes.wanted(sql, nodeId),
+        rang ? this.#beside(nodeId, request) : null,
+      ]);
     }
     if (this.#parked.get(nodeId) === bell) this.#parked.delete(nodeId);
-    return { ...reply, ...await this.#beside(nodeId, request) };
+    return { ...reply, ...beside ?? await this.#beside(nodeId, request) };
   }
 
   /** What else is wanted of a node. */
@@ -101,10 +105,12 @@ async function observe(tx: Sql, now: Date, nodeId: string, request: SyncRequest)
     );
   }
   if (node.state === "lost") await rejoinIfClean(tx, nodeId, request);
-  await noteKept(tx, now, nodeId, request.kept);
-  const health = await noteHealth(tx, nodeId, request, node.news);
-  await noteVolumes(tx, now, nodeId, { sizes: request.volumeSizes, removed: request.removedVolumes });
-  const ready = await nodes.observeRunning(tx, now, nodeId, request.containers);
+  const [health, ready] = await Promise.all([ // sent together: somebody may be waiting for what is ready
+    noteHealth(tx, nodeId, request, node.news),
+    nodes.observeRunning(tx, now, nodeId, request.containers),
+    noteKept(tx, now, nodeId, request.kept),
+    noteVolumes(tx, now, nodeId, { sizes: request.volumeSizes, removed: request.removedVolumes }),
+  ]);
   const exits = request.containers.flatMap(({ id, observed, exit }) =>
     observed === "exited" ? [{ id, exit: storable(exit) }] : []
   );
