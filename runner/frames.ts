@@ -12,6 +12,12 @@ const CallRef = z.number().int().min(0);
 
 // ── host → guest ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** There is nothing to load yet, and time for what a start would have to wait for otherwise. */
+export interface WaitFrame {
+  readonly t: "wait";
+}
+export const WAIT = new TextEncoder().encode('{"t":"wait"}\n');
+
 /** What to load, once per guest. */
 export interface LoadFrame {
   readonly t: "load";
@@ -94,6 +100,7 @@ export interface ChunkFrame {
   readonly bytes?: number;
 }
 export type HostFrame =
+  | WaitFrame
   | LoadFrame
   | CallFrame
   | CancelFrame

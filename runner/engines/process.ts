@@ -18,6 +18,7 @@ import {
   type StartContext,
   StartError,
 } from "../engine.ts";
+import { WAIT } from "../frames.ts";
 import { Pool } from "../pool.ts";
 import { usageOf } from "../proc.ts";
 import { writeSecretFiles } from "../secret_files.ts";
@@ -270,15 +271,8 @@ export class ProcessEngine implements Engine {
   /** The environment of what knows nothing of a container. */
   #bareEnv(slot: string, declared: Readonly<Record<string, string>>) {
     const { env, denoDir } = this.#deps;
-    return guestEnv(env, {
-      slot,
-      denoDir,
-      declared,
-      secrets: {},
-      gpus: gpuEnv([], []),
-      gang: {},
-      volumes: {},
-    });
+    const nothing = { secrets: {}, gpus: gpuEnv([], []), gang: {}, volumes: {} };
+    return guestEnv(env, { slot, denoDir, declared, ...nothing });
   }
 
   async #prestart(signal: AbortSignal): Promise<Program> {
@@ -292,7 +286,10 @@ export class ProcessEngine implements Engine {
       external: false,
     }, env);
     try {
-      return await this.#launch(slot, () => this.#deps.spawn.start(command), { mayFork: false, env, signal });
+      const options = { mayFork: false, env, signal };
+      const program = await this.#launch(slot, () => this.#deps.spawn.start(command), options);
+      await program.channel.write(WAIT).catch(() => {}); // one that has ended is found out
+      return program;
     } catch (error) {
       await slots.remove(slot);
       throw error;

@@ -9,10 +9,10 @@
  *   ROOT/runner/guests/guest.ts
  * ```
  *
- * It connects to SLOT/control.sock, listens on SLOT/http.sock, says `hello` and warms up while it waits for `load`. The
- * module to load must lie in SLOT (or be readable otherwise). Before the module is imported the guest gives up the network
- * and writing, after it reading; permissions that the function itself declares are added to the lists above and stay. Where the host
- * may come back after it has gone (`resumeMs` in `load`), the guest listens on SLOT/resume.sock too, and goes on meanwhile.
+ * It connects to SLOT/control.sock, listens on SLOT/http.sock, says `hello` and, when it is told to `wait` for `load`, warms up
+ * meanwhile. The module to load must lie in SLOT (or be readable otherwise). Before the module is imported the guest gives up the
+ * network and writing, after it reading; permissions that the function itself declares are added to the lists above and stay. Where
+ * the host may come back after it has gone (`resumeMs` in `load`), the guest listens on SLOT/resume.sock too, and goes on meanwhile.
  */
 import "../../sdk/mod.ts";
 import { Client, setAmbientClient } from "../../sdk/client.ts";
@@ -25,7 +25,7 @@ import { Endpoints } from "./endpoints.ts";
 import { build, importEntry, type Loaded } from "./load.ts";
 import { describeError } from "./outcome.ts";
 import { Platform } from "./platform.ts";
-import { warm } from "./warm.ts";
+import { connectTo, throwaway, warm } from "./warm.ts";
 import { Turn } from "./turn.ts";
 import { Work } from "./work.ts";
 
@@ -36,6 +36,8 @@ const resumePath = `${slot}/resume.sock`;
 const sdkPath = new URL("../../sdk", import.meta.url).pathname;
 
 const channel = new Channel(await Deno.connect({ transport: "unix", path: controlPath }));
+const HELLO = { t: "hello", protocol: 1, pid: Deno.pid } as const;
+channel.send(HELLO); // what is to be loaded may come meanwhile
 const platform = new Platform(channel, (call) => work?.runs(call) ?? false);
 const endpoints = new Endpoints();
 const turn = await Turn.open(httpPath);
@@ -49,6 +51,7 @@ let drained: Promise<void> | undefined;
 /** Where a host that was away comes back to, and how long it may be away. */
 let door: Deno.Listener | undefined;
 let resumeMs = 0;
+let warmed: Promise<void> | undefined;
 
 globalThis.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
@@ -59,9 +62,6 @@ globalThis.addEventListener("error", (event) => {
   uncaught(event.error);
 });
 
-const HELLO = { t: "hello", protocol: 1, pid: Deno.pid } as const;
-channel.send(HELLO);
-const warmed = warm(httpPath, () => wanted);
 try {
   do {
     for await (const frames of channel.frames()) {
@@ -97,6 +97,8 @@ function receive({ frame, body }: Decoded): void {
       return work?.preempt(frame);
     case "recall":
       return work?.recall();
+    case "wait":
+      return void (warmed ??= warm(httpPath, () => wanted));
     case "load":
       return void load(frame);
     case "drain":
@@ -114,6 +116,8 @@ async function load(frame: LoadFrame): Promise<void> {
     containerContext(identity, { outlet: platform, signal, write: (line) => console.log(line) });
   try {
     await warmed;
+    const mayWarm = warmed === undefined && Object.keys(frame.endpoints).length > 0;
+    const own = mayWarm ? connectTo(httpPath) : null; // soon it may not
     if (frame.resumeMs !== undefined) {
       resumeMs = frame.resumeMs;
       door = Deno.listen({ transport: "unix", path: resumePath });
@@ -132,6 +136,7 @@ async function load(frame: LoadFrame): Promise<void> {
     work = new Work({ identity, methods, concurrency, ...tools });
     endpoints.open(loaded.endpoints, contextOf);
     channel.send({ t: "ready" });
+    own?.then(throwaway).catch(() => {}); // before the first request comes, which takes some milliseconds
   } catch (error) {
     channel.send({ t: "broken", ...describeError(error) });
   }

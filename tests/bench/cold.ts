@@ -33,13 +33,21 @@ export async function cold(
   };
 }
 
-/** Endpoints `cold0`, `cold1`, … that nobody has asked yet. */
-export async function deployColdOnes({ platform }: World, n: number): Promise<void> {
+/**
+ * Endpoints `cold0`, `cold1`, … that nobody has asked yet.
+ *
+ * @param alike whether what was made for one may serve another. @default true
+ */
+export async function deployColdOnes(
+  { platform }: World,
+  n: number,
+  { alike = true }: { readonly alike?: boolean } = {},
+): Promise<void> {
   const file = join(platform.dir, "cold.ts");
-  const endpoints = Array.from(
-    { length: n },
-    (_, i) => `export const cold${i} = app.endpoint({ auth: "public" }, () => new Response("pong"));`,
-  );
+  const endpoints = Array.from({ length: n }, (_, i) => {
+    const env = alike ? "" : `, env: { WHICH: "${i}" }`;
+    return `export const cold${i} = app.endpoint({ auth: "public"${env} }, () => new Response("pong"));`;
+  });
   await Deno.writeTextFile(
     file,
     ['import { App } from "berth";', 'const app = new App("cold");', ...endpoints].join("\n"),

@@ -34,12 +34,12 @@ interface Bench {
 interface Group {
   readonly args?: readonly string[];
   /** Its functions run in containers. */
-  readonly engine?: Pick<BenchEngine, "name" | "poolMiB">;
+  readonly engine?: Pick<BenchEngine, "name" | "ahead">;
   readonly benches: readonly Bench[];
 }
 
-const containers = (name: BenchEngine["name"], poolMiB: number): Group => ({
-  engine: { name, poolMiB },
+const containers = (name: BenchEngine["name"], ahead: BenchEngine["ahead"]): Group => ({
+  engine: { name, ahead },
   benches: [{ letter: "o", run: coldContainer }],
 });
 
@@ -67,7 +67,9 @@ const WORLDS: readonly Group[] = [
   // They take root, Docker and Podman: left out where these are not.
   ...withoutEngines
     ? []
-    : (["docker", "podman"] as const).flatMap((name) => [256, 0].map((mib) => containers(name, mib))),
+    : (["docker", "podman"] as const).flatMap((name) =>
+      (["waiting", "created", "nothing"] as const).map((ahead) => containers(name, ahead))
+    ),
 ];
 
 const quick = Deno.args.includes("--quick");

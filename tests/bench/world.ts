@@ -30,8 +30,8 @@ export interface BenchEngine {
   readonly socket: string;
   /** Image with Deno. */
   readonly image: string;
-  /** MiB for containers that wait. */
-  readonly poolMiB: number;
+  /** What was made of a function's container before it is asked: it waits, it is only created, or nothing is there. */
+  readonly ahead: "waiting" | "created" | "nothing";
 }
 
 export interface WorldOptions {
@@ -79,5 +79,5 @@ const engineEnv = (engine: BenchEngine | null): Record<string, string> =>
     BERTH_ENGINE: "oci",
     BERTH_OCI_SOCKET: engine.socket,
     BERTH_DENO_IMAGE: engine.image,
-    BERTH_POOL_MEMORY: String(engine.poolMiB),
+    BERTH_POOL_MEMORY: engine.ahead === "waiting" ? "256" : "0",
   };

@@ -5,6 +5,7 @@ import type { z } from "zod";
 import { command } from "../setup/components/daemon.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { imageOf } from "../setup/components/registry.ts";
+import { read } from "../../sdk/proc.ts";
 import { onEveryEngine, type World } from "../setup/oci_world.ts";
 import { assignmentOf, tsFunction } from "../setup/runner.ts";
 import { RunnerProcess } from "../setup/runner_process.ts";
@@ -77,13 +78,28 @@ async function containers({ at }: World, { data }: RunnerProcess): Promise<strin
   return rows.map(({ Id }) => Id);
 }
 
-const slotsOf = ({ data }: RunnerProcess): string[] =>
-  [...Deno.readDirSync(`${data}/slots`)].map(({ name }) => name);
+/** What the runner has written down of the container that it was assigned. */
+function noteOf({ data }: RunnerProcess): { slot: string; engineId: string } {
+  for (const { name } of Deno.readDirSync(`${data}/slots`)) {
+    const note = read(`${data}/slots/${name}/container.json`);
+    if (note !== null) return { slot: name, engineId: JSON.parse(note).engineId };
+  }
+  throw new Error("It has none");
+}
 
-/** What nft holds for this runner's one container. */
+/** The container that it was assigned, as the engine names it; it runs. */
+async function runsIn({ at }: World, runner: RunnerProcess): Promise<string> {
+  const client = clientOf(at), { engineId } = noteOf(runner);
+  const state = await client.inspect(engineId);
+  client.close();
+  assert.ok(state !== null && state.State.Pid > 0);
+  return engineId;
+}
+
+/** What nft holds for it. */
 async function rules(runner: RunnerProcess): Promise<string[]> {
-  const [slot] = slotsOf(runner);
-  const tables = (await command("nft", "list", "tables")).split("\n").filter((line) => line.includes(slot!));
+  const { slot } = noteOf(runner);
+  const tables = (await command("nft", "list", "tables")).split("\n").filter((line) => line.includes(slot));
   const listed = tables.map((line) => command("nft", "list", ...line.split(" ")));
   return (await Promise.all(listed)).map((text) => text.replace(/elements = \{[^}]*\}/g, ""));
 }
@@ -105,14 +121,13 @@ onEveryEngine("a runner that is killed, and started anew", (world) => {
         () => progress(runner, long) > 3 && progress(runner, cancelled) > 3,
         PATIENCE_MS,
       );
-      const before = await containers(here, runner);
-      assert.equal(before.length, 1);
+      const before = await runsIn(here, runner);
       for (let round = 0; round < 2; round++) {
         await runner.kill();
         const seen = progress(runner, long);
         await runner.restart();
         await untilTrue("it goes on", () => progress(runner, long) > seen + 5);
-        assert.deepEqual(await containers(here, runner), before);
+        assert.equal(await runsIn(here, runner), before);
       }
       api.cancel(cancelled, 0);
       assert.equal((await until("it is cancelled", () => api.endOf(cancelled) ?? null)).outcome, 2);
@@ -149,15 +164,15 @@ onEveryEngine("a runner that is killed, and started anew", (world) => {
         return (await until("its call has ended", () => api.endOf(batch) ?? null, PATIENCE_MS)).value;
       };
       assert.equal(await call(1), 1);
-      const before = [await rules(runner), await containers(here, runner)];
-      assert.match(before[0]!.join(), /reject/);
+      const before = [await rules(runner), await runsIn(here, runner)];
+      assert.match(before[0]!.toString(), /reject/);
       await runner.kill();
       await runner.restart();
       assert.equal(await call(2), 2);
-      assert.deepEqual([await rules(runner), await containers(here, runner)], before);
-      const { data } = runner, [slot] = slotsOf(runner);
+      assert.deepEqual([await rules(runner), await runsIn(here, runner)], before);
+      const { data } = runner, { slot } = noteOf(runner);
       await runner.stop();
-      assert.doesNotMatch(await command("nft", "list", "tables"), new RegExp(slot!), data);
+      assert.doesNotMatch(await command("nft", "list", "tables"), new RegExp(slot), data);
     });
   }
 
@@ -168,14 +183,14 @@ onEveryEngine("a runner that is killed, and started anew", (world) => {
     await want(runner, tsFunction("(n) => n"), { concurrency: 4 });
     const first = api.call("fn", [1]);
     await until("it is warm", () => api.endOf(first) ?? null, PATIENCE_MS);
-    const before = await containers(here, runner);
+    const before = await runsIn(here, runner);
     const batch = api.call("fn", Array.from({ length: CALLS }, (_, i) => i));
     await until("some have ended", () => api.endOf(batch, 50) ?? null);
     await runner.kill();
     await runner.restart();
     const ends = await until("all have ended", () => api.endsOf(batch, CALLS)); // none twice
     assert.deepEqual(ends.map(({ value }) => value), Array.from({ length: CALLS }, (_, i) => i));
-    assert.deepEqual(await containers(here, runner), before);
+    assert.equal(await runsIn(here, runner), before);
   });
 
   it("goes on with a server, which answers all the time", async () => {
@@ -192,14 +207,14 @@ onEveryEngine("a runner that is killed, and started anew", (world) => {
     const place = await until("it is ready", address, PATIENCE_MS);
     const ask = async (path: string) => (await fetch(`http://${place}${path}`)).text();
     const first = await ask("/first");
-    const before = await containers(here, runner);
+    const before = await runsIn(here, runner);
     await runner.kill();
     assert.equal(await ask("/alone"), first);
     await runner.restart();
     const lines = () => api.containerLogs.get("ctr_1") ?? [];
     const goesOn = async () => await ask("/again") === first && lines().includes("stdout: asked /again");
     await untilTrue("its lines go on", goesOn);
-    assert.deepEqual([address(), await containers(here, runner)], [place, before]);
+    assert.deepEqual([address(), await runsIn(here, runner)], [place, before]);
     api.want();
     await untilTrue(
       "it ends when it is not wanted",

@@ -133,9 +133,11 @@ describe("a training in an image of its own", { skip: withoutEngines || withoutS
       const nodes = await platform.all<Node>("/v1/nodes");
       return nodes.length === 2 ? new Map(nodes.map(({ name, id }) => [name, id])) : null;
     });
-    // It comes back, else half a minute would pass before its call is taken for lost; but nothing is placed there any more.
+    // It comes back, else half a minute would pass before its call is taken for lost; but nothing is placed there any more, nor is there
+    // anything to go on with.
     await platform.post(`/v1/nodes/${nodes.get("first")}/cordon`, {});
     await first.kill();
+    for (const { Id } of await docker.client.containers()) await docker.client.kill(Id);
     first.restart();
     const { result, failure } = await platform.ended(id, PATIENCE_MS);
     const { accuracy, ...rest } = result as Record<string, unknown>;

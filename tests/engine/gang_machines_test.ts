@@ -53,6 +53,8 @@ async function setup() {
     platform,
     there: other.own,
     nodes: [first, second] as const,
+    /** Of the first. */
+    docker: docker.client,
     traces,
     image: imageOf(registry.host, "python"),
     [Symbol.asyncDispose]: () => whole.disposeAsync(),
@@ -60,9 +62,9 @@ async function setup() {
 }
 
 describe("a gang in containers on two machines", { skip: withoutEngines }, () => {
-  it("meets, and again when a container or a runner has died, and leaves nothing", async () => {
+  it("meets, and again when a container has died, or with its runner, and leaves nothing", async () => {
     await using world = await setup();
-    const { platform, image, nodes, traces } = world;
+    const { platform, image, nodes, docker, traces } = world;
     const options = { image, nodes: 2, startTimeout: "2m", retries: { max: 1, backoff: "10ms" } };
     const app = `import { App } from "berth";
 export const meet = new App("gang").python("meet.py:fn", ${JSON.stringify(options)});
@@ -92,6 +94,7 @@ export const meet = new App("gang").python("meet.py:fn", ${JSON.stringify(option
     };
     await untilTrue("both ranks run", isStarted);
     await nodes[0].kill();
+    for (const { Id } of await docker.containers()) await docker.kill(Id);
     nodes[0].restart();
     met(await platform.ended(calls[0].id, PATIENCE_MS));
     for (const node of nodes) await node[Symbol.asyncDispose]();

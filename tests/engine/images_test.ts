@@ -118,6 +118,33 @@ onEveryEngine("the images of functions", (world) => {
   });
 });
 
+onEveryEngine("the image of a container that was made ahead", (world) => {
+  it("makes room like any that is not used", async () => {
+    const here = await world();
+    const client = clientOf(here.at);
+    const runner = await ociRunner(here, { oci: { imagesMiB: 0 } });
+    const [small, python] = [imageOf(here.registry.host, "busybox"), imageOf(here.registry.host, "python")];
+    for (const ref of [small, python]) await client.removeImage(ref);
+    const fn = (ref: string) =>
+      runner.assign("def fn(n):\n  return n + 2\n", { body: "python", image: { ref } });
+    const containers = async () => (await client.containers(`berth.runner=${runner.dir}`)).length;
+    try {
+      runner.api.want(await fn(python));
+      assert.equal(await value(runner, 1), 3);
+      await untilTrue("one is created", async () => await containers() === 2);
+      runner.api.want();
+      await untilTrue("the other one is gone", async () => await containers() === 1);
+      runner.api.want(await fn(small));
+      await exitOf(runner, "ctr_2");
+      assert.equal(await client.image(parseReference(python)), null);
+    } finally {
+      await runner[Symbol.asyncDispose]();
+      for (const ref of [small, python]) await client.pull(parseReference(ref));
+      client.close();
+    }
+  });
+});
+
 class TempFile {
   private constructor(readonly path: string) {}
 

@@ -55,7 +55,9 @@ def fn(n):
     const list = [...requirements, `--trusted-host ${ownAddress()}`, "tinywheel==1.0"];
     const source = "def fn(n):\n  import tinywheel\n  return tinywheel.double(n)\n";
     const kept = () => [...Deno.readDirSync(`${runner.dir}/packages`)].map(({ name }) => name);
-    const spec = { body: "python" as const, startTimeout: "2m", requirements: list };
+    // Places are looked up for each container: none is made ahead, which would have them mounted.
+    const egress = ["192.0.2.7:1"];
+    const spec = { body: "python" as const, startTimeout: "2m", requirements: list, egress };
     runner.api.want(await runner.assign(source, spec));
     assert.equal(await value(runner, 21), 42);
     assert.equal(kept().length, 1);

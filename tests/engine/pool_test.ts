@@ -94,6 +94,60 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
     assert.deepEqual([limits, ...now], [[96 * MIB, 512, 48 * MIB], ["fast", "new"], ["new"], true]);
   });
 
+  it("is only created where there is no memory for it to wait in, and starts when it is wanted", async () => {
+    const here = await world();
+    const client = clientOf(here.at);
+    const runner = await ociRunner(here, { oci: { poolMiB: 0 } });
+    try {
+      const secrets = [{ name: "db", as: "files", path: "/run/secrets" }] as const;
+      const deliver = (PASSWORD: string) => runner.api.secrets = [{ ...secrets[0], values: { PASSWORD } }];
+      const used = new Set<string>();
+      const start = async (code: string) => {
+        deliver(code);
+        runner.api.want(await runner.assign(`# ${code}\n${WHO}`, { body: "python", secrets: [...secrets] }));
+        const [host, , , files] = await value(runner, [[], ["PASSWORD"]]) as Who;
+        assert.deepEqual(files, [code]);
+        used.add(host);
+        return host;
+      };
+      const theCreated = async () => {
+        const unused = async () =>
+          (await containersOf(here, runner)).filter((id) => ![...used].some((host) => id.startsWith(host)));
+        await untilTrue("one is created", async () => (await unused()).length === 1);
+        return (await unused())[0]!;
+      };
+      await start("first");
+      const created = await theCreated();
+      assert.equal((await client.inspect(created))?.State.Pid, 0);
+      assert.ok(created.startsWith(await start("second")));
+      const next = await theCreated();
+      await client.remove(next);
+      assert.ok(!next.startsWith(await start("third")), "it was removed, and nobody is worse for it");
+      assert.equal(runner.prestarted(), 0);
+      await theCreated();
+    } finally {
+      await runner[Symbol.asyncDispose]();
+    }
+    assert.deepEqual(await containersOf(here, runner), []);
+    client.close();
+  });
+
+  it("begins with what Deno has compiled for the one before", async () => {
+    const here = await world();
+    await using runner = await ociRunner(here, { oci: { poolMiB: 0 } });
+    const header = `Array.from(Deno.readFileSync("/berth/slot/deno/v8_code_cache_v2-wal").subarray(0, 32))`;
+    const spec = { permissions: { read: true } } as const;
+    const [host] = [...Deno.readDirSync(`${runner.dir}/host`)].map(({ name }) => name);
+    const kept = `${runner.dir}/host/${host}/deno/0/v8_code_cache_v2-wal`;
+    runner.api.want(await runner.assign(tsFunction(`() => ${header}`), spec));
+    const own = await value(runner, null);
+    await untilTrue("that is kept", () => Deno.stat(kept).then(({ size }) => size > 0, () => false));
+    runner.api.want(await runner.assign(tsFunction(`() => ${header}`), spec));
+    const copied = await value(runner, null);
+    assert.notDeepEqual(copied, own);
+    assert.deepEqual(copied, [...(await Deno.readFile(kept)).subarray(0, 32)]);
+  });
+
   it("lets TypeScript do what it declares, and no more", async () => {
     const here = await world();
     await using runner = await runnerWithPool(here, null);

@@ -31,7 +31,8 @@ onEveryEngine("an engine that is killed under its containers", (world) => {
     const here = await world();
     const engine = await ownEngine(here);
     await using runner = await ociRunner({ ...here, at: engine });
-    runner.api.want(await runner.assign(source, { body: "python" }));
+    const alone = ["192.0.2.1:1"]; // nothing is made ahead of such a one
+    runner.api.want(await runner.assign(source, { body: "python", egress: alone }));
     assert.equal(await value(runner, 1), 2);
     await engine.kill();
     assert.equal(await value(runner, 2), 3); // it needs the engine only to end

@@ -1,11 +1,18 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { Prestarted, type Waiting } from "../../runner/engines/oci/prestarted.ts";
-import { mayWait, plainRecipe, type Recipe, withoutValues } from "../../runner/engines/oci/recipe.ts";
-import { wantedWaiting } from "../../runner/engines/oci/waiting.ts";
+import { type Ahead, Prestarted } from "../../runner/engines/oci/prestarted.ts";
+import {
+  mayBeCreated,
+  mayWait,
+  plainRecipe,
+  type Recipe,
+  withoutValues,
+} from "../../runner/engines/oci/recipe.ts";
+import { wantedCreated, wantedWaiting } from "../../runner/engines/oci/waiting.ts";
 import type { GuestExit } from "../../runner/engine.ts";
 import { silentLog } from "../../sdk/ports.ts";
 import type { Assignment } from "../../sdk/protocol.ts";
+import type { PlacedVolume } from "../../runner/volumes.ts";
 import { ManualClock, settle } from "../setup/manual_clock.ts";
 
 describe("wantedWaiting()", () => {
@@ -23,6 +30,16 @@ describe("wantedWaiting()", () => {
 
   it("wants none of what never fits, which keeps nothing else out", () => {
     assert.deepEqual([...wantedWaiting([kept("torch", 400), kept("a", 50)], 50)], [["a", 1]]);
+  });
+});
+
+describe("wantedCreated()", () => {
+  const all = "abcdefghijk".split("").map((key) => ({ key }));
+
+  it("wants one of what was used last and does not wait", () => {
+    assert.deepEqual([...wantedCreated(all.slice(0, 3), new Map([["b", 2]]))], ["a", "c"]);
+    assert.deepEqual([...wantedCreated(all, new Map())].join(""), "abcdefgh");
+    assert.deepEqual([...wantedCreated(all, new Map([["a", 1]]))].join(""), "bcdefghi");
   });
 });
 
@@ -47,6 +64,18 @@ describe("mayWait()", () => {
     assert.ok(!mayWait(like({ body: "server" }), []));
     assert.ok(!mayWait(like({ egress: ["models.example:443"] }), []));
   });
+
+  it("is false, and mayBeCreated() true, of what holds something only once it has started", () => {
+    for (const recipe of [like({}, { gpus: [{ index: 0, milli: 500 }] }), { ...plain, volumes: [VOLUME] }]) {
+      assert.deepEqual([mayWait(recipe, [gpu]), mayBeCreated(recipe)], [false, true]);
+    }
+    const never = [
+      like({ body: "server" }),
+      like({ egress: ["models.example:443"] }),
+      like({}, { gang: { id: "g", rank: 0, size: 2 } }),
+    ];
+    for (const recipe of never) assert.ok(!mayBeCreated(recipe));
+  });
 });
 
 describe("withoutValues()", () => {
@@ -58,15 +87,20 @@ describe("withoutValues()", () => {
   });
 });
 
-class Fake implements Waiting {
+class Fake implements Ahead {
   readonly #ended = Promise.withResolvers<GuestExit>();
   released = false;
-  program = { runs: true, exited: this.#ended.promise, usage: () => ({ cpuUs: 0, memoryMiB: 40 }) };
+  readonly #program = { runs: true, exited: this.#ended.promise, usage: () => ({ cpuUs: 0, memoryMiB: 40 }) };
+  readonly image = IMAGE;
 
-  constructor(readonly recipe: string) {}
+  constructor(readonly recipe: string, readonly how: "started" | "created") {}
+
+  get program() {
+    return this.how === "started" ? this.#program : null;
+  }
 
   end(): void {
-    this.program.runs = false;
+    this.#program.runs = false;
     this.#ended.resolve({ code: 1, signal: null });
   }
 
@@ -75,6 +109,8 @@ class Fake implements Waiting {
     return Promise.resolve();
   }
 }
+
+const IMAGE = "deno:1";
 
 function setup(budgetMiB: number) {
   const clock = new ManualClock();
@@ -86,11 +122,13 @@ function setup(budgetMiB: number) {
     clock,
     log: silentLog,
     keyOf: ({ assignment: { spec } }) => `${spec.body} ${spec.memory}`,
-    launch: async ({ assignment: { spec } }) => {
+    imageOf: () => IMAGE,
+    mayWait: ({ volumes }) => volumes.length === 0,
+    make: async ({ assignment: { spec } }, how) => {
       await settle();
       const recipe = `${spec.body} ${spec.memory}`;
       if (fails.has(recipe)) throw new Error("not now");
-      made.push(new Fake(recipe));
+      made.push(new Fake(recipe, how));
       return made.at(-1)!;
     },
   });
@@ -104,8 +142,20 @@ function setup(budgetMiB: number) {
     prestarted.fill();
     await pass(800);
   };
-  return { prestarted, made, fails, clock, fill, pass, names: () => made.map(({ recipe }) => recipe) };
+  const those = (how: Fake["how"]) => made.filter((one) => one.how === how);
+  const names = (how: Fake["how"] = "started") => those(how).map(({ recipe }) => recipe);
+  return { prestarted, made, those, fails, clock, fill, pass, names };
 }
+
+const VOLUME: PlacedVolume = {
+  id: "vol_1",
+  name: "data",
+  storage: "node",
+  path: "/data",
+  readOnly: false,
+  folder: "/v",
+  place: "/data",
+};
 
 const withMemory = (memory: number): Recipe => {
   const { assignment, secrets } = plainRecipe("ts");
@@ -124,28 +174,65 @@ describe("Prestarted", () => {
   });
 
   it("makes room for what was used last", async () => {
-    const { prestarted, made, fill, names } = setup(100);
+    const { prestarted, those, fill, names } = setup(100);
     await fill();
     prestarted.remember(withMemory(96));
     await fill(); // 50 MiB each, once it was measured
     assert.deepEqual(names(), ["ts 512", "ts 512", "ts 96"]);
-    assert.deepEqual(made.map(({ released }) => released), [false, true, false]);
+    assert.deepEqual(those("started").map(({ released }) => released), [false, true, false]);
     prestarted.remember(withMemory(128));
     await fill();
     assert.deepEqual(names().slice(3), ["ts 128"]);
-    assert.deepEqual(made.map(({ released }) => released), [true, true, false, false]);
+    assert.deepEqual(those("started").map(({ released }) => released), [true, true, false, false]);
+    assert.deepEqual(names("created"), ["ts 512"]); // which lost its place
   });
 
-  it("starts nothing without a budget", async () => {
-    const { made, fill } = setup(0);
+  it("starts nothing without a budget, and creates what was used before", async () => {
+    const { prestarted, made, fill, names } = setup(0);
     await fill();
     assert.equal(made.length, 0);
+    prestarted.remember(withMemory(96));
+    prestarted.remember(withMemory(128));
+    await fill();
+    assert.deepEqual([names(), names("created")], [[], ["ts 128", "ts 96"]]);
+    assert.equal(prestarted.take(withMemory(96)), made[1]);
+    assert.equal(prestarted.take(withMemory(96)), null);
+    prestarted.remember(withMemory(96));
+    await fill();
+    assert.deepEqual([names("created").slice(2), prestarted.size], [["ts 96"], 0]);
+  });
+
+  it("creates what may not wait, and keeps to those used last", async () => {
+    const { prestarted, fill, those, names } = setup(1_000);
+    const holding = (memory: number): Recipe => ({ ...withMemory(memory), volumes: [VOLUME] });
+    for (let i = 1; i <= 9; i++) prestarted.remember(holding(100 + i));
+    await fill();
+    assert.deepEqual(names("created"), [109, 108, 107, 106, 105, 104, 103, 102].map((mib) => `ts ${mib}`));
+    prestarted.remember(holding(101));
+    await fill();
+    const there = those("created").filter(({ released }) => !released).map(({ recipe }) => recipe);
+    assert.deepEqual([there.length, there.includes("ts 101"), there.includes("ts 102")], [8, true, false]);
+  });
+
+  it("lets go of what was made of an image, until that is used again", async () => {
+    const { prestarted, fill, made } = setup(60);
+    prestarted.remember(withMemory(96));
+    await fill();
+    assert.deepEqual(made.map(({ how }) => how), ["created", "started"]);
+    assert.deepEqual([prestarted.of(IMAGE), prestarted.of("other:1")], [2, 0]);
+    await prestarted.letGo(IMAGE);
+    assert.ok(made.every(({ released }) => released));
+    await fill();
+    assert.deepEqual([prestarted.of(IMAGE), made.length], [0, 2]);
+    prestarted.remember(withMemory(96));
+    await fill();
+    assert.deepEqual([prestarted.of(IMAGE), prestarted.size], [1, 1]);
   });
 
   it("gives none that has ended, and replaces it a little later", async () => {
     const { prestarted, made, fill, pass } = setup(50);
     await fill();
-    made[0]!.program.runs = false; // nobody has told yet
+    made[0]!.program!.runs = false; // nobody has told yet
     assert.equal(prestarted.take(plainRecipe("ts")), null);
     assert.ok(made[0]!.released);
     await fill();

@@ -38,6 +38,8 @@ export interface Network {
   readonly dns: readonly string[];
   /** The group that its processes are to be known by; absent where the owner's will do. */
   readonly group?: number;
+  /** Puts its rules in force anew, as they are when it is opened: administrators reload rules. */
+  guard(): Promise<void>;
   /** To be called when its container has started, before any code of a function runs there. */
   seal(): void;
   /** Looks whether the container has it, once its first process is known. */
@@ -51,6 +53,7 @@ const plain = (mode: string): Network => ({
   mode,
   hosts: [],
   dns: [],
+  guard: () => Promise.resolve(),
   seal: () => {},
   verify: () => {},
   close: () => Promise.resolve(),
@@ -68,6 +71,7 @@ export interface Openness {
 export class Networks {
   readonly #deps: NetworksDeps;
   #isShared = false;
+  #making: Promise<void> | null = null;
 
   constructor(deps: NetworksDeps) {
     this.#deps = deps;
@@ -105,18 +109,24 @@ export class Networks {
     if (this.#isShared) await closeNetwork(this.#deps, this.#deps.shared).catch(() => {}); // the next runner sweeps
   }
 
-  /** Made anew when it is gone, and its rules too: administrators prune networks and reload rules. */
   async #openShared(): Promise<Network> {
-    const { client, spawn, shared, log } = this.#deps;
-    if (await client.network(shared) === null) {
-      await this.#create(shared).catch(async (error) => {
-        if (await client.network(shared) === null) throw error; // another start made it meanwhile
-      });
-      log("oci.network", { network: shared });
-    }
+    const { shared } = this.#deps;
     this.#isShared = true;
-    await nft(spawn, openRules(shared, this.#deps));
-    return { ...plain(shared), seal: () => isolatePorts(shared) };
+    await (this.#making ??= this.#makeShared().finally(() => this.#making = null));
+    return { ...plain(shared), guard: () => this.#guardShared(), seal: () => isolatePorts(shared) };
+  }
+
+  /** Anew, when it is gone: administrators prune networks. */
+  async #makeShared(): Promise<void> {
+    const { client, shared, log } = this.#deps;
+    if (await client.network(shared) !== null) return;
+    await this.#guardShared();
+    await this.#create(shared);
+    log("oci.network", { network: shared });
+  }
+
+  #guardShared(): Promise<void> {
+    return nft(this.#deps.spawn, openRules(this.#deps.shared, this.#deps));
   }
 
   async #openListed(egress: readonly string[], name: string): Promise<Network> {

@@ -15,19 +15,20 @@ import {
   StartError,
 } from "../../engine.ts";
 import { usedMiB } from "../../scratch.ts";
+import { WAIT } from "../../frames.ts";
 import { secretEnv } from "../../secrets.ts";
 import { type OpenVolume, type PlacedVolume, placesOf, type Volumes } from "../../volumes.ts";
 import { Folder, INSIDE } from "./folder.ts";
 import { scratchMiB } from "./guest_sandbox.ts";
 import { type BuilderDeps, OciImages } from "./build.ts";
 import { EngineAway, EngineRefused } from "./http.ts";
-import { type Launched, Launcher, type LauncherDeps, networkName } from "./launch.ts";
+import { type Created, type Launched, Launcher, type LauncherDeps, networkName } from "./launch.ts";
 import type { LeftContainer } from "./left.ts";
 import { Presence } from "./presence.ts";
 import { patiently } from "./removal.ts";
 import { Prestarted } from "./prestarted.ts";
 import type { Program } from "./program.ts";
-import { mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
+import { mayBeCreated, mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
 import { secretFolder } from "./secrets.ts";
 import { serverGuest } from "./server.ts";
 
@@ -54,7 +55,7 @@ export class OciEngine implements Engine {
   readonly left: Left;
   readonly #deps: OciEngineDeps;
   readonly #launcher: Launcher;
-  readonly #prestarted: Prestarted<Launched>;
+  readonly #prestarted: Prestarted<Launched | Created>;
   readonly #closed = new AbortController();
   readonly #presence: Presence;
 
@@ -64,14 +65,24 @@ export class OciEngine implements Engine {
     this.#presence = new Presence(deps);
     this.left = this.#openLeft(new Map(deps.left.map((one) => [one.id, one])));
     const launcher = this.#launcher = new Launcher({ ...deps, closing: this.#closed.signal });
-    this.#prestarted = new Prestarted({
+    const prestarted = this.#prestarted = new Prestarted({
       budgetMiB: deps.poolMiB,
       plain: (["ts", "python"] as const).filter((body) => deps.defaults[body] !== undefined).map(plainRecipe),
       clock: deps.clock,
       log: deps.log,
       keyOf: (recipe) => launcher.keyOf(recipe),
-      launch: (recipe, signal) => launcher.launch(recipe, { signal, say: () => {} }),
+      imageOf: (recipe) => launcher.imageOf(recipe),
+      mayWait: (recipe) => mayWait(recipe, deps.gpus),
+      make: async (recipe, how, signal) => {
+        await launcher.compile(recipe, signal);
+        const wanting = { signal, say: () => {} };
+        if (how === "created") return await launcher.create(recipe, wanting);
+        const launched = await launcher.launch(recipe, wanting);
+        await launched.program.channel.write(WAIT).catch(() => {}); // one that has ended is found out
+        return launched;
+      },
     });
+    deps.images.yieldBy(prestarted);
   }
 
   /** An engine that is being restarted is waited for: neither the function nor the node is any worse for it. */
@@ -176,10 +187,23 @@ export class OciEngine implements Engine {
   }
 
   async #launch(recipe: Recipe, context: StartContext): Promise<Launched> {
-    if (!mayWait(recipe, this.#deps.gpus)) return await this.#launcher.launch(recipe, context);
-    const launched = this.#prestarted.take(recipe) ?? await this.#launcher.launch(recipe, context);
+    if (!mayBeCreated(recipe)) return await this.#launcher.launch(recipe, context);
+    const ahead = this.#prestarted.take(recipe);
+    const launched = await this.#started(ahead, context.signal) ??
+      await this.#launcher.launch(recipe, context);
     this.#prestarted.remember(withoutValues(recipe));
     return launched;
+  }
+
+  /** Null when it is gone: what does not run is what administrators clean up first. */
+  async #started(ahead: Launched | Created | null, signal: AbortSignal): Promise<Launched | null> {
+    if (ahead === null || ahead.program !== null) return ahead;
+    try {
+      return await ahead.start(signal);
+    } catch (error) {
+      if (error instanceof EngineRefused) return null;
+      throw error;
+    }
   }
 
   #scratch(spec: FunctionSpec, { scratch }: Folder): Pick<Guest, "scratch"> {

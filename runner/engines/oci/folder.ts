@@ -11,6 +11,7 @@ import type { SlotPaths } from "../deno_args.ts";
 export const INSIDE = {
   slot: "/berth/slot",
   app: "/berth/slot/app",
+  deno: "/berth/slot/deno",
   /** The part of Berth that runs there. */
   host: "/berth/host",
   ca: "/berth/ca.pem",
@@ -42,6 +43,8 @@ export class Folder {
   readonly app: string;
   /** Where the runner listens for its guest. */
   readonly control: string;
+  /** What its Deno has compiled. */
+  readonly deno: string;
   /** What its secrets are mounted from. */
   readonly secrets: string;
   /** What it writes, where that is to be on disk. */
@@ -62,6 +65,7 @@ export class Folder {
     this.run = `${this.#sockets}/run`;
     this.app = `${dir}/app`;
     this.control = `${this.run}/control.sock`;
+    this.deno = `${this.run}/deno`;
     this.secrets = `${dir}/secrets`;
     this.scratch = `${dir}/scratch`;
     this.spool = `${dir}/spool`;

@@ -69,6 +69,7 @@ export function guestSandbox(
   const own = {
     ...server === undefined ? {} : serverEnv(server),
     ...place.packages.env,
+    ...isCompiled(assignment) ? { DENO_DIR: INSIDE.deno } : {},
     ...volumeEnv(place.volumes),
     BERTH_SLOT: INSIDE.slot,
   };
@@ -115,6 +116,10 @@ function commandOf(
   return denoCommand(withVolumes({ ...limits, read: mounts.map(({ target }) => target) }, volumes));
 }
 
+/** Whether it runs on a Deno that finds compiled what there is of {@link INSIDE.deno}; one with packages has their cache. */
+export const isCompiled = ({ spec, external }: Pick<Assignment, "spec" | "external">): boolean =>
+  spec.body === "ts" && external.length === 0;
+
 /** What an image runs by itself, it runs where it likes. */
 function workdirOf({ body, server }: FunctionSpec): string | null {
   if (server !== undefined && server.command === undefined) return null;
@@ -123,7 +128,8 @@ function workdirOf({ body, server }: FunctionSpec): string | null {
 
 function denoCommand(limits: DenoLimits): string[] {
   const [run, ...flags] = denoArgs(PATHS, SLOT_INSIDE, limits);
-  return ["deno", run!, "--no-code-cache", ...flags]; // nobody would find it again, and to keep one delays the start
+  // Where packages are it could not be kept, and to make one delays the start.
+  return ["deno", run!, ...limits.external ? ["--no-code-cache"] : [], ...flags];
 }
 
 /** What all containers of the node have. */

@@ -29,6 +29,14 @@ export interface Wanting {
   registryCredential?(): Promise<Credential | undefined>;
 }
 
+/** Containers that nobody uses yet: they keep no image here. */
+export interface Unused {
+  /** How many there are of an image. */
+  of(image: string): number;
+  /** Removes them. */
+  letGo(image: string): Promise<void>;
+}
+
 const Pulled = z.record(
   z.string(),
   z.object({
@@ -49,6 +57,7 @@ export class Images {
   /** Those that are known to be here. */
   readonly #present = new Set<string>();
   #changed = (): void => {};
+  #unused: Unused = { of: () => 0, letGo: () => Promise.resolve() };
   readonly #held = new Set<string>();
   #pulled: Pulled = {};
 
@@ -72,6 +81,11 @@ export class Images {
 
   onChange(hear: () => void): void {
     this.#changed = hear;
+  }
+
+  /** Tells of containers that go before their image has to stay. */
+  yieldBy(unused: Unused): void {
+    this.#unused = unused;
   }
 
   /** Has an image here, should somebody need it. Never fails. */
@@ -192,9 +206,10 @@ export class Images {
 
   async #makeRoom(): Promise<void> {
     const { client, budgetMiB, file, log } = this.#deps;
-    const inUse = (name: string) => (this.#users.get(name) ?? 0) > 0;
+    const inUse = (name: string) => (this.#users.get(name) ?? 0) > this.#unused.of(name);
     for (const name of staleOnes(this.#pulled, budgetMiB, inUse)) {
       const { tag } = this.#pulled[name]!;
+      await this.#unused.letGo(name);
       if (!await client.removeImage(name)) continue;
       if (tag !== undefined) await client.removeImage(tag);
       log("image.removed", { image: name, bytes: this.#pulled[name]!.bytes });

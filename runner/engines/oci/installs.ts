@@ -92,7 +92,8 @@ export class Installs {
     await Deno.writeTextFile(`${place.tmp}/requirements.txt`, `${spec.requirements.join("\n")}\n`);
     const { premises, networks, env } = this.#deps;
     const image = formatReference(reference);
-    const { mode: network, seal } = await networks.openOut();
+    const { mode: network, guard, seal } = await networks.openOut();
+    await guard();
     say(capital(install.what.replace(/^install/, "installing")));
     await this.#run(
       `berth-install-${key}`,

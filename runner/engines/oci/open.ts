@@ -6,6 +6,7 @@ import type { Spawn } from "../../engine.ts";
 import type { Slots } from "../../slots.ts";
 import type { Volumes } from "../../volumes.ts";
 import { type Info, OciClient } from "./client.ts";
+import { Compiled } from "./compiled.ts";
 import { canGuard, closeNetwork, Networks, removeGangRules } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import type { Premises } from "./guest_sandbox.ts";
@@ -131,6 +132,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     fetch: realFetch,
     socket: options.socket,
     images,
+    compiled: new Compiled(`${host}/deno`),
     networks,
     vacated: new Vacated(clock),
     installs: new Installs({

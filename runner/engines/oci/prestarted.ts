@@ -1,30 +1,42 @@
 /**
- * Containers that were started before anybody wants them, with a guest that has connected and waits for code. Each is used once, and
- * only where it is what the function would have got anyway: nothing about it is changed afterwards.
+ * Containers that were made before anybody wants them: started, with a guest that has connected and waits for code, or only created,
+ * where there is no memory for that. Each is used once, and only where it is what the function would have got anyway: nothing about it
+ * is changed afterwards.
  */
 import type { Clock, Log } from "../../../sdk/ports.ts";
 import type { Program } from "./program.ts";
 import type { Recipe } from "./recipe.ts";
-import { type Kept, wantedWaiting } from "./waiting.ts";
+import { type Kept, wantedCreated, wantedWaiting } from "./waiting.ts";
 
-export interface Waiting {
-  readonly program: Pick<Program, "runs" | "exited" | "usage">;
+export interface Ahead {
+  /** Null while it is only created. */
+  readonly program: Pick<Program, "runs" | "exited" | "usage"> | null;
+  readonly image: string;
   release(): Promise<void>;
 }
 
-export interface PrestartedDeps<T extends Waiting> {
-  /** MiB that all of them may use together; none are started when 0. */
+export interface PrestartedDeps<T extends Ahead> {
+  /** MiB that those that wait may use together; none are started when 0. */
   readonly budgetMiB: number;
   /** What is likely to be wanted before anything was. */
   readonly plain: readonly Recipe[];
   readonly clock: Clock;
   readonly log: Log;
   keyOf(recipe: Recipe): string;
-  launch(recipe: Recipe, signal: AbortSignal): Promise<T>;
+  imageOf(recipe: Recipe): string;
+  /** Whether it may be started, and not only created. */
+  mayWait(recipe: Recipe): boolean;
+  make(recipe: Recipe, how: "started" | "created", signal: AbortSignal): Promise<T>;
 }
 
 interface Known extends Kept {
   readonly recipe: Recipe;
+}
+
+/** What is to be made. */
+interface Lack {
+  readonly known: Known;
+  readonly how: "started" | "created";
 }
 
 /** Recipes that are remembered. */
@@ -39,11 +51,11 @@ const PAUSE_MS = 300;
 const RETRY_MS = 1_000;
 const RETRY_DOUBLED_MAX = 6;
 
-export class Prestarted<T extends Waiting> {
+export class Prestarted<T extends Ahead> {
   readonly #deps: PrestartedDeps<T>;
   /** The last used comes last. */
   readonly #known = new Map<string, Known>();
-  readonly #waiting = new Map<string, T[]>();
+  readonly #made = new Map<string, T[]>();
   /** Recipes that could not be started, or whose containers ended while they waited. */
   readonly #failed = new Map<string, { readonly times: number; readonly until: number }>();
   readonly #closed = new AbortController();
@@ -51,19 +63,20 @@ export class Prestarted<T extends Waiting> {
 
   constructor(deps: PrestartedDeps<T>) {
     this.#deps = deps;
-    for (const recipe of deps.plain.toReversed()) this.remember(recipe);
+    if (deps.budgetMiB > 0) { for (const recipe of deps.plain.toReversed()) this.remember(recipe); }
   }
 
   /** How many wait. */
   get size(): number {
-    return [...this.#waiting.values()].reduce((sum, { length }) => sum + length, 0);
+    return this.#all().filter(({ program }) => program !== null).length;
   }
 
-  /** One that waits for just this, if there is one. */
+  /** One that was made for just this, if there is one. */
   take(recipe: Recipe): T | null {
     const key = this.#deps.keyOf(recipe);
-    for (const one of this.#waiting.get(key) ?? []) {
+    for (const one of [...this.#of(key, "started"), ...this.#of(key, "created")]) {
       this.#remove(one);
+      if (one.program === null) return one;
       if (one.program.runs) {
         this.#failed.delete(key);
         return one;
@@ -71,6 +84,19 @@ export class Prestarted<T extends Waiting> {
       one.release();
     }
     return null;
+  }
+
+  /** How many there are of an image. */
+  of(image: string): number {
+    return this.#all().filter((one) => one.image === image).length;
+  }
+
+  /** The image must go: so does all that was made of it, and no more of that is made until it is used again. */
+  async letGo(image: string): Promise<void> {
+    for (const [key, { recipe }] of this.#known) {
+      if (this.#deps.imageOf(recipe) === image) this.#known.delete(key);
+    }
+    await Promise.all(this.#all().filter((one) => one.image === image).map((one) => this.#discard(one)));
   }
 
   /** It was used, and may be wanted again. */
@@ -82,7 +108,7 @@ export class Prestarted<T extends Waiting> {
     if (this.#known.size > KNOWN_MAX) this.#known.delete(this.#known.keys().next().value!);
   }
 
-  /** Starts what should wait and does not, one at a time, a little later. */
+  /** Makes what should be there and is not, one at a time, a little later. */
   fill(): void {
     if (this.#closed.signal.aborted) return;
     this.#filling ??= this.#fill().finally(() => this.#filling = null);
@@ -91,44 +117,60 @@ export class Prestarted<T extends Waiting> {
   async close(): Promise<void> {
     this.#closed.abort();
     await this.#filling;
-    await Promise.all([...this.#waiting.values()].flat().map((one) => this.#discard(one)));
+    await Promise.all(this.#all().map((one) => this.#discard(one)));
   }
 
   async #fill(): Promise<void> {
     const { signal } = this.#closed;
     await this.#deps.clock.sleep(PAUSE_MS, signal);
     for (let next = this.#next(); next !== null && !signal.aborted; next = this.#next()) {
-      await this.#start(next, signal);
+      await this.#make(next, signal);
     }
     this.#endSurplus();
   }
 
-  #wanted(): { recent: Known[]; counts: Map<string, number> } {
+  /** How many of each recipe, the one used last first. */
+  #wanted(): { recent: Known[]; counts: Record<Lack["how"], (key: string) => number> } {
     const recent = [...this.#known.values()].reverse();
-    return { recent, counts: wantedWaiting(recent, this.#deps.budgetMiB) };
+    const waiting = wantedWaiting(
+      recent.filter(({ recipe }) => this.#deps.mayWait(recipe)),
+      this.#deps.budgetMiB,
+    );
+    const created = wantedCreated(recent, waiting);
+    const counts = {
+      started: (key: string) => waiting.get(key) ?? 0,
+      created: (key: string) => created.has(key) ? 1 : 0,
+    };
+    return { recent, counts };
   }
 
-  #next(): Known | null {
+  #next(): Lack | null {
     const { recent, counts } = this.#wanted();
-    const lacks = ({ key }: Known) => (this.#waiting.get(key)?.length ?? 0) < (counts.get(key) ?? 0);
     const now = this.#deps.clock.now();
-    return recent.find((known) => lacks(known) && now >= (this.#failed.get(known.key)?.until ?? 0)) ?? null;
+    for (const how of ["created", "started"] as const) {
+      const lacks = ({ key }: Known) => this.#of(key, how).length < counts[how](key);
+      const known = recent.find((one) => lacks(one) && now >= (this.#failed.get(one.key)?.until ?? 0));
+      if (known !== undefined) return { known, how };
+    }
+    return null;
   }
 
   /** After what takes its place has started and was measured: a guess is not worth ending one for. */
   #endSurplus(): void {
     const { counts } = this.#wanted();
-    for (const [key, all] of this.#waiting) {
-      for (const one of all.slice(counts.get(key) ?? 0)) this.#discard(one);
+    for (const key of this.#made.keys()) {
+      for (const how of ["created", "started"] as const) {
+        for (const one of this.#of(key, how).slice(counts[how](key))) this.#discard(one);
+      }
     }
   }
 
-  async #start({ key, recipe }: Known, signal: AbortSignal): Promise<void> {
+  async #make({ known: { key, recipe }, how }: Lack, signal: AbortSignal): Promise<void> {
     try {
-      const one = await this.#deps.launch(recipe, signal);
-      this.#waiting.set(key, [...this.#waiting.get(key) ?? [], one]);
+      const one = await this.#deps.make(recipe, how, signal);
+      this.#made.set(key, [...this.#made.get(key) ?? [], one]);
       this.#measure(key, one);
-      one.program.exited.then(() => this.#ended(key, one));
+      one.program?.exited.then(() => this.#ended(key, one));
     } catch (error) {
       if (signal.aborted) return;
       this.#deps.log("prestart.failed", { error: String(error) });
@@ -137,7 +179,7 @@ export class Prestarted<T extends Waiting> {
   }
 
   #measure(key: string, { program }: T): void {
-    const known = this.#known.get(key), used = program.usage();
+    const known = this.#known.get(key), used = program?.usage() ?? null;
     if (known !== undefined && used !== null) {
       this.#known.set(key, { ...known, memoryMiB: used.memoryMiB + ENGINE_MIB });
     }
@@ -163,11 +205,19 @@ export class Prestarted<T extends Waiting> {
     await one.release();
   }
 
-  /** False when it does not wait any more. */
+  #all(): T[] {
+    return [...this.#made.values()].flat();
+  }
+
+  #of(key: string, how: Lack["how"]): T[] {
+    return (this.#made.get(key) ?? []).filter(({ program }) => (program === null) === (how === "created"));
+  }
+
+  /** False when it is not here any more. */
   #remove(one: T): boolean {
-    for (const [key, all] of this.#waiting) {
+    for (const [key, all] of this.#made) {
       if (!all.includes(one)) continue;
-      this.#waiting.set(key, all.filter((other) => other !== one));
+      this.#made.set(key, all.filter((other) => other !== one));
       return true;
     }
     return false;

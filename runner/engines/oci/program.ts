@@ -8,7 +8,6 @@ import { StartError } from "../../engine.ts";
 import type { Attached } from "./attach.ts";
 import { type Meters, metersOf } from "./cgroup.ts";
 import type { ContainerState, OciClient } from "./client.ts";
-import { create } from "./create.ts";
 import type { Network } from "./egress.ts";
 import { exitOf, GONE } from "./exit.ts";
 import { execIn } from "./exec.ts";
@@ -26,10 +25,9 @@ export interface ProgramDeps {
   readonly random: Random;
 }
 
-/** What a container is started with. */
+/** A container that was created, and what it is started with. */
 export interface Own {
-  /** In the engine. */
-  readonly name: string;
+  readonly id: string;
   readonly sandbox: Sandbox;
   readonly folder: Folder;
   readonly network: Pick<Network, "seal" | "verify">;
@@ -92,9 +90,8 @@ export class Program {
   }
 
   /** Starts one that knows nothing of guests. */
-  static async start(deps: ProgramDeps, { name, sandbox, folder, network }: Own): Promise<Program> {
+  static async start(deps: ProgramDeps, { id, sandbox, folder, network }: Own): Promise<Program> {
     const { client } = deps;
-    const id = await create(client, name, sandbox);
     const printed = new Printed(deps);
     const attached = await client.attach(id, { marked: printed }); // before the start, so that nothing is missed
     try {
@@ -113,17 +110,10 @@ export class Program {
     }
   }
 
-  /**
-   * Takes over one that runs. Its guest, if it has one of ours, waits for that; commands that ran beside it have nobody any more.
-   *
-   * @param id of the engine
-   */
+  /** Takes over one that runs. Its guest, if it has one of ours, waits for that; commands that ran beside it have nobody any more. */
   static async adopt(
     deps: ProgramDeps,
-    { id, sandbox, folder, hasGuest }: Omit<Own, "network"> & {
-      readonly id: string;
-      readonly hasGuest: boolean;
-    },
+    { id, sandbox, folder, hasGuest }: Omit<Own, "network"> & { readonly hasGuest: boolean },
   ): Promise<Program> {
     for (const pid of processesWith(`BERTH_EXEC=${folder.dir}/`)) kill(pid);
     await folder.emptySpool();

@@ -23,16 +23,15 @@ export const withoutValues = ({ secrets, ...recipe }: Recipe): Recipe => ({
 });
 
 /**
- * Whether a container like this may be started before anybody wants it. Not one that would hold something meanwhile which others may
- * want (GPUs), or a volume that may be deleted, that fits one container alone (ranks), that depends on the moment (addresses of
- * names), or that runs the user's program from its start.
+ * Whether a container like this may be created before anybody wants it. Not one that fits one container alone (ranks), that depends on
+ * the moment (addresses of names), or that has all from its start that others are given later (servers).
  */
-export const mayWait = (
-  { assignment: { spec, gpus, gang }, volumes }: Recipe,
-  node: readonly Gpu[],
-): boolean =>
-  volumes.length === 0 && spec.body !== "server" && gang === undefined && typeof spec.egress === "string" &&
-  realGpus(gpus, node).length === 0;
+export const mayBeCreated = ({ assignment: { spec, gang } }: Recipe): boolean =>
+  spec.body !== "server" && gang === undefined && typeof spec.egress === "string";
+
+/** Whether it may be started, too. Not one that would hold what others may want meanwhile (GPUs), or a volume that may be deleted. */
+export const mayWait = (recipe: Recipe, node: readonly Gpu[]): boolean =>
+  mayBeCreated(recipe) && recipe.volumes.length === 0 && realGpus(recipe.assignment.gpus, node).length === 0;
 
 /** That of a function which says nothing of itself but its body. */
 export function plainRecipe(body: "ts" | "python"): Recipe {
@@ -44,6 +43,15 @@ export function plainRecipe(body: "ts" | "python"): Recipe {
     methods: [{ name: "waiting", kind: "call" }],
   });
   return { assignment: { ...NOBODY, spec }, secrets: [], volumes: [] };
+}
+
+/** Of a guest that gets no code and reaches nothing. */
+export function guestAlone(image: string): Recipe {
+  const { assignment, ...rest } = plainRecipe("ts");
+  return {
+    ...rest,
+    assignment: { ...assignment, spec: { ...assignment.spec, image: { ref: image }, egress: "deny" } },
+  };
 }
 
 const NOBODY = {
