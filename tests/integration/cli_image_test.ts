@@ -15,9 +15,12 @@ type End = BuildReport["end"];
 const REPOSITORY = "registry.example/berth";
 const good = ({ image, do: what }: WantedBuild): End =>
   what === "remove" ? { removed: true } : ({
-    ref: `${REPOSITORY}@sha256:${image.slice(-1).charCodeAt(0).toString(16).repeat(32)}`,
+    ref: `${REPOSITORY}@sha256:${digestOf(image)}`, // another for each
     size: 3 * 2 ** 20,
   });
+
+const digestOf = (image: string): string =>
+  new TextEncoder().encode(image).toHex().slice(-64).padStart(64, "0");
 
 async function setup(images = { registry: REPOSITORY }) {
   const bases = { deno: "deno:{version}", python: "python:{version}" };
