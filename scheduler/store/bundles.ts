@@ -58,6 +58,6 @@ export async function bundleOfNode(
     join app on app.id = d.app_id
     join bundle b on b.workspace_id = app.workspace_id and b.digest = d.digest
     where c.node_id = ${node} and c.exited_at is null and d.digest = ${digest}  -- container_node
-    limit 1`;
+    order by b.blob limit 1 -- each workspace has the same bytes`;
   return row?.blob;
 }
