@@ -59,8 +59,8 @@ export interface ContainerDeps {
   hungry(): void;
 }
 
-/** Time for the last bytes of a guest that has ended, or for the end of one that closed its channel. */
-const LAST_WORDS_MS = 1_000;
+/** Time for the end of a guest that closed its channel. */
+const HUNG_UP_MS = 1_000;
 const STOPPED: Verdict = { kind: "stopped", message: "It was no longer wanted" };
 
 export class Container {
@@ -321,7 +321,7 @@ export class Container {
   /** The guest closed its end: it is about to exit, or it must be made to. */
   async #hungUp(guest: Guest): Promise<void> {
     if (this.#state === "draining" || this.#state === "stopping") return;
-    if (await within(this.#deps.clock, guest.exitSeenMs ?? LAST_WORDS_MS, guest.exited)) return;
+    if (await within(this.#deps.clock, guest.exitSeenMs ?? HUNG_UP_MS, guest.exited)) return;
     if (guest.runs?.() !== false) this.#condemn(spokeOutside("it closed its channel", this.#wasReady));
   }
 

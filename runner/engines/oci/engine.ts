@@ -25,7 +25,7 @@ import { EngineAway, EngineRefused } from "./http.ts";
 import { type Created, type Launched, Launcher, type LauncherDeps, networkName } from "./launch.ts";
 import type { LeftContainer } from "./left.ts";
 import { Presence } from "./presence.ts";
-import { patiently } from "./removal.ts";
+import { persistently } from "./removal.ts";
 import { Prestarted } from "./prestarted.ts";
 import type { Program } from "./program.ts";
 import { mayBeCreated, mayWait, plainRecipe, type Recipe, withoutValues } from "./recipe.ts";
@@ -139,16 +139,27 @@ export class OciEngine implements Engine {
           const recipe = await this.#recipe(assignment, context);
           return this.#guest(await this.#launcher.adopt(recipe, context, one), recipe);
         } catch (error) {
-          await endLeft(this.#deps, one);
+          await this.#endLeft(one);
           throw asStartError(error);
         }
       },
       spare: async (ids) => {
         const others = [...left.values()].filter(({ id }) => !ids.includes(id));
         for (const { id } of others) left.delete(id);
-        await Promise.all(others.map((one) => endLeft(this.#deps, one)));
+        await Promise.all(others.map((one) => this.#endLeft(one)));
       },
     };
+  }
+
+  /** Ends one that nobody takes over; what an engine that is away cannot remove now goes later. */
+  async #endLeft({ engineId, slot }: LeftContainer): Promise<void> {
+    const { client, networks, slots, premises } = this.#deps;
+    await persistently({ ...this.#deps, closing: this.#closed.signal }, engineId, async () => {
+      await client.remove(engineId);
+      await networks.remove(networkName(slot.dir));
+    });
+    await new Folder(slot, premises.sockets).remove();
+    await slots.remove(slot);
   }
 
   async #recipe(assignment: Assignment, { secrets }: Pick<StartContext, "secrets">): Promise<Recipe> {
@@ -258,15 +269,6 @@ const connected = ({ channel, attached: { stdout, stderr }, folder }: Program) =
     if (endpoints && !folder.isPublished) folder.publish();
   },
 });
-
-/** Ends one that nobody takes over. */
-async function endLeft(deps: OciEngineDeps, { engineId, slot }: LeftContainer): Promise<void> {
-  const { client, networks, slots, premises } = deps;
-  await patiently(deps.clock, () => client.remove(engineId));
-  await networks.remove(networkName(slot.dir));
-  await new Folder(slot, premises.sockets).remove();
-  await slots.remove(slot);
-}
 
 /** A container has its volumes where its function wants them. */
 const mounted = (volume: OpenVolume): PlacedVolume => ({ ...volume, place: volume.path });
