@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { isImageReference } from "../sdk/image_reference.ts";
+import { Block, USUAL_BLOCK } from "./engines/oci/addresses.ts";
 import { Labels, Name } from "../sdk/protocol.ts";
 import { parseSimulatedGpus } from "./gpu.ts";
 
@@ -47,6 +48,16 @@ const Ports = z.string().transform((text, ctx) => {
   }
   ctx.addIssue({ code: "custom", message: `must be numbers from 1 to ${PORT_MAX}, joined by commas` });
   return z.NEVER;
+});
+
+const ContainerAddresses = z.string().transform((text, ctx) => {
+  if (text === "none") return null;
+  try {
+    return new Block(text);
+  } catch (error) {
+    ctx.addIssue({ code: "custom", message: `${(error as Error).message}; or none` });
+    return z.NEVER;
+  }
 });
 
 const ImageName = z.string().refine(
@@ -116,6 +127,8 @@ export const RunnerConfig = z.object({
   caBundle: z.string().optional(),
   /** TCP ports of this machine that containers may connect to, such as that of a database. @default none */
   hostPorts: Ports.default([]),
+  /** Addresses for containers that the runner connects to the network itself; null leaves that to the engine, which is slower. */
+  containerAddresses: ContainerAddresses.default(USUAL_BLOCK),
   denoDir: z.string(),
   tmp: z.string(),
 });
@@ -152,6 +165,7 @@ const OPTIONS = {
   volumes: { type: "string" },
   "ca-bundle": { type: "string" },
   "host-ports": { type: "string" },
+  "container-addresses": { type: "string" },
 } as const;
 /** Also read from variables, `BERTH_ENGINE` and so on, for runners that others start: the node of `berth up`, those of pools. */
 const ALSO_VARIABLES = [
@@ -167,6 +181,7 @@ const ALSO_VARIABLES = [
   "volumes",
   "ca-bundle",
   "host-ports",
+  "container-addresses",
 ] as const;
 
 /** Reads the command line and the environment. Throws a sentence that names the option. */
@@ -197,8 +212,9 @@ const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: strin
 
 /** The configuration as it may be printed. */
 export const withoutSecrets = (
-  { token: _token, simulateGpus, ...rest }: RunnerConfig,
+  { token: _token, simulateGpus, containerAddresses, ...rest }: RunnerConfig,
 ): Record<string, unknown> => ({
   ...rest,
+  containerAddresses: containerAddresses?.text ?? "none",
   ...(simulateGpus === undefined ? {} : { simulatedGpus: simulateGpus.length }),
 });

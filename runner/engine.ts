@@ -27,6 +27,8 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether its stdin can be written to; it is empty when absent. */
   readonly stdin?: "piped";
+  /** What it reads there, where all that it prints is collected. */
+  readonly input?: string;
 }
 
 export interface Child {

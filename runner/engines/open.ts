@@ -115,6 +115,7 @@ async function tryOci(config: RunnerConfig, data: string, env: Env, deps: OciDep
       poolMiB: config.poolMemory,
       registryAuth: config.registryAuth,
       hostPorts: config.hostPorts,
+      containerAddresses: config.containerAddresses,
       nic: await interfaceOf(config.address),
     }, deps);
   } catch (error) {

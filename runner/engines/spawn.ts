@@ -17,10 +17,24 @@ export const realSpawn: Spawn = {
     };
   },
   output: async (command) => {
-    const { code, stdout, stderr } = await new Deno.Command(command.command, options(command)).output();
+    const { input } = command;
+    const child = new Deno.Command(
+      command.command,
+      options({ ...command, ...input === undefined ? {} : { stdin: "piped" } }),
+    ).spawn();
+    const told = input === undefined ? null : tell(child.stdin, input);
+    const { code, stdout, stderr } = await child.output();
+    await told;
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     return { code, stdout: text(stdout), stderr: text(stderr) };
   },
+};
+
+/** One that has ended does not listen. */
+const tell = async (stdin: WritableStream<Uint8Array>, input: string): Promise<void> => {
+  const writer = stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input)).catch(() => {});
+  await writer.close().catch(() => {});
 };
 
 const options = ({ args, cwd, env, stdin }: Command) => ({

@@ -14,6 +14,7 @@ export interface EngineFlags {
   readonly registryAuth?: string;
   readonly caBundle?: string;
   readonly hostPorts?: string;
+  readonly containerAddresses?: string;
   readonly volumes?: string;
 }
 
@@ -39,6 +40,10 @@ export const engineOptions = (command: Command): Command =>
       "--host-ports <ports>",
       "ports of this machine that containers may connect to, such as 5432,6379",
     )
+    .option(
+      "--container-addresses <block>",
+      "addresses that nobody else has, for containers, such as 10.77.0.0/20; none leaves them to the engine",
+    )
     .option("--volumes <dir>", "a path that this node shares with others, for volumes that lie there");
 
 function engineOf(text: string): string {
@@ -59,6 +64,7 @@ export const engineArgs = (
     registryAuth,
     caBundle,
     hostPorts,
+    containerAddresses,
     volumes,
   }: EngineFlags,
   cwd: string,
@@ -74,6 +80,7 @@ export const engineArgs = (
     "--registry-auth": pathOf(registryAuth, cwd),
     "--ca-bundle": pathOf(caBundle, cwd),
     "--host-ports": hostPorts,
+    "--container-addresses": containerAddresses,
     "--volumes": pathOf(volumes, cwd),
   }).flatMap(([flag, value]) => value === undefined ? [] : [flag, value]);
 

@@ -1,11 +1,12 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import type { OciOptions } from "../../runner/engines/oci/open.ts";
 import type { Json } from "../../sdk/protocol.ts";
 import { clientOf } from "../setup/components/engines.ts";
-import { command } from "../setup/components/daemon.ts";
 import { addressesOf, Neighbour, ownAddress } from "../setup/neighbour.ts";
 import { exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
 import type { TestRunner } from "../setup/runner.ts";
+import { tables, tablesOfOne } from "../setup/tables.ts";
 
 /** Connects to each HOST:PORT and says what came of it. */
 const source = `import socket
@@ -39,9 +40,6 @@ function greeter() {
   return { port: (listener.addr as Deno.NetAddr).port, [Symbol.dispose]: () => listener.close() };
 }
 
-const hasRules = async (name: string): Promise<boolean> =>
-  (await command("nft", "list", "tables")).includes(`table inet ${name}`);
-
 onEveryEngine("the egress of a function", (world) => {
   it("is open, when nothing is said: to others, not to the node, nor to what clouds tell machines", async () => {
     await using neighbour = await Neighbour.start();
@@ -51,8 +49,8 @@ onEveryEngine("the egress of a function", (world) => {
     runner.api.want(await runner.assign(source, python));
     const { place, metadata } = neighbour;
     assert.deepEqual(await greeted(runner, [place]), [place]);
-    const node = (await addressesOf(runner, here.at)).map((address) => `${address}:${host.port}`);
-    assert.ok(node.length > 1, "its bridge is among them");
+    const node = addressesOf().map((address) => `${address}:${host.port}`);
+    assert.ok(node.length > 1, "the other end of its link is among them");
     assert.deepEqual(await greeted(runner, [metadata, ...node]), []);
   });
 
@@ -75,32 +73,39 @@ onEveryEngine("the egress of a function", (world) => {
     assert.deepEqual(await greeted(runner, [neighbour.place, ...node]), []);
   });
 
-  it("leads to the places of its list, and nowhere else; nothing of it is left", async () => {
-    const here = await world();
-    await using neighbour = await Neighbour.start();
-    using allowed = greeter();
-    using other = greeter();
-    const address = ownAddress();
-    const [mine, notMine] = [allowed, other].map(({ port }) => `${address}:${port}`) as [string, string];
-    const runner = await ociRunner(here, { oci: { hostPorts: [allowed.port, other.port] } });
-    const client = clientOf(here.at);
-    const networks = async () =>
-      (await client.networks(`berth.runner=${runner.dir}`)).map(({ Name }) => Name);
-    let made: string | undefined;
-    try {
-      runner.api.want(await runner.assign(source, { ...python, egress: [mine, neighbour.place] }));
-      const places = [mine, neighbour.place, notMine, neighbour.metadata, "example.com:80"]; // there is no name server
-      assert.deepEqual(await greeted(runner, places), [mine, neighbour.place]);
-      [made] = await networks();
-      assert.match(made!, /^be[0-9a-f]{8}$/);
-      assert.ok(await hasRules(made!));
-    } finally {
-      await runner[Symbol.asyncDispose]();
-    }
-    assert.deepEqual(await networks(), []);
-    assert.ok(!await hasRules(made!));
-    client.close();
-  });
+  for (
+    const [what, connected] of [["the runner", {}], ["the engine", { containerAddresses: null }]] as const
+  ) {
+    it(`leads to the places of its list, and nowhere else, connected by ${what}; nothing of it is left`, async () => {
+      const here = await world();
+      await using neighbour = await Neighbour.start();
+      using allowed = greeter();
+      using other = greeter();
+      const address = ownAddress();
+      const [mine, notMine] = [allowed, other].map(({ port }) => `${address}:${port}`) as [string, string];
+      const oci: Partial<OciOptions> = { hostPorts: [allowed.port, other.port], ...connected };
+      const runner = await ociRunner(here, { oci });
+      const client = clientOf(here.at);
+      const networks = async () =>
+        (await client.networks(`berth.runner=${runner.dir}`)).map(({ Name }) => Name);
+      let made: readonly string[] = [], ruled: readonly string[] = [];
+      try {
+        runner.api.want(await runner.assign(source, { ...python, egress: [mine, neighbour.place] }));
+        const places = [mine, neighbour.place, notMine, neighbour.metadata, "example.com:80"]; // there is no name server
+        assert.deepEqual(await greeted(runner, places), [mine, neighbour.place]);
+        made = await networks();
+        ruled = made.length > 0 ? made : await tablesOfOne(runner.dir);
+        assert.equal(made.length, oci.containerAddresses === null ? 1 : 0);
+        assert.match(ruled.join(), /^(be[0-9a-f]{12}_)?be[0-9a-f]{8}$/);
+        assert.ok((await tables()).includes(ruled[0]!));
+      } finally {
+        await runner[Symbol.asyncDispose]();
+      }
+      assert.deepEqual(await networks(), []);
+      assert.deepEqual((await tables()).filter((name) => ruled.includes(name)), []);
+      client.close();
+    });
+  }
 
   it("is not opened by a function to the node's own ports, nor to what clouds tell machines", async () => {
     using host = greeter();

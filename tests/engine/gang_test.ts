@@ -10,22 +10,24 @@ import { clientOf } from "../setup/components/engines.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { type Attempt, attempt, BODIES, callsThatWork, hostile } from "../setup/hostile.ts";
 import { MEET } from "../setup/meeting.ts";
-import { addressesOf, listening, Neighbour } from "../setup/neighbour.ts";
+import { addressesOf, listening, Neighbour, OWN_ADDRESS } from "../setup/neighbour.ts";
 import { end, exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
 import { freePort } from "../setup/postgres.ts";
 import { assignmentOf, type TestRunner } from "../setup/runner.ts";
 import { RunnerProcess } from "../setup/runner_process.ts";
+import { tablesOfOne } from "../setup/tables.ts";
 import { untilTrue } from "../setup/until.ts";
 
 /** Answers whoever connects to it, until its container ends. */
 const ANSWERING = `import socket, threading
+${OWN_ADDRESS}
 def serve(listener):
   while True:
     listener.accept()[0].sendall(b"hello")
 def fn(_, ctx):
   listener = socket.create_server(("0.0.0.0", 0))
   threading.Thread(target=serve, args=(listener,), daemon=True).start()
-  return [socket.gethostbyname(socket.gethostname()), listener.getsockname()[1]]
+  return [own_address(), listener.getsockname()[1]]
 `;
 /** Tries [KIND, HOST, PORT], and says which were not refused. */
 const PROBING = `import socket
@@ -50,14 +52,6 @@ async function rankOn(world: World, id: string, rank: number, source = MEET): Pr
   const runner = await ociRunner(world, { oci: { nic: "lo" } });
   runner.api.want({ ...await runner.assign(source, RANK), gang: { id, rank, size: 2 } });
   return runner;
-}
-
-/** Tables of nft that ranks of the runner of this folder have. */
-async function tablesOf(data: string): Promise<string[]> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(data)));
-  const start = `be${digest.toHex().slice(0, 12)}_`;
-  const words = (await command("nft", "list", "tables")).split(/\s/);
-  return words.filter((word) => word.startsWith(start));
 }
 
 async function groupOfCommand(client: OciClient, container: string): Promise<number> {
@@ -88,9 +82,9 @@ onEveryEngine("a gang in containers", (world) => {
       const met = [[group, "rank 1", "127.0.0.1"], [group, "rank 0", "127.0.0.1"]];
       assert.deepEqual(ends.map(({ value }) => value), met);
       folders.push(...runners.map(({ dir }) => dir));
-      for (const dir of folders) assert.equal((await tablesOf(dir)).length, 1);
+      for (const dir of folders) assert.equal((await tablesOfOne(dir)).length, 1);
     }
-    for (const dir of folders) assert.deepEqual(await tablesOf(dir), []);
+    for (const dir of folders) assert.deepEqual(await tablesOfOne(dir), []);
   });
 
   it("leaves no rules to the next runner when its own is killed and it is given up", async () => {
@@ -103,14 +97,14 @@ onEveryEngine("a gang in containers", (world) => {
     api.want({ ...assignment, gang: { id: "gang_1", rank: 0, size: 2 } });
     const isReady = () => api.observed.get("ctr_1")?.observed === "ready";
     await untilTrue("it is ready", isReady, PATIENCE_MS);
-    const before = await tablesOf(data);
+    const before = await tablesOfOne(data);
     assert.equal(before.length, 1);
     await runner.kill();
     api.evict();
     await runner.restart();
-    await untilTrue("its rules are gone", async () => !(await tablesOf(data)).includes(before[0]!));
+    await untilTrue("its rules are gone", async () => !(await tablesOfOne(data)).includes(before[0]!));
     await runner.stop();
-    assert.deepEqual(await tablesOf(data), []);
+    assert.deepEqual(await tablesOfOne(data), []);
   });
 
   it("reaches what open egress does, its own ranks, and nothing else of the machine", async () => {
@@ -137,7 +131,7 @@ onEveryEngine("a gang in containers", (world) => {
       await placeOf("other"),
       await placeOf("mate"),
     ];
-    const own = await addressesOf(runner, here.at);
+    const own = addressesOf();
     assert.ok(own.length > 1, own.join(" "));
     const ports = (await listening()).filter((port) => ![mate, namedPort, 53].includes(port));
     for (const port of [anyPort, other, Number(new URL(runner.api.origin).port)]) {

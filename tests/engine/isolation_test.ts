@@ -2,7 +2,7 @@ import { after, describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import type { DeliveredSecret } from "../../sdk/protocol.ts";
 import { command } from "../setup/components/daemon.ts";
-import { addressesOf, listening } from "../setup/neighbour.ts";
+import { addressesOf, listening, OWN_ADDRESS } from "../setup/neighbour.ts";
 import { assertOutOfReach, type Attempt, attempt, BODIES, callsThatWork, hostile } from "../setup/hostile.ts";
 import { end, exitOf, ociRunner, onEveryEngine, type World } from "../setup/oci_world.ts";
 import type { TestRunner } from "../setup/runner.ts";
@@ -12,12 +12,13 @@ import { until, untilTrue } from "../setup/until.ts";
 const SECRET = "correct horse battery staple";
 const SECRETS: DeliveredSecret[] = [{ name: "db", as: "files", values: { PASSWORD: SECRET } }];
 const VICTIM = `import os, socket, subprocess
+${OWN_ADDRESS}
 def fn(_, ctx):
   subprocess.Popen(["sleep", "77777"])
   listener = socket.create_server(("0.0.0.0", 5000))
   globals()["kept"] = listener
   socket.create_connection(("127.0.0.1", 5000)).close()
-  return [socket.gethostbyname(socket.gethostname()), open(ctx.secret_file("PASSWORD")).read()]
+  return [own_address(), open(ctx.secret_file("PASSWORD")).read()]
 `;
 
 /** One that is up to no good, and one that has something to lose, with the address of the latter. */
@@ -146,7 +147,7 @@ onEveryEngine("a hostile function", (world) => {
         const { port } = everywhere.addr as Deno.NetAddr;
         const ports = [...new Set(await listening())];
         assert.ok(ports.includes(port) && ports.includes(Number(new URL(runner.api.origin).port)));
-        const own = await addressesOf(runner, (await world()).at);
+        const own = addressesOf();
         assert.ok(own.length > 1, own.join(" "));
         const attempts = [
           // By addresses of the sixth version each attempt takes its time: nobody says where they are.

@@ -1,11 +1,14 @@
 import { it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
+import { EngineHttp } from "../../runner/engines/oci/http.ts";
+import { realFetch } from "../../sdk/ports.ts";
 import type { DeliveredSecret } from "../../sdk/protocol.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
 import { type TestRunner, tsFunction } from "../setup/runner.ts";
 import { untilTrue } from "../setup/until.ts";
+import { z } from "zod";
 
 const MIB = 1024 ** 2;
 
@@ -20,15 +23,24 @@ async function runnerWithPool({ registry, ...here }: World, body: "ts" | "python
 const IMAGES = { ts: "deno", python: "python" } as const;
 const aWaitingOne = (runner: TestRunner) => untilTrue("a container waits", () => runner.prestarted() > 0);
 
-/** Ids of a runner's containers, whatever they do. */
-async function containersOf({ at }: World, { dir }: TestRunner): Promise<string[]> {
-  const client = clientOf(at);
-  const found = await client.containers(`berth.runner=${dir}`);
-  client.close();
-  return found.map(({ Id }) => Id);
+const Row = z.object({ Names: z.tuple([z.string()]) });
+
+/** Names of a runner's containers, whatever they do. */
+async function containersOf({ at: { socket } }: World, { dir }: TestRunner): Promise<string[]> {
+  const http = new EngineHttp({ socket, fetch: realFetch });
+  const filters = JSON.stringify({ label: [`berth.runner=${dir}`] });
+  const rows = await http.json(
+    z.array(Row),
+    `/containers/json?all=true&filters=${encodeURIComponent(filters)}`,
+  );
+  http.close();
+  return rows.map(({ Names: [name] }) => name.replace("/", ""));
 }
 
-/** Says which container it is in (its host has the first part of its id as its name), and what of `names` is set there. */
+/** Whether a container is the one that calls itself so: both names end in that of its slot. */
+const isIn = (container: string, host: string): boolean => container.endsWith(`-${host.replace("be", "")}`);
+
+/** Says which container it is in (see {@link isIn}), and what of `names` is set there. */
 const WHO = `import os, socket, sys
 loaded = "wave" in sys.modules
 def limits():
@@ -49,7 +61,7 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
     const here = await world();
     await using runner = await runnerWithPool(here, "python");
     const waiting = await containersOf(here, runner);
-    const isWaiting = (host: string) => waiting.some((id) => id.startsWith(host));
+    const isWaiting = (host: string) => waiting.some((one) => isIn(one, host));
     runner.api.want(await runner.assign(WHO, { body: "python" }));
     const [host, limits] = await value(runner, [[], []]) as Who;
     assert.ok(isWaiting(host), `${host} of ${waiting}`);
@@ -90,7 +102,7 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
     runner.api.secrets = deliver("new");
     runner.api.want(await runner.assign(`# other code\n${WHO}`, { ...spec, secrets, preload }));
     const [host, limits, ...now] = await value(runner, names) as Who;
-    assert.ok(waiting.some((id) => id.startsWith(host)), `${host} of ${waiting}`);
+    assert.ok(waiting.some((one) => isIn(one, host)), `${host} of ${waiting}`);
     assert.deepEqual([limits, ...now], [[96 * MIB, 512, 48 * MIB], ["fast", "new"], ["new"], true]);
   });
 
@@ -112,17 +124,17 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
       };
       const theCreated = async () => {
         const unused = async () =>
-          (await containersOf(here, runner)).filter((id) => ![...used].some((host) => id.startsWith(host)));
+          (await containersOf(here, runner)).filter((one) => ![...used].some((host) => isIn(one, host)));
         await untilTrue("one is created", async () => (await unused()).length === 1);
         return (await unused())[0]!;
       };
       await start("first");
       const created = await theCreated();
       assert.equal((await client.inspect(created))?.State.Pid, 0);
-      assert.ok(created.startsWith(await start("second")));
+      assert.ok(isIn(created, await start("second")));
       const next = await theCreated();
       await client.remove(next);
-      assert.ok(!next.startsWith(await start("third")), "it was removed, and nobody is worse for it");
+      assert.ok(!isIn(next, await start("third")), "it was removed, and nobody is worse for it");
       assert.equal(runner.prestarted(), 0);
       await theCreated();
     } finally {
@@ -164,7 +176,7 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
     runner.api.want(await runner.assign(source, spec));
     const [second, ...same] = await value(runner, null) as string[];
     assert.deepEqual(same, can);
-    assert.ok(second !== first && waiting.some((id) => id.startsWith(second!)), `${second} of ${waiting}`);
+    assert.ok(second !== first && waiting.some((one) => isIn(one, second!)), `${second} of ${waiting}`);
   });
 
   it("is left alone when it has ended, and none stays when the runner leaves", async () => {
@@ -177,7 +189,7 @@ onEveryEngine("a container that was started before anybody wanted it", (world) =
       client.close();
       runner.api.want(await runner.assign(WHO, { body: "python" }));
       const [host] = await value(runner, [[], []]) as Who;
-      assert.ok(!waiting!.startsWith(host));
+      assert.ok(!isIn(waiting!, host));
       await untilTrue("others wait", () => runner.prestarted() > 0);
     } finally {
       await runner[Symbol.asyncDispose]();

@@ -59,6 +59,8 @@ onEveryEngine("a runner that is killed over its containers, and away for long", 
       "--oci-socket",
       here.at.socket,
       ...args,
+      // Networks of an engine are left by one as well as by the other; so are links that the runner lays.
+      ...here.at.name === "docker" ? ["--container-addresses", "none"] : [],
     );
     const { api, data } = runner;
     const spec = { body: "python", egress: ["192.0.2.7:1"], secrets: [{ name: "s", as: "files" }] } as const;
@@ -78,7 +80,8 @@ onEveryEngine("a runner that is killed over its containers, and away for long", 
       PATIENCE_MS,
     );
     const before = await traces(here, data);
-    assert.ok(before.networks.length > 0 && before.tables.length > 0, JSON.stringify(before));
+    assert.equal(before.networks.length > 0, here.at.name === "docker");
+    assert.ok(before.tables.length > 0, JSON.stringify(before));
     await runner.kill();
     await untilTrue("its guest has given it up", () => isOver(here, data, "ctr_1"), PATIENCE_MS);
     api.evict(); // as the platform does by then

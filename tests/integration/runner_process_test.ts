@@ -82,6 +82,10 @@ describe("runner/main.ts", () => {
       [["--simulate-gpus", "8 big ones"], /option --simulate-gpus: Cannot read GPUs "8 big ones"/],
       [["--host-ports", "5432,http"], /option --host-ports: must be numbers from 1 to 65535/],
       [
+        ["--container-addresses", "10.0.0.1/20"],
+        /option --container-addresses: must be ADDRESS\/BITS, such as 10\.77\.0\.0\/20, with 8 to 28 bits; or none/,
+      ],
+      [
         ["--oci-socket", "/nowhere.sock", "--engine-wait-ms", "0"],
         /Cannot start the runner: no container engine answers at \/nowhere.sock: No such file/,
       ],

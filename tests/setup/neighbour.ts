@@ -1,7 +1,5 @@
 /** A machine beside this one: a network namespace with a cable to it, where a program says hello to whoever connects. */
 import { command } from "./components/daemon.ts";
-import { clientOf, type EngineAt } from "./components/engines.ts";
-import type { TestRunner } from "./runner.ts";
 
 /** What it runs; it ends when its input does, and its network with it. */
 const GREETER = `
@@ -75,16 +73,25 @@ const PASSING = /^(lo|b[te]|nb|veth|podman|docker)/;
 export const ownAddress = (): string =>
   Deno.networkInterfaces().find(({ name, family }) => family === "IPv4" && !PASSING.test(name))!.address;
 
-/** This machine's addresses that stay, and those of the bridge of the runner's containers, as these would call them. */
-export async function addressesOf(runner: TestRunner, at: EngineAt): Promise<string[]> {
-  const client = clientOf(at);
-  const [bridge] = await client.networks(`berth.runner=${runner.dir}`);
-  client.close();
+/** What ends a link of a container on this machine. */
+const LINK = /^be[0-9a-f]{8}$/;
+
+/** This machine's addresses that stay, and those at its end of its containers' links, as these would call them. */
+export function addressesOf(): string[] {
   const own = Deno.networkInterfaces().filter(({ name, family }) =>
-    name === bridge?.Name || family === "IPv4" && !PASSING.test(name)
+    LINK.test(name) || family === "IPv4" && !PASSING.test(name)
   );
-  return own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
+  const addresses = own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
+  return [...new Set(addresses)];
 }
+
+/** For Python: that of a container, for it does not lead anywhere by its name. */
+export const OWN_ADDRESS = `def own_address():
+  import socket
+  with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
+    way_out.connect(("192.0.2.9", 9))
+    return way_out.getsockname()[0]
+`;
 
 /** TCP ports on which this machine listens, on any of its addresses. */
 export const listening = async (): Promise<number[]> =>

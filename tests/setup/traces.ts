@@ -10,6 +10,7 @@ import { realFetch } from "../../sdk/ports.ts";
 import { command } from "./components/daemon.ts";
 import type { TestEngine } from "./components/engine.ts";
 import { processes } from "./processes.ts";
+import { tables } from "./tables.ts";
 import { untilTrue } from "./until.ts";
 
 /** Where an engine keeps a folder for each container, named by its id. */
@@ -56,6 +57,7 @@ export class Traces implements Disposable {
       ...this.#slotFolders.flatMap((folder) => named(`in ${folder}:`, names(folder))),
       ...named("control group", (await controlGroups()).filter((path) => this.#isOurs(path))),
       ...named("table", newOnes(await tables(), ruled).filter((name) => this.#isLostTable(name))),
+      ...named("rule of iptables", (await forwarding()).filter((rule) => rule.includes("--comment be"))),
       ...named("link", names(LINKS).filter((name) => this.#isOurs(name))),
       ...named("network namespace", await withoutProcesses(newOnes(names(NAMESPACES), namespaces))),
       ...named(
@@ -139,9 +141,8 @@ const newOnes = (all: readonly string[], before: readonly string[]): string[] =>
 const controlGroups = async (): Promise<string[]> =>
   (await command("sh", "-c", "find /sys/fs/cgroup -type d 2>/dev/null; true")).split("\n");
 
-/** Names of the tables of nft. */
-const tables = async (): Promise<string[]> =>
-  (await command("nft", "list", "tables")).trim().split("\n").map((line) => line.split(" ").at(-1)!);
+/** What iptables leads on. */
+const forwarding = async (): Promise<string[]> => (await command("iptables", "-S", "FORWARD")).split("\n");
 
 /** Where something is mounted, and of which kind. */
 const mounts = (): string[] =>

@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { gangRules, isMetadata, listRules, openRules } from "../../runner/engines/oci/firewall.ts";
+import { behind, gangRules, isMetadata, listRules, openRules } from "../../runner/engines/oci/firewall.ts";
 import { gpuWay } from "../../runner/engines/oci/gpus.ts";
 import { guestSandbox } from "../../runner/engines/oci/guest_sandbox.ts";
 import { libpodBody } from "../../runner/engines/oci/libpod.ts";
@@ -214,7 +214,7 @@ describe("guestSandbox() of a rank", () => {
       run: "/r",
       app: "/a",
       scratch: "/t",
-      network: { mode: "host", hosts: [], dns: [], ...group === undefined ? {} : { group } },
+      network: { mode: "host", hosts: [], dns: [], mounts: [], ...group === undefined ? {} : { group } },
       gpus: { way: "request", names: gpus },
       gpuEnv: {},
       secrets: { variables: [], mounts: [] },
@@ -259,7 +259,7 @@ describe("the rules of a bridge", () => {
   const lines = (rules: string) => rules.split("; ");
 
   it("let open egress out, but to the node, its metadata and other bridges of ours", () => {
-    const rules = lines(openRules("be1", { hostPorts: [5432] }));
+    const rules = lines(openRules("be1", behind("be1"), { hostPorts: [5432] }));
     const into = rules.filter((line) => line.includes(" into iifname"));
     assert.deepEqual(into.map((line) => line.split('"be1" ')[1]), [
       "ct state established,related accept",
@@ -273,7 +273,7 @@ describe("the rules of a bridge", () => {
 
   it("let a list lead to the ports of the node that its administrator names, and only these", () => {
     const openings = [{ address: "10.0.0.1", port: 80 }, { address: "10.0.0.1", port: 81 }];
-    const rules = lines(listRules("be1", openings, { hostPorts: [81] }));
+    const rules = lines(listRules("be1", behind("be1"), openings, { hostPorts: [81] }));
     const accepts = rules.filter((line) => line.includes("daddr 10.0.0.1"));
     assert.deepEqual(accepts.map((line) => / (through|into) .* dport (\d+)/.exec(line)?.slice(1)), [
       ["through", "80"],

@@ -1,6 +1,6 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
-import { listRules } from "../../runner/engines/oci/firewall.ts";
+import { behind, listRules } from "../../runner/engines/oci/firewall.ts";
 import { listensAtHomeOnly } from "../../runner/engines/oci/listening.ts";
 import { serverCommand, serverEnv } from "../../runner/engines/oci/server_command.ts";
 import { ServerSpec } from "../../sdk/protocol.ts";
@@ -39,7 +39,8 @@ describe("listensAtHomeOnly()", () => {
 
 describe("listRules()", () => {
   it("lets nothing out but to the openings, and nothing of other networks in", () => {
-    const rules = listRules("be1", [{ address: "10.0.0.7", port: 5432 }], { hostPorts: [] }).split("; ");
+    const rules = listRules("be1", behind("be1"), [{ address: "10.0.0.7", port: 5432 }], { hostPorts: [] })
+      .split("; ");
     const through = rules.filter((rule) => rule.startsWith("add rule inet be1 through "));
     assert.deepEqual(through.map((rule) => rule.replace("add rule inet be1 through ", "")), [
       'iifname "be1" ct state established,related accept',

@@ -161,7 +161,7 @@ describe("what a function's volumes allow", () => {
       image: "i",
       run: "/r",
       app: "/a",
-      network: { mode: "none", hosts: [], dns: [] },
+      network: { mode: "none", hosts: [], dns: [], mounts: [] },
       gpus: { way: "request", names: [] },
       gpuEnv: {},
       scratch: "/t",

@@ -1,23 +1,30 @@
 /**
- * Networks of containers: none; one for all of a runner whose egress is open, which leads everywhere but to this machine and to each
- * other; one that leads to some places only, made for one container; or, for ranks of gangs, that of this machine.
+ * Networks of containers: none; one that leads everywhere but to this machine and to other containers; one that leads to some places
+ * only; or, for ranks of gangs, that of this machine. Guests are connected by the runner, with a link of their own. What has code from
+ * its start on must be connected before, which only its engine can: to one network of all whose egress is open, or to one of its own.
  */
 import { lookup } from "node:dns/promises";
 import { parseDestination } from "../../../sdk/destination.ts";
 import type { Log } from "../../../sdk/ports.ts";
+import { read } from "../../../sdk/proc.ts";
 import type { FunctionSpec, Gang } from "../../../sdk/protocol.ts";
 import { type Spawn, StartError } from "../../engine.ts";
 import type { OciClient } from "./client.ts";
 import {
+  behind,
   gangRules,
   type HostPorts,
   isMetadata,
   listRules,
   type Opening,
   openRules,
-  withoutRules,
 } from "./firewall.ts";
+import { removeForwarding } from "./forwarding.ts";
+import type { Links } from "./links.ts";
+import { nft, removeTable, tables } from "./nft.ts";
 import { groupOf, verifyRank } from "./ranks.ts";
+import { NO_SERVER, NO_SERVERS, serversOfMachine } from "./resolver.ts";
+import type { Mount } from "./sandbox.ts";
 
 export interface NetworksDeps extends HostPorts {
   readonly client: OciClient;
@@ -28,35 +35,50 @@ export interface NetworksDeps extends HostPorts {
   readonly shared: string;
   /** Whether this runner may make rules, which takes root. */
   readonly guarded: boolean;
+  /** How this runner connects guests; null where that is left to the engine. */
+  readonly links: Links | null;
+  /** Where the files lie that tell guests of name servers. */
+  readonly folder: string;
 }
 
 export interface Network {
   readonly mode: string;
+  /** What its container calls itself; absent where its engine decides. */
+  readonly hostname?: string;
   /** Names that it knows, as `NAME:ADDRESS`. */
   readonly hosts: readonly string[];
   /** Name servers other than the machine's. */
   readonly dns: readonly string[];
+  /** Files that its container has of it. */
+  readonly mounts: readonly Mount[];
   /** The group that its processes are to be known by; absent where the owner's will do. */
   readonly group?: number;
   /** Puts its rules in force anew, as they are when it is opened: administrators reload rules. */
   guard(): Promise<void>;
-  /** To be called when its container has started, before any code of a function runs there. */
+  /** To be called when its container has started. */
   seal(): void;
-  /** Looks whether the container has it, once its first process is known. */
-  verify(pid: number): void;
+  /** Once its first process is known, and before any code of a guest is there: connects it, or looks whether it is. */
+  enter(pid: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** An address that is nobody's (RFC 5737): questions go there to die. */
-const NO_SERVER = "192.0.2.1";
+const nothing = () => Promise.resolve();
 const plain = (mode: string): Network => ({
   mode,
   hosts: [],
   dns: [],
-  guard: () => Promise.resolve(),
+  mounts: [],
+  guard: nothing,
   seal: () => {},
-  verify: () => {},
-  close: () => Promise.resolve(),
+  enter: nothing,
+  close: nothing,
+});
+
+/** Without one of an engine, which would tell it where it is itself: as Debian does, for programs that ask for their own name. */
+const unconnected = (name: string): Network => ({
+  ...plain("none"),
+  hostname: name,
+  hosts: [`${name}:127.0.1.1`],
 });
 
 /** What a container is to reach, and whether it is to be reached. */
@@ -64,13 +86,16 @@ export interface Openness {
   readonly egress: FunctionSpec["egress"];
   /** It listens, and this machine is to reach it. */
   readonly listens: boolean;
+  /** It has code from its start on. */
+  readonly early: boolean;
   /** It is a rank of this gang: the others are to reach it on any port, from other machines too. */
   readonly gang: Gang | undefined;
 }
 
+type Place = Opening & { readonly host: string };
+
 export class Networks {
   readonly #deps: NetworksDeps;
-  #isShared = false;
   #making: Promise<void> | null = null;
 
   constructor(deps: NetworksDeps) {
@@ -78,19 +103,20 @@ export class Networks {
   }
 
   /** @param name of the network, when it is one for this container: at most 15 characters */
-  async open({ egress, listens, gang }: Openness, name: string): Promise<Network> {
+  async open({ egress, listens, early, gang }: Openness, name: string): Promise<Network> {
     if (gang !== undefined) return await this.#openGang(gang, egress, name);
-    if (egress === "open") return await this.openOut();
-    if (egress === "deny") return listens ? await this.#openListed([], name) : plain("none");
-    return await this.#openListed(egress, name);
+    if (egress === "deny" && !listens) return unconnected(name);
+    const places = egress === "open" ? null : await this.#places(egress === "deny" ? [] : egress);
+    const link = early ? null : await this.#openLink(places, name);
+    if (link !== null) return link;
+    return places === null ? await this.openOut() : await this.#openListed(places, name);
   }
 
   /** The one that {@link open} made for a container of an earlier runner: it is there still, and so are its rules. */
-  async reopen({ egress, listens, gang }: Openness, name: string): Promise<Network> {
+  async reopen({ egress, early, gang }: Openness, name: string): Promise<Network> {
     if (gang !== undefined) return this.#gangNetwork(await groupOf(gang.id), name);
-    if (egress === "open") return await this.openOut();
-    if (egress === "deny" && !listens) return plain("none");
-    return { ...plain(name), close: () => closeNetwork(this.#deps, name) };
+    if (egress === "open" && early) return await this.openOut();
+    return { ...plain("none"), close: () => this.remove(name) };
   }
 
   /** The one that leads everywhere but to this machine. */
@@ -104,14 +130,42 @@ export class Networks {
     if (await this.#deps.client.network(name) !== null) await closeNetwork(this.#deps, name);
   }
 
-  /** Removes the shared one. Its containers must be gone. */
+  /** Removes what containers shared. They must be gone. */
   async close(): Promise<void> {
-    if (this.#isShared) await closeNetwork(this.#deps, this.#deps.shared).catch(() => {}); // the next runner sweeps
+    const { shared, spawn } = this.#deps;
+    await removeRules(spawn, shared, []);
+    await closeNetwork(this.#deps, shared).catch(() => {}); // the next runner sweeps
+  }
+
+  async #places(egress: readonly string[]): Promise<Place[]> {
+    return (await Promise.all(egress.map((text) => placesOf(text, this.#deps)))).flat();
+  }
+
+  /** @param places all when null @returns null where it cannot be */
+  async #openLink(places: readonly Place[] | null, name: string): Promise<Network | null> {
+    const { links, folder, spawn } = this.#deps;
+    const servers = places === null ? serversOfMachine() : NO_SERVERS;
+    if (links === null || servers === null || !await links.usable()) return null;
+    const source = `${folder}/${places === null ? "resolv.conf" : "no_servers.conf"}`;
+    await writeAnew(source, servers);
+    const bare = unconnected(name);
+    const network = { ...bare, mounts: [{ source, target: "/etc/resolv.conf", readOnly: true }] };
+    if (places === null) {
+      return { ...network, guard: () => links.guard(), enter: (pid) => links.lay(name, pid, "open") };
+    }
+    const table = this.#tableOf(name);
+    const guard = () => links.guard([listRules(table, behind(name), places, this.#deps)]);
+    return {
+      ...network,
+      hosts: [...bare.hosts, ...hostsOf(places)],
+      guard,
+      enter: (pid) => links.lay(name, pid, "listed"),
+      close: () => removeTable(spawn, table),
+    };
   }
 
   async #openShared(): Promise<Network> {
     const { shared } = this.#deps;
-    this.#isShared = true;
     await (this.#making ??= this.#makeShared().finally(() => this.#making = null));
     return { ...plain(shared), guard: () => this.#guardShared(), seal: () => isolatePorts(shared) };
   }
@@ -126,21 +180,19 @@ export class Networks {
   }
 
   #guardShared(): Promise<void> {
-    return nft(this.#deps.spawn, openRules(this.#deps.shared, this.#deps));
+    return nft(this.#deps.spawn, openRules(this.#deps.shared, behind(this.#deps.shared), this.#deps));
   }
 
-  async #openListed(egress: readonly string[], name: string): Promise<Network> {
-    const places = (await Promise.all(egress.map((text) => placesOf(text, this.#deps)))).flat();
+  async #openListed(places: readonly Place[], name: string): Promise<Network> {
     const close = () => closeNetwork(this.#deps, name);
     try {
       await this.#create(name);
-      await nft(this.#deps.spawn, listRules(name, places, this.#deps));
+      await nft(this.#deps.spawn, listRules(name, behind(name), places, this.#deps));
     } catch (error) {
       await close();
       throw error;
     }
-    const hosts = places.map(({ host, address }) => `${host}:${address}`);
-    return { ...plain(name), hosts, dns: [NO_SERVER], close };
+    return { ...plain(name), hosts: hostsOf(places), dns: [NO_SERVER], close };
   }
 
   /** Libraries tell the other ranks their own addresses and any ports: these must be this machine's. */
@@ -163,7 +215,7 @@ export class Networks {
     return {
       ...plain("host"),
       group,
-      verify: (pid) => verifyRank(pid, group),
+      enter: async (pid) => await verifyRank(pid, group),
       close: () => removeTable(spawn, this.#tableOf(name)),
     };
   }
@@ -194,39 +246,25 @@ export async function closeNetwork(
   await client.removeNetwork(name);
 }
 
-/** What the tables of ranks begin with: no network of an engine tells a later runner of them. */
+/** What the tables begin with that belong to no network of an engine, by which a later runner would find them. */
 const tablesOf = (shared: string): string => `${shared}_`;
 
+/** The table of links with open egress. @param shared its name, see {@link NetworksDeps} */
+export const tableOfLinks = (shared: string): string => `${tablesOf(shared)}open`;
+
 /**
- * Removes the rules of ranks that a killed runner left.
+ * Removes rules that no network of an engine tells of, those of a killed runner too.
  *
  * @param shared its name, see {@link NetworksDeps}
  * @param spared names of networks whose containers may go on
  */
-export async function removeGangRules(
-  spawn: Spawn,
-  shared: string,
-  spared: readonly string[],
-): Promise<void> {
-  const { stdout } = await spawn.output({ command: "nft", args: ["list tables"] }).catch(() => ({
-    stdout: "",
-  }));
-  const names = stdout.split("\n").map((line) => line.split(" ").at(-1)!);
+export async function removeRules(spawn: Spawn, shared: string, spared: readonly string[]): Promise<void> {
+  const links = tableOfLinks(shared);
   const used = spared.map((name) => `${tablesOf(shared)}${name}`);
-  for (const name of names.filter((name) => name.startsWith(tablesOf(shared)) && !used.includes(name))) {
-    await removeTable(spawn, name);
-  }
-}
-
-async function removeTable(spawn: Spawn, name: string): Promise<void> {
-  await spawn.output({ command: "nft", args: [withoutRules(name)] }).catch(() => {});
-}
-
-/** Whether rules can be made here. Without them containers reach all that this machine's own programs do. */
-export async function canGuard(spawn: Spawn): Promise<boolean> {
-  if (Deno.uid() !== 0) return false;
-  const { code } = await spawn.output({ command: "nft", args: ["list tables"] }).catch(() => ({ code: 1 }));
-  return code === 0;
+  if (spared.length > 0) used.push(links);
+  else await removeForwarding(spawn, links);
+  const own = (await tables(spawn) ?? []).filter((name) => name.startsWith(tablesOf(shared)));
+  for (const name of own.filter((name) => !used.includes(name))) await removeTable(spawn, name);
 }
 
 /**
@@ -249,7 +287,15 @@ function whileThere<T>(act: () => T): T | undefined {
   }
 }
 
-async function placesOf(text: string, { hostPorts }: HostPorts): Promise<(Opening & { host: string })[]> {
+const hostsOf = (places: readonly Place[]): string[] =>
+  places.map(({ host, address }) => `${host}:${address}`);
+
+/** The file is the same one: containers have it mounted. */
+async function writeAnew(file: string, text: string): Promise<void> {
+  if (read(file) !== text) await Deno.writeTextFile(file, text, { mode: 0o644 });
+}
+
+async function placesOf(text: string, { hostPorts }: HostPorts): Promise<Place[]> {
   const { host, port } = parseDestination(text)!;
   const found = await lookup(host, { all: true, family: 4 }).catch((cause) => {
     throw new StartError(`Cannot allow ${text}: ${host} has no address`, { cause });
@@ -268,11 +314,4 @@ async function placesOf(text: string, { hostPorts }: HostPorts): Promise<(Openin
     }
   }
   return found.map(({ address }) => ({ host, address, port }));
-}
-
-async function nft(spawn: Spawn, script: string): Promise<void> {
-  const { code, stderr } = await spawn.output({ command: "nft", args: [script] }).catch((cause) => {
-    throw new StartError(`Cannot restrict the egress of the container: ${cause.message}`, { cause });
-  });
-  if (code !== 0) throw new StartError(`Cannot restrict the egress of the container: ${stderr.trim()}`);
 }

@@ -1,5 +1,10 @@
 /** Rules that say where containers can connect to, as commands for nft. Pure. */
 
+/** Where containers and machines of others are, as their bridges are called when nobody says otherwise; the first are ours. */
+const BRIDGES = ["be*", "docker0", "docker_gwbridge", "podman*", "cni*", "virbr*"];
+/** Docker calls those of networks that somebody has made so, and others call links that lead out so, which are no bridges of Linux. */
+const TO_CONTAINERS = [...BRIDGES.map((name) => `oifname "${name}"`), 'meta oifkind "bridge" oifname "br-*"'];
+
 /** One address and port that may be reached. */
 export interface Opening {
   readonly address: string;
@@ -29,11 +34,32 @@ const NO_METADATA = Object.entries(METADATA).flatMap(([family, ranges]) => {
   return [`${range} ${NAMES} accept`, ...rejecting(range)];
 });
 
-/** The bridge of functions with open egress: out into the world, but not to this machine, its metadata, or one another. */
-export function openRules(bridge: string, { hostPorts }: HostPorts): string {
-  return rules(bridge, {
+/** Whose packets a table of rules is about, as nft tells them where they come in and where they go out. */
+interface Side {
+  readonly from: string;
+  readonly to: string;
+  readonly fromOthers: string;
+}
+
+/** All that hangs on a bridge, or on a link of its own. */
+export const behind = (name: string): Side => ({
+  from: `iifname "${name}"`,
+  to: `oifname "${name}"`,
+  fromOthers: `iifname != "${name}"`,
+});
+
+/** All links of a group. */
+export const inGroup = (group: number): Side => ({
+  from: `iifgroup ${group}`,
+  to: `oifgroup ${group}`,
+  fromOthers: `iifgroup != ${group}`,
+});
+
+/** Open egress: out into the world, but not to this machine, its metadata, or one another. */
+export function openRules(table: string, side: Side, { hostPorts }: HostPorts): string {
+  return rules(table, side, {
     through: [
-      ...rejecting('oifname "be*"'), // bridges of ours, this one too
+      ...TO_CONTAINERS.flatMap(rejecting),
       ...rejecting("ct status dnat"), // what this machine publishes of other containers
       ...NO_METADATA,
     ],
@@ -42,20 +68,30 @@ export function openRules(bridge: string, { hostPorts }: HostPorts): string {
   });
 }
 
-/** A bridge that leads to some places and no others. Nothing is asked of a name server: a name can carry anything out. */
-export function listRules(bridge: string, openings: readonly Opening[], { hostPorts }: HostPorts): string {
+/** Leads to some places and no others. Nothing is asked of a name server: a name can carry anything out. */
+export function listRules(
+  table: string,
+  side: Side,
+  openings: readonly Opening[],
+  { hostPorts }: HostPorts,
+): string {
   const accept = ({ address, port }: Opening) =>
     `${address.includes(":") ? "ip6" : "ip"} daddr ${address} tcp dport ${port} accept`;
-  return rules(bridge, {
+  return rules(table, side, {
     through: [...rejecting("ct status dnat"), ...openings.map(accept), ...REJECT],
     into: [...openings.filter(({ port }) => hostPorts.includes(port)).map(accept), ...REJECT],
   });
 }
 
+/** What leaves this machine with an address that nobody else knows has the machine's own from there on. */
+export const masqueraded = (table: string, block: string): string =>
+  [
+    `add chain inet ${table} nat { type nat hook postrouting priority srcnat; policy accept; }`,
+    `add rule inet ${table} nat ip saddr ${block} oifname != "be*" masquerade`,
+  ].join("; ");
+
 export const withoutRules = (table: string): string => `delete table inet ${table}`;
 
-/** Where containers are, as engines call their bridges when nobody else does. */
-const BRIDGES = ["be*", "docker0", "podman*"];
 /** This machine's own addresses, and what is said to all who listen. */
 const HERE = "fib daddr type != unicast";
 const FAMILIES = [["ip", "ipv4_addr"], ["ip6", "ipv6_addr"]] as const;
@@ -87,7 +123,7 @@ export function gangRules(table: string, group: number, { hostPorts }: HostPorts
     ...chain("rank", [
       "tcp flags & (syn | ack) != syn accept",
       "meta l4proto != tcp ct state established accept",
-      ...BRIDGES.flatMap((name) => rejecting(`oifname "${name}"`)),
+      ...TO_CONTAINERS.flatMap(rejecting),
       ...rejecting("ct status dnat"),
       ...NO_METADATA,
       `${HERE} ${NAMES} accept`,
@@ -100,24 +136,25 @@ export function gangRules(table: string, group: number, { hostPorts }: HostPorts
   ].join("; ");
 }
 
-/** Both ways out of a bridge: through this machine, and to it. All at once, in place of the rules that were there before. */
+/** Both ways out: through this machine, and to it. All at once, in place of the rules that were there before. */
 function rules(
-  bridge: string,
+  table: string,
+  { from, to, fromOthers }: Side,
   ways: { readonly through: readonly string[]; readonly into: readonly string[] },
 ): string {
   const chain = (name: keyof typeof ways, hook: string) => [
-    `add chain inet ${bridge} ${name} { type filter hook ${hook} priority -10; policy accept; }`,
+    `add chain inet ${table} ${name} { type filter hook ${hook} priority -10; policy accept; }`,
     ...["ct state established,related accept", ...ways[name]].map((rule) =>
-      `add rule inet ${bridge} ${name} iifname "${bridge}" ${rule}`
+      `add rule inet ${table} ${name} ${from} ${rule}`
     ),
   ];
   return [
-    `add table inet ${bridge}`,
-    `flush table inet ${bridge}`,
+    `add table inet ${table}`,
+    `flush table inet ${table}`,
     ...chain("through", "forward"),
     ...chain("into", "input"),
-    // Nor may other networks of this machine begin to speak to what is on this one; the machine itself may.
-    `add rule inet ${bridge} through iifname != "${bridge}" oifname "${bridge}" ct state new drop`,
+    // Nor may other networks of this machine begin to speak to what is here; the machine itself may.
+    `add rule inet ${table} through ${fromOthers} ${to} ct state new drop`,
   ].join("; ");
 }
 

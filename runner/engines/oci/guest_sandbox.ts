@@ -35,6 +35,8 @@ export interface Premises {
   readonly ca: string | undefined;
 }
 
+export type NetworkOfPlace = Pick<Network, "mode" | "hostname" | "hosts" | "dns" | "mounts" | "group">;
+
 /** Of one container. */
 export interface Place {
   readonly image: string;
@@ -42,7 +44,7 @@ export interface Place {
   readonly run: string;
   readonly app: string;
   readonly scratch: string;
-  readonly network: Pick<Network, "mode" | "hosts" | "dns" | "group">;
+  readonly network: NetworkOfPlace;
   readonly gpus: WantedGpus;
   readonly gpuEnv: Env;
   /** Names of the variables that secrets come as, and the folders of the others. */
@@ -77,6 +79,7 @@ export function guestSandbox(
     ...common,
     image: place.image,
     network: place.network.mode,
+    hostname: place.network.hostname,
     hosts: place.network.hosts,
     dns: place.network.dns,
     gpus: place.gpus,
@@ -147,11 +150,12 @@ export const surroundings = ({ owner, rlimits, labels, runtime, seccomp, ...prem
   ],
 });
 
-const mountsOf = ({ run, app, secrets, packages, volumes }: Place): Mount[] => [
+const mountsOf = ({ run, app, network, secrets, packages, volumes }: Place): Mount[] => [
   { source: run, target: INSIDE.slot, readOnly: false },
   readOnly(app, INSIDE.app),
   ...secrets.mounts,
   ...packages.mounts,
+  ...network.mounts,
   ...volumes.map(({ folder, path, readOnly }) => ({ source: folder, target: path, readOnly })),
 ];
 

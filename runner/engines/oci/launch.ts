@@ -13,7 +13,7 @@ import type { Network, Networks, Openness } from "./egress.ts";
 import { Folder, INSIDE } from "./folder.ts";
 import { EngineAway } from "./http.ts";
 import { gpuEnvInside, wantedGpus } from "./gpus.ts";
-import { guestSandbox, isCompiled, type Premises } from "./guest_sandbox.ts";
+import { guestSandbox, isCompiled, type NetworkOfPlace, type Premises } from "./guest_sandbox.ts";
 import type { Images, Wanting } from "./images.ts";
 import type { Installs } from "./installs.ts";
 import { type LeftContainer, noteContainer } from "./left.ts";
@@ -73,7 +73,7 @@ export interface Launched {
 
 /** What differs between containers of one recipe. */
 interface Place {
-  readonly network: Pick<Network, "mode" | "hosts" | "dns" | "group">;
+  readonly network: NetworkOfPlace;
   readonly packages: Packages;
 }
 
@@ -83,7 +83,7 @@ const HELLO_BYTES = 1_024;
 
 /** Where nothing is: for recipes that are only compared. */
 const NOWHERE = new Folder({ dir: "", control: "", http: "" }, null);
-const NO_PLACE: Place = { network: { mode: "", hosts: [], dns: [] }, packages: NO_PACKAGES };
+const NO_PLACE: Place = { network: { mode: "", hosts: [], dns: [], mounts: [] }, packages: NO_PACKAGES };
 
 export class Launcher {
   readonly #deps: LauncherDeps;
@@ -303,7 +303,7 @@ interface Made {
   readonly recipe: Recipe;
   /** Its name in the engine. */
   readonly container: string;
-  readonly own: Own & { readonly network: Pick<Network, "seal" | "verify" | "guard"> };
+  readonly own: Own & { readonly network: Pick<Network, "seal" | "enter" | "guard"> };
   /** Removes it, and its network. */
   dismantle(): Promise<void>;
   /** The rest. */
@@ -322,6 +322,7 @@ const toldOf = ({ assignment: { spec: { server } }, secrets }: Recipe): Sandbox[
 const opennessOf = ({ assignment: { spec: { egress, server }, gang } }: Recipe): Openness => ({
   egress,
   listens: server !== undefined && !server.socket,
+  early: server !== undefined,
   gang,
 });
 

@@ -23,6 +23,7 @@ export function libpodBody(name: string, body: CreateContainer, devices: readonl
     labels: Labels,
     user: User,
     work_dir: WorkingDir,
+    hostname: body.Hostname,
     stdin: body.OpenStdin ?? false,
     terminal: body.Tty ?? false,
     devices: [...devices, ...deviceFolders(HostConfig)].map((path) => ({ path })),

@@ -7,7 +7,8 @@ import type { Slots } from "../../slots.ts";
 import type { Volumes } from "../../volumes.ts";
 import { type Info, OciClient } from "./client.ts";
 import { Compiled } from "./compiled.ts";
-import { canGuard, closeNetwork, Networks, removeGangRules } from "./egress.ts";
+import { type Block, USUAL_BLOCK } from "./addresses.ts";
+import { closeNetwork, Networks, removeRules, tableOfLinks } from "./egress.ts";
 import { OciEngine } from "./engine.ts";
 import type { Premises } from "./guest_sandbox.ts";
 import { layHostFiles } from "./host_files.ts";
@@ -18,6 +19,8 @@ import { Images } from "./images.ts";
 import { Installs } from "./installs.ts";
 import { networkName, slotName } from "./launch.ts";
 import { findLeft, type LeftContainer } from "./left.ts";
+import { Links } from "./links.ts";
+import { tables } from "./nft.ts";
 import { rankFilter } from "./rank_filter.ts";
 import { patiently } from "./removal.ts";
 import { parseLimits, RDMA } from "./sandbox.ts";
@@ -45,6 +48,8 @@ export interface OciOptions {
   readonly registryAuth?: string | undefined;
   /** Ports of this machine that containers may connect to. @default none */
   readonly hostPorts?: readonly number[] | undefined;
+  /** Addresses for containers that the runner connects itself; null leaves that to the engine. @default {@link USUAL_BLOCK} */
+  readonly containerAddresses?: Block | null;
   /** The network interface at which other nodes reach this one. @default unknown */
   readonly nic?: string | null;
 }
@@ -95,7 +100,8 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     log,
   });
   const labels = { [LABEL]: options.data };
-  const guarded = await canGuard(deps.spawn);
+  const shared = await shortName(options.data);
+  const guarded = await tables(deps.spawn) !== null;
   if (!guarded) {
     log("oci.unguarded", { why: "containers can connect to this machine's ports: rules take root and nft" });
   }
@@ -104,8 +110,10 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     spawn: deps.spawn,
     log,
     labels,
-    shared: await shortName(options.data),
+    shared,
     guarded,
+    links: guarded ? linksOf(options, shared, deps) : null,
+    folder: options.data,
     hostPorts: options.hostPorts ?? [],
   });
   const premises: Premises = {
@@ -115,10 +123,7 @@ export async function openOciEngine(options: OciOptions, deps: OciDeps): Promise
     rlimits: parseLimits(await Deno.readTextFile("/proc/self/limits")),
     labels,
     gpuWay: gpuWay({ name }, info),
-    sockets: await memoryFolder(
-      await shortName(options.data),
-      left.map(({ slot }) => slotName(slot.dir)),
-    ),
+    sockets: await memoryFolder(shared, left.map(({ slot }) => slotName(slot.dir))),
     seccomp: name === "podman" ? await writeFilter(`${options.data}/seccomp.json`, log) : undefined,
     rankSeccomp: name === "podman" ? await laidFilter(`${options.data}/rank_seccomp.json`) : rankFilter(),
     nic: options.nic ?? null,
@@ -175,9 +180,17 @@ export async function sweepEngineOf(
   for (const { Name } of await client.networks(`${LABEL}=${data}`)) {
     if (!used.includes(Name)) await patiently(deps.clock, () => closeNetwork(deps, Name));
   }
-  await removeGangRules(deps.spawn, shared, spared.map(({ slot }) => networkName(slot.dir)));
+  await removeRules(deps.spawn, shared, spared.map(({ slot }) => networkName(slot.dir)));
   if (spared.length === 0) await removeMemoryFolder(shared);
   return containers.length;
+}
+
+/** Not for runtimes with a network of their own making, which look at their cards once, when they start. */
+function linksOf(options: OciOptions, shared: string, { spawn, random, log }: OciDeps): Links | null {
+  const { containerAddresses: block = USUAL_BLOCK, runtime, hostPorts = [] } = options;
+  if (block === null || runtime !== undefined) return null;
+  const group = parseInt(shared.slice(2, 9), 16); // 28 of its bits: groups have 31
+  return new Links({ spawn, random, log, block, table: tableOfLinks(shared), group, hostPorts });
 }
 
 /** The same for every runner of this folder. */

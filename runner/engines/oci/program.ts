@@ -30,7 +30,7 @@ export interface Own {
   readonly id: string;
   readonly sandbox: Sandbox;
   readonly folder: Folder;
-  readonly network: Pick<Network, "seal" | "verify">;
+  readonly network: Pick<Network, "seal" | "enter">;
 }
 
 /** An engine that stays away this long after a kill is believed to have heard of it. */
@@ -101,7 +101,7 @@ export class Program {
       const pid = state?.State.Pid ?? 0;
       nameProcess(`${folder.dir}/pid`, pid);
       printed.begin(pid);
-      network.verify(pid);
+      await network.enter(pid);
       await verifyGpus(pid, sandbox.gpus);
       return new Program(deps, { id, pid, address: addressOf(state), folder, attached, printed, sandbox });
     } catch (error) {

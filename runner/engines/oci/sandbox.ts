@@ -1,6 +1,7 @@
 /** What a container is to be, and how an engine is told so. The limits are the same for all; nothing is granted by default. Pure. */
 
 import type { WantedGpus } from "./gpus.ts";
+import { NO_PATIENCE } from "./resolver.ts";
 
 export interface Mount {
   readonly source: string;
@@ -32,6 +33,8 @@ export interface Sandbox {
   readonly memoryMiB: number;
   /** `none`, `bridge`, or the name of a network. */
   readonly network: string;
+  /** What it calls itself. @default what the engine calls it */
+  readonly hostname?: string | undefined;
   /** Names it knows beside those of its name servers, as `NAME:ADDRESS`. */
   readonly hosts: readonly string[];
   /** Its name servers, that know nothing; those of the machine when empty. */
@@ -62,7 +65,7 @@ const SHARES_MIN = 2;
 
 /** Body of `POST /containers/create`. */
 export function createBody(sandbox: Sandbox) {
-  const { image, command, env, labels, user, workdir, stdin } = sandbox;
+  const { image, command, env, labels, user, workdir, hostname, stdin } = sandbox;
   return {
     Image: image,
     ...(command === null ? {} : { Entrypoint: command.slice(0, 1), Cmd: command.slice(1) }),
@@ -70,6 +73,7 @@ export function createBody(sandbox: Sandbox) {
     Labels: labels,
     User: user,
     ...(workdir === null ? {} : { WorkingDir: workdir }),
+    ...(hostname === undefined ? {} : { Hostname: hostname }),
     ...(stdin === undefined
       ? {}
       : { AttachStdin: true, OpenStdin: true, StdinOnce: true, Tty: stdin === "tty" }),
@@ -94,8 +98,7 @@ function hostConfig(
     Binds: mounts.map(({ source, target, readOnly }) => `${source}:${target}:${readOnly ? "ro" : "rw"}`),
     NetworkMode: network,
     ...(hosts.length === 0 ? {} : { ExtraHosts: hosts }),
-    // Nobody answers there: a program should not wait for it as long as for others.
-    ...(dns.length === 0 ? {} : { Dns: dns, DnsOptions: ["timeout:1", "attempts:1"] }),
+    ...(dns.length === 0 ? {} : { Dns: dns, DnsOptions: NO_PATIENCE }),
     // What it prints is read from the attached stream; a copy on disk would grow without end.
     LogConfig: { Type: "none" },
     ...(runtime === undefined ? {} : { Runtime: runtime }),

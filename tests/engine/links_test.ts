@@ -1,0 +1,92 @@
+import { it } from "@std/testing/bdd";
+import assert from "node:assert/strict";
+import { Block } from "../../runner/engines/oci/addresses.ts";
+import { serversOfMachine } from "../../runner/engines/oci/resolver.ts";
+import { clientOf } from "../setup/components/engines.ts";
+import { command } from "../setup/components/daemon.ts";
+import { Neighbour, OWN_ADDRESS } from "../setup/neighbour.ts";
+import { end, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
+import { tablesOf } from "../setup/tables.ts";
+
+const BLOCK = new Block("198.19.64.0/28");
+const python = { body: "python" } as const;
+/** Where it is, as far as it knows; and whether the place greets it. */
+const SOURCE = `import socket
+${OWN_ADDRESS}
+def fn(place):
+  host, port = place.rsplit(":", 1)
+  try:
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+      said = connection.recv(100).decode()
+  except OSError as error:
+    said = type(error).__name__
+  by_name = socket.gethostbyname(socket.gethostname())
+  return [said, own_address(), by_name, open("/etc/resolv.conf").read(), open("/sys/class/net/eth0/mtu").read().strip()]
+`;
+
+const forwarding = () => command("iptables", "-S", "FORWARD");
+/** Of the way to all else. */
+async function mtuOfMachine(): Promise<string> {
+  const [, device] = / dev (\S+)/.exec(await command("ip", "route", "show", "default"))!;
+  return (await Deno.readTextFile(`/sys/class/net/${device}/mtu`)).trim();
+}
+
+const networks = async ({ at }: World, dir: string): Promise<number> => {
+  const client = clientOf(at);
+  const { length } = await client.networks(`berth.runner=${dir}`);
+  client.close();
+  return length;
+};
+
+onEveryEngine("a container that the runner connects", (world) => {
+  it("has an address of its own, a name, and the machine's name servers; an engine's network is not made", async () => {
+    const here = await world();
+    await using neighbour = await Neighbour.start();
+    await using runner = await ociRunner(here, { oci: { containerAddresses: BLOCK } });
+    const taken: string[] = [];
+    for (const name of ["a", "b"]) {
+      runner.api.want(...runner.api.wanted, await runner.assign(SOURCE, { ...python, name }));
+      const batch = runner.api.call(name, [neighbour.place], "fn");
+      const [said, address, byName, servers, mtu] = (await end(runner, batch)).value as string[];
+      assert.deepEqual([said, byName, servers], ["hello", "127.0.1.1", serversOfMachine()]);
+      assert.match(address!, /^198\.19\.64\.([2-9]|1[0-4])$/);
+      assert.equal(mtu, await mtuOfMachine());
+      taken.push(address!);
+    }
+    assert.equal(new Set(taken).size, 2);
+    assert.equal(await networks(here, runner.dir), 0);
+  });
+
+  it("gets out where the machine leads on only what it knows, and nothing of it is left", async () => {
+    const here = await world();
+    await using neighbour = await Neighbour.start();
+    const drop = ["FORWARD", "-s", BLOCK.text, "-j", "DROP"]; // as the policy of Docker's machines, for these containers alone
+    await command("iptables", "-A", ...drop);
+    try {
+      const runner = await ociRunner(here, { oci: { containerAddresses: BLOCK } });
+      try {
+        runner.api.want(await runner.assign(SOURCE, python));
+        assert.deepEqual((await value(runner, neighbour.place) as string[])[0], "hello");
+        assert.match(await forwarding(), /-A FORWARD .*--comment be\w+_open -j ACCEPT/);
+        assert.equal((await tablesOf(runner.dir)).length, 1);
+      } finally {
+        await runner[Symbol.asyncDispose]();
+      }
+      assert.doesNotMatch(await forwarding(), /--comment be/);
+      assert.deepEqual(await tablesOf(runner.dir), []);
+    } finally {
+      await command("iptables", "-D", ...drop);
+    }
+  });
+
+  it("is connected by its engine where the addresses lead elsewhere", async () => {
+    const here = await world();
+    await using neighbour = await Neighbour.start();
+    const [host] = neighbour.place.split(":");
+    const containerAddresses = new Block(`${host!.replace(/\d+$/, "0")}/24`);
+    await using runner = await ociRunner(here, { oci: { containerAddresses } });
+    runner.api.want(await runner.assign(SOURCE, python));
+    assert.deepEqual((await value(runner, neighbour.place) as string[])[0], "hello");
+    assert.equal(await networks(here, runner.dir), 1);
+  });
+});
