@@ -10,18 +10,14 @@ import { realClock } from "../../sdk/ports.ts";
 import type { Call, EventItem, Node } from "../../sdk/protocol.ts";
 import { loadDigits } from "../../sdk/examples/digits/data.ts";
 import { startGateway } from "../setup/components/ceph.ts";
-import { startDocker } from "../setup/components/docker.ts";
 import type { TestEngine } from "../setup/components/engine.ts";
-import { testEngines } from "../setup/components/engines.ts";
 import { startIndex } from "../setup/components/package_index.ts";
-import { startForward } from "../setup/components/forward.ts";
-import { startOtherHost } from "../setup/components/other_host.ts";
-import { startPodman } from "../setup/components/podman.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { JoinedNode } from "../setup/joined_node.ts";
 import { withoutEngines, withoutS3 } from "../setup/machine.ts";
 import { Platform } from "../setup/platform.ts";
 import { testPlace, testS3 } from "../setup/s3.ts";
+import { startTwoMachines } from "../setup/two_machines.ts";
 import { until } from "../setup/until.ts";
 
 const IMAGES = 2_000;
@@ -66,23 +62,14 @@ def train(input, ctx):
 /** Two machines, as far as networks go: on this one Docker, on another, which reaches the first at one address, Podman. */
 async function setup() {
   await using stack = new AsyncDisposableStack();
-  const { registry: { host } } = await testEngines();
-  const other = await startOtherHost();
-  stack.defer(other.stop);
-  const registry = startForward(other.address, host);
-  stack.defer(registry.stop);
-  const [docker, podman] = await Promise.all([
-    startDocker([registry.host]),
-    startPodman([registry.host], other.through),
-  ]);
-  for (const engine of [docker, podman]) stack.defer(() => engine.stop());
+  const { other, registry, docker, podman } = await startTwoMachines(stack);
   const gateway = await startGateway((await testS3()).conf, undefined, other.address);
   stack.defer(gateway.kill);
   const place = { ...await testPlace(), endpoint: gateway.endpoint };
   const platform = await Platform.up({
-    args: ["--no-runner", "--host", other.address, "--registry", `${registry.host}/berth/built`],
+    args: ["--no-runner", "--host", other.address, "--registry", `${registry}/berth/built`],
     env: {
-      BERTH_BASE_PYTHON: imageOf(registry.host, "debian"),
+      BERTH_BASE_PYTHON: imageOf(registry, "debian"),
       S3_ENDPOINT: place.endpoint,
       S3_BUCKET: place.bucket,
       S3_REGION: place.region,
@@ -104,7 +91,7 @@ async function setup() {
     return node;
   };
   const whole = stack.move();
-  const parts = { docker, podman, registry: registry.host, platform, blobs, other, join };
+  const parts = { docker, podman, registry, platform, blobs, other, join };
   return { ...parts, [Symbol.asyncDispose]: () => whole.disposeAsync() };
 }
 

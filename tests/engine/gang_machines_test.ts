@@ -2,34 +2,21 @@
 import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import type { Attempt, Call, EventItem } from "../../sdk/protocol.ts";
-import { startDocker } from "../setup/components/docker.ts";
 import type { TestEngine } from "../setup/components/engine.ts";
-import { testEngines } from "../setup/components/engines.ts";
-import { startForward } from "../setup/components/forward.ts";
-import { startOtherHost } from "../setup/components/other_host.ts";
-import { startPodman } from "../setup/components/podman.ts";
 import { imageOf } from "../setup/components/registry.ts";
 import { JoinedNode } from "../setup/joined_node.ts";
 import { withoutEngines } from "../setup/machine.ts";
 import { MEET } from "../setup/meeting.ts";
 import { Platform } from "../setup/platform.ts";
 import { Traces } from "../setup/traces.ts";
+import { startTwoMachines } from "../setup/two_machines.ts";
 import { untilTrue } from "../setup/until.ts";
 
 const PATIENCE_MS = 120_000;
 
 async function setup() {
   await using stack = new AsyncDisposableStack();
-  const { registry: { host } } = await testEngines();
-  const other = await startOtherHost();
-  stack.defer(other.stop);
-  const registry = startForward(other.address, host);
-  stack.defer(registry.stop);
-  const [docker, podman] = await Promise.all([
-    startDocker([registry.host]),
-    startPodman([registry.host], other.through),
-  ]);
-  for (const engine of [docker, podman]) stack.defer(() => engine.stop());
+  const { other, registry, docker, podman } = await startTwoMachines(stack);
   const platform = await Platform.up({ args: ["--no-runner", "--host", other.address] });
   stack.use(platform);
   await platform.post("/v1/pools", { name: "room", provider: "static" });
@@ -56,7 +43,7 @@ async function setup() {
     /** Of the first. */
     docker: docker.client,
     traces,
-    image: imageOf(registry.host, "python"),
+    image: imageOf(registry, "python"),
     [Symbol.asyncDispose]: () => whole.disposeAsync(),
   };
 }

@@ -5,7 +5,7 @@ import { serversOfMachine } from "../../runner/engines/oci/resolver.ts";
 import { clientOf } from "../setup/components/engines.ts";
 import { command } from "../setup/components/daemon.ts";
 import { Neighbour, OWN_ADDRESS } from "../setup/neighbour.ts";
-import { end, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
+import { end, exitOf, ociRunner, onEveryEngine, value, type World } from "../setup/oci_world.ts";
 import { tablesOf } from "../setup/tables.ts";
 
 const BLOCK = new Block("198.19.64.0/28");
@@ -76,6 +76,31 @@ onEveryEngine("a container that the runner connects", (world) => {
       assert.deepEqual(await tablesOf(runner.dir), []);
     } finally {
       await command("iptables", "-D", ...drop);
+    }
+  });
+
+  it("has no address that another has, and does not start when none is left", async () => {
+    const [near, far] = ["be0taken", "nb0taken"]; // as if another runner had laid it
+    await command("ip", "link", "add", near, "type", "veth", "peer", "name", far);
+    try {
+      await command("ip", "link", "set", near, "up");
+      const all = Array.from({ length: 13 }, (_, i) => BLOCK.at(i));
+      const take = async (addresses: readonly string[]) => {
+        for (const address of addresses) await command("ip", "route", "replace", address, "dev", near);
+      };
+      await take(all.slice(0, 8));
+      await using runner = await ociRunner(await world(), { oci: { containerAddresses: BLOCK } });
+      runner.api.want(await runner.assign(SOURCE, python));
+      const [, address] = await value(runner, "127.0.0.1:1") as string[];
+      assert.ok(all.slice(8).includes(address!), address);
+      await take(all.filter((one) => one !== address));
+      runner.api.want(...runner.api.wanted, await runner.assign(SOURCE, python));
+      assert.match(
+        (await exitOf(runner, "ctr_2")).message,
+        /addresses of 198\.19\.64\.0\/28 are used already/,
+      );
+    } finally {
+      await command("ip", "link", "delete", near);
     }
   });
 

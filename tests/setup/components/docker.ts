@@ -1,6 +1,8 @@
 /** A Docker Engine for tests: its own socket, storage and bridge, so that one that is on the machine is left alone. */
 import { OciClient } from "../../../runner/engines/oci/client.ts";
 import { realFetch } from "../../../sdk/ports.ts";
+import { read } from "../../../sdk/proc.ts";
+import { untilTrue } from "../until.ts";
 import { command, Daemon, Guard } from "./daemon.ts";
 import { type TestEngine, WRAPPED, wrapRuntime } from "./engine.ts";
 
@@ -67,15 +69,14 @@ const args = (dir: string, bridge: string, registries: readonly string[]): strin
 ];
 
 /**
- * After a kill the engine's containerd dies too, but may stay as a zombie where nobody collects it: the next engine would take
- * the pid in its file for a running one, and wait for it in vain.
+ * After a kill the engine's containerd dies too, a moment later, but may stay as a zombie where nobody collects it: the next engine would
+ * take the pid in its file for a running one, and wait for it in vain.
  */
 async function clearStale(dir: string): Promise<void> {
   await Deno.remove(`${dir}/engine.pid`).catch(() => {});
   const folder = `${dir}/exec/containerd`;
-  const pid = (await Deno.readTextFile(`${folder}/containerd.pid`).catch(() => "")).trim();
-  const commandLine = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "");
-  if (commandLine.includes("containerd")) return;
+  const pid = read(`${folder}/containerd.pid`)?.trim();
+  await untilTrue("its containerd has ended", () => !read(`/proc/${pid}/cmdline`)?.includes("containerd"));
   for await (const { name } of dirOf(folder)) {
     if (/\.(pid|sock.*)$/.test(name)) await Deno.remove(`${folder}/${name}`).catch(() => {});
   }
