@@ -104,14 +104,22 @@ onEveryEngine("a container that the runner connects", (world) => {
     }
   });
 
-  it("is connected by its engine where the addresses lead elsewhere", async () => {
+  it("is connected by its engine where the addresses lead elsewhere, or firewalld would not let it out", async () => {
     const here = await world();
     await using neighbour = await Neighbour.start();
+    const byEngine = async (containerAddresses: Block) => {
+      await using runner = await ociRunner(here, { oci: { containerAddresses } });
+      runner.api.want(await runner.assign(SOURCE, python));
+      assert.deepEqual((await value(runner, neighbour.place) as string[])[0], "hello");
+      assert.equal(await networks(here, runner.dir), 1);
+    };
     const [host] = neighbour.place.split(":");
-    const containerAddresses = new Block(`${host!.replace(/\d+$/, "0")}/24`);
-    await using runner = await ociRunner(here, { oci: { containerAddresses } });
-    runner.api.want(await runner.assign(SOURCE, python));
-    assert.deepEqual((await value(runner, neighbour.place) as string[])[0], "hello");
-    assert.equal(await networks(here, runner.dir), 1);
+    await byEngine(new Block(`${host!.replace(/\d+$/, "0")}/24`));
+    await command("nft", "add", "table", "inet", "firewalld"); // all that is looked for
+    try {
+      await byEngine(BLOCK);
+    } finally {
+      await command("nft", "delete", "table", "inet", "firewalld");
+    }
   });
 });
