@@ -212,9 +212,8 @@ const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: strin
 
 /** The configuration as it may be printed. */
 export const withoutSecrets = (
-  { token: _token, simulateGpus, containerAddresses, ...rest }: RunnerConfig,
+  { token: _token, simulateGpus, ...rest }: RunnerConfig,
 ): Record<string, unknown> => ({
   ...rest,
-  containerAddresses: containerAddresses?.text ?? "none",
   ...(simulateGpus === undefined ? {} : { simulatedGpus: simulateGpus.length }),
 });

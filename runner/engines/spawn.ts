@@ -17,12 +17,8 @@ export const realSpawn: Spawn = {
     };
   },
   output: async (command) => {
-    const { input } = command;
-    const child = new Deno.Command(
-      command.command,
-      options({ ...command, ...input === undefined ? {} : { stdin: "piped" } }),
-    ).spawn();
-    const told = input === undefined ? null : tell(child.stdin, input);
+    const child = new Deno.Command(command.command, options(command)).spawn();
+    const told = command.input === undefined ? null : tell(child.stdin, command.input);
     const { code, stdout, stderr } = await child.output();
     await told;
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -31,15 +27,12 @@ export const realSpawn: Spawn = {
 };
 
 /** One that has ended does not listen. */
-const tell = async (stdin: WritableStream<Uint8Array>, input: string): Promise<void> => {
-  const writer = stdin.getWriter();
-  await writer.write(new TextEncoder().encode(input)).catch(() => {});
-  await writer.close().catch(() => {});
-};
+const tell = (stdin: WritableStream<Uint8Array>, input: string): Promise<void> =>
+  new Blob([input]).stream().pipeTo(stdin).catch(() => {});
 
-const options = ({ args, cwd, env, stdin }: Command) => ({
+const options = ({ args, cwd, env, stdin, input }: Command) => ({
   args: [...args],
-  stdin: stdin ?? "null" as const,
+  stdin: stdin ?? (input === undefined ? "null" as const : "piped" as const),
   stdout: "piped" as const,
   stderr: "piped" as const,
   ...(cwd === undefined ? {} : { cwd }),

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import type { OciOptions } from "../../runner/engines/oci/open.ts";
 import type { Json } from "../../sdk/protocol.ts";
 import { clientOf } from "../setup/components/engines.ts";
-import { addressesOf, Neighbour, ownAddress } from "../setup/neighbour.ts";
-import { exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
+import { imageOf } from "../setup/components/registry.ts";
+import { addressesOf, ANSWERING, Neighbour, ownAddress } from "../setup/neighbour.ts";
+import { end, exitOf, ociRunner, onEveryEngine, value } from "../setup/oci_world.ts";
 import type { TestRunner } from "../setup/runner.ts";
+import { startStranger } from "../setup/stranger.ts";
 import { tables, tablesOfOne } from "../setup/tables.ts";
 
 /** Connects to each HOST:PORT and says what came of it. */
@@ -40,19 +42,44 @@ function greeter() {
   return { port: (listener.addr as Deno.NetAddr).port, [Symbol.dispose]: () => listener.close() };
 }
 
+/** Of each port of bridges that containers of a runner share: where packets between them pass no rules, this alone keeps them apart. */
+const isolated = (): string[] =>
+  [...Deno.readDirSync("/sys/class/net")].filter(({ name }) => /^be[0-9a-f]{12}$/.test(name)).flatMap(
+    ({ name }) => {
+      const ports = `/sys/class/net/${name}/brif`;
+      return [...Deno.readDirSync(ports)].map((port) =>
+        Deno.readTextFileSync(`${ports}/${port.name}/isolated`).trim()
+      );
+    },
+  );
+
+/** Who connects a function; what has code from its start on is always connected by the engine. */
+const WAYS: readonly [string, Partial<OciOptions>][] = [
+  ["the runner", {}],
+  ["the engine", { containerAddresses: null }],
+];
+
 onEveryEngine("the egress of a function", (world) => {
-  it("is open, when nothing is said: to others, not to the node, nor to what clouds tell machines", async () => {
-    await using neighbour = await Neighbour.start();
-    using host = greeter();
-    const here = await world();
-    await using runner = await ociRunner(here);
-    runner.api.want(await runner.assign(source, python));
-    const { place, metadata } = neighbour;
-    assert.deepEqual(await greeted(runner, [place]), [place]);
-    const node = addressesOf().map((address) => `${address}:${host.port}`);
-    assert.ok(node.length > 1, "the other end of its link is among them");
-    assert.deepEqual(await greeted(runner, [metadata, ...node]), []);
-  });
+  for (const [what, oci] of WAYS) {
+    it(`is open, connected by ${what}: not to the node, to containers, nor to what clouds tell machines`, async () => {
+      const here = await world();
+      await using neighbour = await Neighbour.start();
+      await using stranger = await startStranger(here.at, imageOf(here.registry.host, "python"));
+      using host = greeter();
+      await using runner = await ociRunner(here, { oci });
+      const beside = await runner.assign(ANSWERING, { ...python, name: "beside" });
+      runner.api.want(beside, await runner.assign(source, python));
+      const { value } = await end(runner, runner.api.call("beside", [null], "fn"));
+      const [hostname, port] = value as [string, number];
+      (await Deno.connect({ hostname, port })).close(); // this machine itself may
+      assert.deepEqual(isolated(), oci.containerAddresses === null ? ["1", "1"] : []);
+      const { place, metadata } = neighbour;
+      assert.deepEqual(await greeted(runner, [place]), [place]);
+      const node = addressesOf().map((address) => `${address}:${host.port}`);
+      assert.ok(node.length > 1, "that by which it is connected is among them");
+      assert.deepEqual(await greeted(runner, [metadata, `${hostname}:${port}`, stranger.place, ...node]), []);
+    });
+  }
 
   it("leads to the ports of the node that its administrator names", async () => {
     const address = ownAddress();
@@ -73,9 +100,7 @@ onEveryEngine("the egress of a function", (world) => {
     assert.deepEqual(await greeted(runner, [neighbour.place, ...node]), []);
   });
 
-  for (
-    const [what, connected] of [["the runner", {}], ["the engine", { containerAddresses: null }]] as const
-  ) {
+  for (const [what, connected] of WAYS) {
     it(`leads to the places of its list, and nowhere else, connected by ${what}; nothing of it is left`, async () => {
       const here = await world();
       await using neighbour = await Neighbour.start();
@@ -83,7 +108,7 @@ onEveryEngine("the egress of a function", (world) => {
       using other = greeter();
       const address = ownAddress();
       const [mine, notMine] = [allowed, other].map(({ port }) => `${address}:${port}`) as [string, string];
-      const oci: Partial<OciOptions> = { hostPorts: [allowed.port, other.port], ...connected };
+      const oci = { hostPorts: [allowed.port, other.port], ...connected };
       const runner = await ociRunner(here, { oci });
       const client = clientOf(here.at);
       const networks = async () =>

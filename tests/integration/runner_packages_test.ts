@@ -3,6 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import assert from "node:assert/strict";
 import { tinyIndex } from "../setup/components/tiny_index.ts";
 import { withoutPython } from "../setup/machine.ts";
+import { denoDir } from "../setup/platform.ts";
 import { TestRunner, tsFunction } from "../setup/runner.ts";
 import { until, untilTrue } from "../setup/until.ts";
 
@@ -25,8 +26,7 @@ describe("a runner with npm packages that are not in the bundle", () => {
     const assigned = await runner.assign(source, { permissions: { env: true } });
     runner.api.want({ ...assigned, external: ["npm:tinynpm@1.0.0"] });
     assert.deepEqual((await end(runner, runner.api.call("fn", [14]))).value, [42, null]);
-    const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
-    await Deno.remove(`${cache}/npm/${index.port}`, { recursive: true });
+    await Deno.remove(`${denoDir()}/npm/${index.port}`, { recursive: true });
   });
 });
 

@@ -73,24 +73,36 @@ const PASSING = /^(lo|b[te]|nb|veth|podman|docker)/;
 export const ownAddress = (): string =>
   Deno.networkInterfaces().find(({ name, family }) => family === "IPv4" && !PASSING.test(name))!.address;
 
-/** What ends a link of a container on this machine. */
-const LINK = /^be[0-9a-f]{8}$/;
+/** What connects containers on this machine: ends of their links, and bridges. */
+const TO_CONTAINERS = /^be[0-9a-f]+$/;
 
-/** This machine's addresses that stay, and those at its end of its containers' links, as these would call them. */
+/** This machine's addresses that stay, and those by which its containers are connected, as these would call them. */
 export function addressesOf(): string[] {
   const own = Deno.networkInterfaces().filter(({ name, family }) =>
-    LINK.test(name) || family === "IPv4" && !PASSING.test(name)
+    TO_CONTAINERS.test(name) || family === "IPv4" && !PASSING.test(name)
   );
   const addresses = own.map(({ address }) => address.startsWith("fe80") ? `${address}%eth0` : address);
   return [...new Set(addresses)];
 }
 
-/** For Python: that of a container, for it does not lead anywhere by its name. */
+/** For Python: the address of a container, which it is not told by its name. */
 export const OWN_ADDRESS = `def own_address():
   import socket
   with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
     way_out.connect(("192.0.2.9", 9))
     return way_out.getsockname()[0]
+`;
+
+/** The same, with a port of its own where it says hello to whoever connects, until its container ends. */
+export const ANSWERING = `import socket, threading
+${OWN_ADDRESS}
+def serve(listener):
+  while True:
+    listener.accept()[0].sendall(b"hello")
+def fn(_, ctx):
+  listener = socket.create_server(("0.0.0.0", 0))
+  threading.Thread(target=serve, args=(listener,), daemon=True).start()
+  return [own_address(), listener.getsockname()[1]]
 `;
 
 /** TCP ports on which this machine listens, on any of its addresses. */

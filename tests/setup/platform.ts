@@ -167,7 +167,8 @@ function berthCommand(
 }
 
 /** The cache of this user: a new HOME must not mean downloading everything again. */
-const denoDir = (): string => Deno.env.get("DENO_DIR") ?? join(homedir(), ".cache/deno");
+/** Where the Deno of this machine keeps what it has loaded. */
+export const denoDir = (): string => Deno.env.get("DENO_DIR") ?? join(homedir(), ".cache/deno");
 
 async function firstLine(stdout: ReadableStream<Uint8Array>): Promise<string | null> {
   let text = "";

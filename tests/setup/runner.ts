@@ -16,6 +16,7 @@ import { type Log, realClock, realFetch, realRandom, silentLog } from "../../sdk
 import { type Assignment, FunctionSpec, type Gpu } from "../../sdk/protocol.ts";
 import type { z } from "zod";
 import { FakeApi } from "./fake_api.ts";
+import { denoDir } from "./platform.ts";
 
 export const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -103,7 +104,7 @@ export class TestRunner implements AsyncDisposable {
       },
       pythonGuest: `${ROOT}/runner/guests/guest.py`,
       deno,
-      denoDir: env.DENO_DIR ?? `${env.HOME}/.cache/deno`,
+      denoDir: denoDir(),
       env,
       poolSize,
     });

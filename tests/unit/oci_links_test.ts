@@ -27,7 +27,16 @@ describe("a block of addresses", () => {
 
   it("is refused when it is none, has no room, or begins within another", () => {
     for (
-      const text of ["", "10.0.0.0", "10.0.0/24", "10.0.0.256/24", "10.0.0.0/29", "10.0.0.0/7", "10.0.0.8/24"]
+      const text of [
+        "",
+        "10.0.0.0",
+        "10.0.0/24",
+        "10.0..0/24",
+        "10.0.0.256/24",
+        "10.0.0.0/29",
+        "10.0.0.0/7",
+        "10.0.0.8/24",
+      ]
     ) {
       assert.throws(() => new Block(text), /must be ADDRESS\/BITS, such as 10\.77\.0\.0\/20/, text);
     }

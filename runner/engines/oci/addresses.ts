@@ -1,4 +1,5 @@
 /** Addresses that a runner gives to containers, and what this machine's table of routes says of them. IPv4. Pure. */
+import { isIPv4 } from "node:net";
 
 /** As `10.77.0.0/20` says: so many addresses from there on. */
 export class Block {
@@ -11,7 +12,8 @@ export class Block {
     const [, address = "", bits = ""] = /^([\d.]+)\/(\d+)$/.exec(text) ?? [];
     const first = numberOf(address);
     this.#bits = Number(bits);
-    if (first === null || this.#bits < LARGEST || this.#bits > SMALLEST || first % this.size !== 0) {
+    const hasRoom = this.#bits >= LARGEST && this.#bits <= SMALLEST;
+    if (!isIPv4(address) || !hasRoom || first % this.size !== 0) {
       throw new RangeError(`must be ADDRESS/BITS, such as 10.77.0.0/20, with ${LARGEST} to ${SMALLEST} bits`);
     }
     this.text = text;
@@ -34,10 +36,15 @@ export class Block {
 
   /** A route of this machine that leads to some of it elsewhere. */
   takenBy(routes: readonly Route[]): Route | null {
-    return routes.find(({ destination, bits }) =>
-      bits > 0 && Math.floor(destination / 2 ** (32 - Math.min(bits, this.#bits))) ===
-        Math.floor(this.#first / 2 ** (32 - Math.min(bits, this.#bits)))
-    ) ?? null;
+    const overlaps = ({ destination, bits }: Route) => {
+      const size = 2 ** (32 - Math.min(bits, this.#bits)); // of the wider one
+      return Math.floor(destination / size) === Math.floor(this.#first / size);
+    };
+    return routes.find((route) => route.bits > 0 && overlaps(route)) ?? null;
+  }
+
+  toJSON(): string {
+    return this.text;
   }
 }
 
@@ -69,10 +76,8 @@ const fromKernel = (hex: string): number => {
 
 const bitsOf = (mask: number): number => mask.toString(2).replaceAll("0", "").length;
 
-function numberOf(address: string): number | null {
-  const parts = address.split(".").map(Number);
-  if (parts.length !== 4 || !parts.every((part) => Number.isInteger(part) && part < 256)) return null;
-  return parts.reduce((sum, part) => sum * 256 + part, 0);
+function numberOf(address: string): number {
+  return address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 
 const textOf = (address: number): string =>

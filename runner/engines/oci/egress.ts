@@ -58,7 +58,7 @@ export interface Network {
   /** To be called when its container has started. */
   seal(): void;
   /** Once its first process is known, and before any code of a guest is there: connects it, or looks whether it is. */
-  enter(pid: number): Promise<void>;
+  enter(pid: number): Promise<void> | void;
   close(): Promise<void>;
 }
 
@@ -70,7 +70,7 @@ const plain = (mode: string): Network => ({
   mounts: [],
   guard: nothing,
   seal: () => {},
-  enter: nothing,
+  enter: () => {},
   close: nothing,
 });
 
@@ -215,7 +215,7 @@ export class Networks {
     return {
       ...plain("host"),
       group,
-      enter: async (pid) => await verifyRank(pid, group),
+      enter: (pid) => verifyRank(pid, group),
       close: () => removeTable(spawn, this.#tableOf(name)),
     };
   }
@@ -259,11 +259,12 @@ export const tableOfLinks = (shared: string): string => `${tablesOf(shared)}open
  * @param spared names of networks whose containers may go on
  */
 export async function removeRules(spawn: Spawn, shared: string, spared: readonly string[]): Promise<void> {
+  const all = await tables(spawn);
+  if (all === null) return;
   const links = tableOfLinks(shared);
-  const used = spared.map((name) => `${tablesOf(shared)}${name}`);
-  if (spared.length > 0) used.push(links);
-  else await removeForwarding(spawn, links);
-  const own = (await tables(spawn) ?? []).filter((name) => name.startsWith(tablesOf(shared)));
+  if (spared.length === 0) await removeForwarding(spawn, links);
+  const used = spared.length === 0 ? [] : [links, ...spared.map((name) => `${tablesOf(shared)}${name}`)];
+  const own = all.filter((name) => name.startsWith(tablesOf(shared)));
   for (const name of own.filter((name) => !used.includes(name))) await removeTable(spawn, name);
 }
 
