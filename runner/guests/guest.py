@@ -26,7 +26,7 @@ from berth_guest.channel import Channel, Host
 from berth_guest.code import load, run_hook
 from berth_guest.context import ContainerContext, warn
 from berth_guest.platform import Platform
-from berth_guest.signals import guard_handlers
+from berth_guest.signals import guard_handlers, leave_loop_alone
 from berth_guest.wire import describe
 from berth_guest.work import Work, finished
 
@@ -54,6 +54,7 @@ class Guest:
         ctx = ContainerContext(self._load, self._host)
         if code.is_async:
             import asyncio
+            leave_loop_alone()
             asyncio.run(self._serve_async(code, ctx))
         else:
             self._serve(code, ctx)

@@ -123,23 +123,35 @@ describe("guest.py fails the call, and goes on", { skip: withoutPython }, () => 
     await host.printed("\ufffd\ufffd raw\n\\udcff\n");
   });
 
-  it("heeds no signal handler that user code has left behind", async () => {
-    await using host = await ready(`
+  for (const define of ["def", "async def"]) {
+    it(`heeds no signal handler that user code has left behind (${define})`, async () => {
+      await using host = await ready(`
 import os, signal
 def late(*_): raise TimeoutError("left behind")
-def train(n):
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE): signal.signal(number, signal.SIG_IGN)
+def ring(*_):
+    signal.raise_signal(signal.SIGALRM)
+    print("rung")
+${define} train(n):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE): signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, late)
-    signal.signal(signal.SIGUSR1, lambda *_: print("rung"))
+    signal.signal(signal.SIGUSR1, ring)
+    if n == "ring": signal.raise_signal(signal.SIGUSR1)
+    if n == "interrupt": signal.raise_signal(signal.SIGINT)
     return n
 `);
-    await goesOn(host);
-    Deno.kill(host.process.pid, "SIGALRM");
-    Deno.kill(host.process.pid, "SIGUSR1");
-    host.call(3, "still"); // Python may hear of signals only when its main thread wakes
-    assert.equal(await host.value(3), "still");
-    await host.printed("rung");
-  });
+      await goesOn(host);
+      for (const signal of ["SIGINT", "SIGALRM", "SIGUSR1"] as const) Deno.kill(host.process.pid, signal);
+      host.call(3, "still"); // Python may hear of signals only when its main thread wakes
+      assert.equal(await host.value(3), "still");
+      await host.printed("rung");
+      host.call(4, "ring"); // in user code they raise, through each other too
+      assert.match((await host.error(4)).message, /left behind/);
+      host.call(5, "interrupt");
+      assert.match((await host.error(5)).message, /^KeyboardInterrupt$/);
+      host.call(6, "still");
+      assert.equal(await host.value(6), "still");
+    });
+  }
 
   it("says nothing for a call that has ended, though its threads go on", async () => {
     await using host = await ready(`
