@@ -8,18 +8,22 @@ import { startCeph } from "./setup/components/ceph.ts";
 import { ENGINES_VARIABLE, startTestEngines } from "./setup/components/engines.ts";
 import { enginesWork, prepareMachine, s3Works } from "./setup/machine.ts";
 import { startTestServer } from "./setup/postgres.ts";
-import { type Counts, countTests } from "./setup/report.ts";
+import { conclusion, type Counts, countTests } from "./setup/report.ts";
 
 interface Stage {
   readonly name: string;
   readonly args: readonly string[];
   /** Whether it writes a test report. */
   readonly tests: boolean;
-  /** When it is given up. @default never */
+  /** When it is given up: it hangs. @default 20 minutes */
   readonly limitMs?: number;
   /** The stage that it runs beside: it waits most of the time. What it prints comes when it is over. */
   readonly beside?: string;
 }
+
+const LIMIT_MS = 20 * 60_000;
+/** How long the rest of what a stage printed may take after its end: what it left running may still hold its pipes. */
+const REST_MS = 2_000;
 
 const SOURCES = ["sdk", "runner", "scheduler", "api", "migrations", "tests"];
 
@@ -50,27 +54,49 @@ const STAGES: readonly Stage[] = [
 /** Stages that use a server of S3. */
 const ON_S3 = ["integration", "engines", "end to end"];
 
-async function run(
-  { name, args, tests, limitMs }: Stage,
-  { report, printed }: { readonly report: string; readonly printed: string | null },
-): Promise<{ ok: boolean; counts: Counts }> {
+interface Ran {
+  readonly ok: boolean;
+  readonly counts: Counts;
+  /** The end of what it printed, of a stage that failed. */
+  readonly why: string;
+}
+
+/** @param report where its test report goes; @param later whether what it prints is shown only when it is over */
+async function run(stage: Stage, { report, later }: { report: string; later: boolean }): Promise<Ran> {
+  const { name, args, tests, limitMs = LIMIT_MS } = stage;
   const started = performance.now();
-  if (printed === null) console.log(`\n── ${name}`);
-  const all = tests ? [...args, `--junit-path=${report}`] : args;
-  const limit = limitMs === undefined ? {} : { signal: AbortSignal.timeout(limitMs) };
-  const [command, ...rest] = printed === null
-    ? [Deno.execPath(), ...all]
-    : ["sh", "-c", `exec "$0" "$@" >'${printed}' 2>&1`, Deno.execPath(), ...all];
-  const { success } = await new Deno.Command(command!, { args: rest, stdin: "null", ...limit }).spawn()
-    .status;
-  if (printed !== null) console.log(`\n── ${name}\n${await Deno.readTextFile(printed)}`);
+  const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
+  if (!later) say(`\n── ${name}\n`);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: tests ? [...args, `--junit-path=${report}`] : [...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const hangs = setTimeout(() => child.kill("SIGKILL"), limitMs);
+  let printed = "";
+  const listen = async (pipe: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+    for await (const text of pipe.pipeThrough(new TextDecoderStream())) {
+      printed += text;
+      if (!later) say(text);
+    }
+  };
+  const heard = Promise.all([listen(child.stdout), listen(child.stderr)]);
+  const { success, signal } = await child.status;
+  clearTimeout(hangs);
+  await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, REST_MS))]);
+  if (later) say(`\n── ${name}\n${printed}`);
   const counts = tests
     ? countTests(await Deno.readTextFile(report).catch(() => ""))
     : { passed: 0, failed: 0, skipped: 0 };
-  console.log(
-    `── ${name}: ${success ? "ok" : "FAILED"} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
-  );
-  return { ok: success, counts };
+  say(`\n── ${name}: ${success ? "ok" : "FAILED"} in ${seconds()} s\n`);
+  const why = signal === "SIGKILL" ? `Given up after ${seconds()} s, while it printed:\n` : "";
+  return { ok: success, counts, why: why + conclusion(printed) };
+}
+
+function say(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
 
 /** Container engines take seconds to start, so only a run that uses them does. */
@@ -115,33 +141,33 @@ async function main(asked: readonly string[]): Promise<number> {
 
 interface Outcome {
   readonly sum: Counts;
-  /** Stages that failed. */
-  readonly broken: readonly string[];
+  /** Stages that failed, each with the end of what it printed. */
+  readonly broken: ReadonlyMap<string, string>;
 }
 
 /** Runs stages in their order, some of them beside others. */
 async function runAll(chosen: readonly Stage[], folder: string): Promise<Outcome> {
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  const broken: string[] = [];
-  const one = async (stage: Stage, printed: string | null) => {
+  const broken = new Map<string, string>();
+  const one = async (stage: Stage, later: boolean) => {
     const report = `${folder}/${STAGES.indexOf(stage)}.xml`;
-    const { ok, counts } = await run(stage, { report, printed });
-    if (!ok) broken.push(stage.name);
+    const { ok, counts, why } = await run(stage, { report, later });
+    if (!ok) broken.set(stage.name, why);
     for (const key of ["passed", "failed", "skipped"] as const) sum[key] += counts[key];
   };
-  const start = async (stage: Stage, printed: string | null) => {
-    const go = () => one(stage, printed);
+  const start = async (stage: Stage, later: boolean) => {
+    const go = () => one(stage, later);
     await (stage.name === "engines" ? withEngines(go) : go()).catch((error) => {
       console.error(`Cannot run stage "${stage.name}": ${error}`);
-      broken.push(stage.name);
+      broken.set(stage.name, `${error}`);
     });
   };
   for (const stage of chosen) {
     if (chosen.some(({ name }) => name === stage.beside)) continue;
     const others = chosen.filter(({ beside }) => beside === stage.name);
     await Promise.all([
-      start(stage, null),
-      ...others.map((other) => start(other, `${folder}/${other.name}.log`)),
+      start(stage, false),
+      ...others.map((other) => start(other, true)),
     ]);
   }
   return { sum, broken };
@@ -149,9 +175,10 @@ async function runAll(chosen: readonly Stage[], folder: string): Promise<Outcome
 
 /** Says what came of it; the exit code. */
 function conclude({ sum, broken }: Outcome): number {
-  if (broken.length > 0) console.log(`\nFailed: ${broken.join(", ")}`);
+  for (const [name, why] of broken) console.log(`\n── why ${name} failed\n${why}`);
+  if (broken.size > 0) console.log(`\nFailed: ${[...broken.keys()].join(", ")}`);
   console.log(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
-  return broken.length > 0 ? 1 : 0;
+  return broken.size > 0 ? 1 : 0;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

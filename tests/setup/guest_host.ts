@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { GuestFrame, type HostFrame, type LoadFrame } from "../../runner/frames.ts";
 import { FrameDecoder } from "../../runner/guests/decode.ts";
+import { kill } from "../../sdk/proc.ts";
+import { familyOf } from "./processes.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -32,6 +34,9 @@ export function pythonGuest(slot: string): Deno.Command {
 
 export type Kind<T extends GuestFrame["t"]> = Extract<GuestFrame, { t: T }>;
 
+/** What takes a guest longer than this never comes. */
+const WITHIN_MS = 60_000;
+
 interface Seen {
   readonly frame: GuestFrame;
   readonly body: Uint8Array<ArrayBuffer> | undefined;
@@ -41,19 +46,18 @@ interface Seen {
 export class Host implements AsyncDisposable {
   readonly slot: string;
   readonly process: Deno.ChildProcess;
-  #conn: Deno.Conn;
+  #conn!: Deno.Conn;
   #seen: Seen[] = [];
   #changed = Promise.withResolvers<void>();
-  #closed = false;
+  /** Why nothing more is read, once that is so. */
+  #closed: string | null = null;
   readonly #output: Promise<string>[];
   #stdout = "";
 
-  private constructor(slot: string, process: Deno.ChildProcess, conn: Deno.Conn) {
+  private constructor(slot: string, process: Deno.ChildProcess) {
     this.slot = slot;
     this.process = process;
-    this.#conn = conn;
     this.#output = [this.#listen(process.stdout), new Response(process.stderr).text()];
-    this.#read();
   }
 
   /** Starts a guest and takes its connection. `files` are put where a bundle would be. */
@@ -61,8 +65,10 @@ export class Host implements AsyncDisposable {
     const slot = await Deno.makeTempDir({ prefix: "berth-guest-" });
     for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${slot}/${name}`, text);
     using listener = Deno.listen({ transport: "unix", path: `${slot}/control.sock` });
-    const process = command(slot).spawn();
-    return new Host(slot, process, await listener.accept());
+    const host = new Host(slot, command(slot).spawn());
+    host.process.status.then(() => listener[Symbol.dispose]()); // one that has ended does not connect
+    host.#take(await host.#within("it connects", listener.accept()));
+    return host;
   }
 
   /** Waits for `hello`, sends `load` and waits for the answer. */
@@ -140,8 +146,8 @@ export class Host implements AsyncDisposable {
     for (;;) {
       const found = this.#seen.find(wanted);
       if (found !== undefined) return found;
-      if (this.#closed) throw new Error(`The guest closed: ${(await Promise.all(this.#output)).join("\n")}`);
-      await this.#changed.promise;
+      if (this.#closed !== null) throw await this.#failure(this.#closed);
+      await this.#within(`it says ${wanted}`, this.#changed.promise);
     }
   }
 
@@ -152,7 +158,29 @@ export class Host implements AsyncDisposable {
 
   /** Waits until the process has written this to stdout. */
   async printed(text: string): Promise<void> {
-    while (!this.#stdout.includes(text)) await this.#changed.promise;
+    while (!this.#stdout.includes(text)) await this.#within(`it prints ${text}`, this.#changed.promise);
+  }
+
+  /** Waits for something of the guest, but not for ever. */
+  async #within<T>(what: string, coming: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<null>();
+    const timer = setTimeout(() => late.resolve(null), WITHIN_MS);
+    try {
+      const come = await Promise.race([coming.then((value) => ({ value })), late.promise]);
+      if (come !== null) return come.value;
+    } catch (error) {
+      throw await this.#failure(`${error}`);
+    } finally {
+      clearTimeout(timer);
+    }
+    throw await this.#failure(`Waited ${WITHIN_MS} ms in vain until ${what}`);
+  }
+
+  /** With all that the guest has told. Python says by SIGABRT where it stood, in each process that it forked. */
+  async #failure(what: string): Promise<Error> {
+    for (const { pid } of familyOf(this.process.pid)) kill(pid, "SIGABRT");
+    const frames = this.#seen.map(({ frame }) => JSON.stringify(frame)).slice(-20);
+    return new Error([what, ...frames, ...await Promise.all(this.#output)].join("\n"));
   }
 
   async #listen(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
@@ -171,10 +199,8 @@ export class Host implements AsyncDisposable {
 
   /** Takes up a connection to where the guest waits for that; what was seen before is forgotten. */
   async comeBack(): Promise<Kind<"hello">> {
-    this.#conn = await Deno.connect({ transport: "unix", path: `${this.slot}/resume.sock` });
     this.#seen = [];
-    this.#closed = false;
-    this.#read();
+    this.#take(await Deno.connect({ transport: "unix", path: `${this.slot}/resume.sock` }));
     return await this.next("hello");
   }
 
@@ -185,10 +211,17 @@ export class Host implements AsyncDisposable {
     return { stdout, stderr, code };
   }
 
+  #take(conn: Deno.Conn): void {
+    this.#conn = conn;
+    this.#closed = null;
+    this.#read();
+  }
+
   async #read(): Promise<void> {
     const decoder = new FrameDecoder();
     const bytes = new Uint8Array(64 * 1024);
     const conn = this.#conn;
+    let why = "The guest closed";
     try {
       for (let n = await conn.read(bytes); n !== null; n = await conn.read(bytes)) {
         for (const { frame, body } of decoder.push(bytes.subarray(0, n))) {
@@ -196,11 +229,11 @@ export class Host implements AsyncDisposable {
         }
         this.#notify();
       }
-    } catch {
-      // Closed by the test
+    } catch (error) {
+      why = `${error}`; // or the test has closed it
     }
     if (conn !== this.#conn) return;
-    this.#closed = true;
+    this.#closed = why;
     this.#notify();
   }
 
@@ -210,11 +243,7 @@ export class Host implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.process.kill("SIGKILL");
-    } catch {
-      // It has ended by itself
-    }
+    for (const { pid } of familyOf(this.process.pid)) kill(pid);
     await this.process.status;
     await Promise.all(this.#output);
     try {

@@ -1,4 +1,4 @@
-/** Reading a JUnit report: what counts is what was run, not what somebody typed. Pure. */
+/** Reading what test runs report: what counts is what was run, not what somebody typed. Pure. */
 
 export interface Counts {
   passed: number;
@@ -26,4 +26,12 @@ export function countTests(xml: string): Counts {
 function ancestors(name: string): string[] {
   const parts = name.split(" &gt; ");
   return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join(" &gt; "));
+}
+
+const LAST_LINES = 80;
+
+/** The end of what a test run printed: what failed and why, or, of one that came to no end, what it was at. */
+export function conclusion(printed: string): string {
+  const errors = Math.max(printed.lastIndexOf(" ERRORS "), 0);
+  return printed.slice(errors).trimEnd().split("\n").slice(-LAST_LINES).join("\n");
 }

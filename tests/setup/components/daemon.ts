@@ -62,10 +62,10 @@ export class Daemon {
   }
 }
 
-/** Ends the daemon of a folder, and what else was started from there. */
+/** Ends the daemon of a folder, and what else was started from there. The pid of one that was killed may be another's by now. */
 const endDaemon = (dir: string): string => `
-  pid=$(cat "${dir}/pid"); kill "$pid"
-  for i in $(seq 200); do [ -s "/proc/$pid/cmdline" ] || break; sleep 0.05; done
+  pid=$(cat "${dir}/pid"); [ "$(readlink "/proc/$pid/fd/1")" = "${dir}/log" ] && kill "$pid" || pid=none
+  for i in $(seq 200); do grep -q . "/proc/$pid/cmdline" || break; sleep 0.05; done
   for p in $(grep -al "${dir}" /proc/[0-9]*/cmdline); do p=\${p#/proc/}; p=\${p%/cmdline}; [ "$p" = $$ ] || kill -9 "$p"; done`;
 
 const removeFolder = (dir: string): string => `
