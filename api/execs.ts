@@ -42,6 +42,8 @@ interface Waiting {
   meet(runner: WebSocket): void;
 }
 
+/** How long a client may take to close, when it has been told why. */
+const CLOSING_MS = 5_000;
 /** A side that is this far behind, where the window allows a tenth of it, does not keep to the rules. */
 const BEHIND_BYTES_MAX = 16 * LIMITS.execWindowBytes;
 
@@ -92,6 +94,8 @@ class Meeting {
   readonly #id: string;
   readonly #over = new AbortController();
   readonly #late = new AbortController();
+  /** The client has gone. */
+  readonly #left = new AbortController();
   #runner: WebSocket | null = null;
   /** What the client said before the runner was there. */
   #held: Data[] = [];
@@ -105,7 +109,10 @@ class Meeting {
     this.#waiting = waiting;
     this.#id = newId("exec", deps);
     client.onmessage = ({ data }) => this.#fromClient(data);
-    client.onclose = client.onerror = () => this.#end();
+    client.onclose = client.onerror = () => {
+      this.#left.abort();
+      this.#end();
+    };
     deps.closing.addEventListener("abort", this.#close);
     this.#endAfter(LIMITS.execSeconds, this.#over.signal, "it has run for as long as it may");
     this.#endAfter(LIMITS.execDialSeconds, this.#late.signal, "the runner of its node did not connect");
@@ -122,7 +129,7 @@ class Meeting {
     if (!this.#opened) return void this.#open(data);
     if (this.#runner?.readyState === WebSocket.OPEN) return this.#pass(data, this.#runner);
     this.#heldBytes += typeof data === "string" ? data.length : data.byteLength;
-    if (this.#heldBytes > BEHIND_BYTES_MAX) return this.#end();
+    if (this.#heldBytes > BEHIND_BYTES_MAX) return this.#fail("more was sent than may be under way");
     this.#held.push(data);
   }
 
@@ -155,16 +162,17 @@ class Meeting {
       for (const data of this.#held.splice(0)) this.#pass(data, runner);
     };
     runner.onmessage = ({ data }) => this.#pass(data, this.#client);
-    runner.onclose = runner.onerror = () => this.#end();
+    runner.onclose = runner.onerror = () => this.#fail("its runner is gone, or its container has ended");
   }
 
   #pass(data: Data, to: WebSocket): void {
     if (to.readyState !== WebSocket.OPEN) return;
-    if (to.bufferedAmount > BEHIND_BYTES_MAX) return this.#end();
+    if (to.bufferedAmount > BEHIND_BYTES_MAX) return this.#fail("more was sent than may be under way");
     to.send(data);
   }
 
   #fail(why: string): void {
+    if (this.#over.signal.aborted) return;
     const said: ExecSaid = { t: "error", message: `${this.#of.failing}: ${why}` };
     if (this.#client.readyState === WebSocket.OPEN) this.#client.send(JSON.stringify(said));
     this.#end();
@@ -176,7 +184,14 @@ class Meeting {
     this.#late.abort();
     this.#deps.closing.removeEventListener("abort", this.#close);
     this.#waiting.delete(this.#id);
-    for (const socket of [this.#client, this.#runner]) socket?.close();
+    this.#runner?.close();
+    this.#closeClient();
+  }
+
+  /** It closes by itself when it has heard the last word, which it would lose if we closed first. */
+  async #closeClient(): Promise<void> {
+    await this.#deps.clock.sleep(CLOSING_MS, this.#left.signal);
+    this.#client.close();
   }
 
   /** The runner need not hear of it any more; should this be lost, it expires. */

@@ -55,8 +55,8 @@ export class Execs {
     } catch (error) {
       channel.say({ t: "error", message: error instanceof Error ? error.message : String(error) });
     }
+    await channel.gone; // the client closes it, when it has had all
     over.removeEventListener("abort", close);
-    channel.close();
   }
 
   async #start({ container = "", volume, command, tty }: WantedExec): Promise<Exec> {

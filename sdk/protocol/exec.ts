@@ -5,6 +5,9 @@
  * first message is the client's `open`; the last is the container's `exit` or an `error`. Whoever takes bytes says so (`taken`),
  * and no more than `LIMITS.execWindowBytes` of a direction are under way, so that a slow reader holds up the command and nobody's
  * memory fills. When the client goes, the command is killed; when the container ends, so does the command.
+ *
+ * The client closes the connection, when it has had the last message: who closes a WebSocket may lose what is still on its way to
+ * the other end.
  */
 import { z } from "zod";
 import { LIMITS } from "./limits.ts";

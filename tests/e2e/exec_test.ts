@@ -9,6 +9,7 @@ import {
   keptOf,
   leftIn,
   looksInto,
+  losesNothing,
   openShell,
   sleepersIn,
 } from "../setup/inside.ts";
@@ -67,6 +68,7 @@ describe("looking into containers", () => {
   it("exec holds a command up whose reader is slow, and loses nothing of 8 MB", async () => {
     const much = await platform.berth("exec", id, "--", "sh", "-c", "head -c 8000000 /dev/zero");
     assert.deepEqual([much.code, much.stdout.length], [0, 8_000_000], much.stderr);
+    await losesNothing(platform, id, 1_100_000);
   });
 
   it("exec says what is wrong", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Container, PageOf } from "../../sdk/protocol.ts";
 import { imageOf } from "../setup/components/registry.ts";
-import { envOf, feed, keptOf, looksInto, openShell, sleepersIn } from "../setup/inside.ts";
+import { envOf, feed, keptOf, looksInto, losesNothing, openShell, sleepersIn } from "../setup/inside.ts";
 import { onEveryEngine, type World } from "../setup/oci_world.ts";
 import { CLI, Platform } from "../setup/platform.ts";
 import { until, untilTrue } from "../setup/until.ts";
@@ -40,6 +40,7 @@ onEveryEngine("looking into containers of an engine", (world) => {
       return body.items.find(({ observed }) => observed === "ready")?.id ?? null;
     }, 120_000);
     await exec(platform, id);
+    await losesNothing(platform, id, 1_600_000);
     await ends(platform, id);
     await shell(platform, id);
     await copies(platform, id);

@@ -1,8 +1,10 @@
 /** What tests of commands inside containers share: the command line with something to read, a terminal, and what was left running. */
 import assert from "node:assert/strict";
+import { ExecChannel } from "../../sdk/exec_channel.ts";
 import { safely } from "../../sdk/proc.ts";
-import type { Container } from "../../sdk/protocol.ts";
+import type { Container, ExecSaid } from "../../sdk/protocol.ts";
 import { CLI, type Platform } from "./platform.ts";
+import { processes } from "./processes.ts";
 import { untilTrue } from "./until.ts";
 
 export const envOf = ({ url, key }: Platform) => ({ BERTH_URL: url, BERTH_KEY: key, NO_COLOR: "1" });
@@ -21,6 +23,61 @@ export async function feed(platform: Platform, input: string | Uint8Array, ...ar
   await writer.close();
   const { code, stdout, stderr } = await child.output();
   return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+}
+
+/** A client of a command that takes nothing before `taking` resolves, and does not close. */
+async function slowClient(
+  platform: Platform,
+  container: string,
+  command: string[],
+  taking: Promise<unknown>,
+) {
+  const url = `${platform.url.replace("http:", "ws:")}/v1/containers/${container}/exec`;
+  const socket = new WebSocket(url, { headers: { authorization: `Bearer ${platform.key}` } });
+  const channel = new ExecChannel(socket);
+  assert.ok(await channel.opened);
+  channel.say({ t: "open", command });
+  let bytes = 0;
+  const begun = Promise.withResolvers<void>(), last = Promise.withResolvers<ExecSaid | null>();
+  const words: ExecSaid[] = [];
+  channel.listen({
+    bytes: async (_, { length }) => {
+      begun.resolve();
+      await taking;
+      bytes += length;
+    },
+    said: (said) => {
+      words.push(said);
+      last.resolve(said);
+    },
+  });
+  channel.finished.then(() => last.resolve(null));
+  const isOpen = () => socket.readyState === WebSocket.OPEN;
+  return { channel, begun: begun.promise, last: last.promise, words, bytes: () => bytes, isOpen };
+}
+
+/**
+ * A client gets all that a command has printed, however slow it is, and the last word; it is the one who closes.
+ *
+ * @param size in bytes: as much as is under way between a command that has ended and a client that takes nothing
+ */
+export async function losesNothing(platform: Platform, container: string, size: number): Promise<void> {
+  const taking = Promise.withResolvers<void>();
+  const print = ["head", "-c", `${size}`, "/dev/zero"];
+  const slow = await slowClient(platform, container, print, taking.promise);
+  const prints = () => processes().some(({ command }) => command === print.join(" "));
+  await slow.begun;
+  await untilTrue("it has printed all", () => !prints());
+  await platform.berth("exec", container, "--", "sleep", "1.5"); // more than the last words of another have
+  taking.resolve();
+  assert.deepEqual([await slow.last, slow.bytes()], [{ t: "exit", code: 0, signal: null }, size]);
+  const failing = await slowClient(platform, container, ["no-such-program"], taking.promise);
+  assert.match((await failing.last)!.t, /error|exit/);
+  await platform.berth("exec", container, "--", "true");
+  for (const client of [slow, failing]) {
+    assert.deepEqual([client.isOpen(), client.words.length], [true, 1]);
+    client.channel.close();
+  }
 }
 
 /** `berth shell` in a terminal of 91 columns and 33 rows. */

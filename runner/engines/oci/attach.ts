@@ -11,6 +11,8 @@ export interface Attached {
   readonly stderr: ReadableStream<Uint8Array>;
   /** Nothing more comes: what it was attached to has ended, or the engine went away. */
   readonly ended: Promise<void>;
+  /** All that has come was taken, or will never be. */
+  readonly drained: boolean;
   close(): void;
 }
 
@@ -103,9 +105,13 @@ function stream(connection: Deno.Conn, first: Bytes, parts: Parts, marked: Marke
     stdout: sinkOf(stdout.sink, "stdout", marked),
     stderr: sinkOf(stderr.sink, "stderr", marked),
   };
+  let drained = false;
   const ended = pump(connection, first, async (bytes) => {
+    drained = false;
     for (const [name, piece] of parts(bytes)) await sinks[name].write(piece);
+    drained = true;
   }).finally(() => {
+    drained = true;
     marked?.over();
     for (const sink of Object.values(sinks)) sink.close().catch(() => {});
   });
@@ -117,6 +123,9 @@ function stream(connection: Deno.Conn, first: Bytes, parts: Parts, marked: Marke
     stdout: stdout.readable,
     stderr: stderr.readable,
     ended,
+    get drained() {
+      return drained;
+    },
     close: () => close(connection),
   };
 }

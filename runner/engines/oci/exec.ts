@@ -110,7 +110,13 @@ class RunningExec {
     this.#killAll();
     if (this.#killed) return;
     this.#killed = true;
-    this.#deps.clock.sleep(LAST_WORDS_MS).then(() => this.#attached.close());
+    this.#close();
+  }
+
+  /** What was left running may hold its pipes for ever; what was printed may be taken slowly. */
+  async #close(): Promise<void> {
+    do await this.#deps.clock.sleep(LAST_WORDS_MS); while (!this.#attached.drained);
+    this.#attached.close();
   }
 
   #killAll(): void {
