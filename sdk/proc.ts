@@ -6,6 +6,12 @@ export function startedAt(pid: number): number | null {
   return fields === null || fields[0] === "Z" ? null : Number(fields[19]);
 }
 
+/** PF_EXITING of the kernel's sched.h. */
+const EXITING = 0x4;
+
+/** Whether a process runs no more, though it may have to wait for its children before it is gone. */
+export const isExiting = (pid: number): boolean => (Number(statFields(pid)?.[6]) & EXITING) !== 0;
+
 /** Fields of /proc/PID/stat from the state on: the name before it may hold anything. */
 export function statFields(pid: number): string[] | null {
   const text = read(`/proc/${pid}/stat`);

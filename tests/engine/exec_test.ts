@@ -3,7 +3,17 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Container, PageOf } from "../../sdk/protocol.ts";
 import { imageOf } from "../setup/components/registry.ts";
-import { envOf, feed, keptOf, looksInto, losesNothing, openShell, sleepersIn } from "../setup/inside.ts";
+import {
+  containerOf,
+  envOf,
+  feed,
+  keptOf,
+  looksInto,
+  losesNothing,
+  openShell,
+  sleepersIn,
+  slowClient,
+} from "../setup/inside.ts";
 import { onEveryEngine, type World } from "../setup/oci_world.ts";
 import { CLI, Platform } from "../setup/platform.ts";
 import { until, untilTrue } from "../setup/until.ts";
@@ -20,6 +30,8 @@ const app = ({ registry }: World) => `
   imageOf(registry.host, "python")
 }", keepOnFailure: "1h", startTimeout: "2m", env: { GREETING: "hello" },
   });`;
+
+const NEVER = new Promise(() => {});
 
 const LEFT = `import os
 def left(_):
@@ -40,16 +52,20 @@ onEveryEngine("looking into containers of an engine", (world) => {
       return body.items.find(({ observed }) => observed === "ready")?.id ?? null;
     }, 120_000);
     await exec(platform, id);
-    await losesNothing(platform, id, 1_600_000);
+    await losesNothing(platform, id, here.at.name === "docker" ? 1_600_000 : 1_200_000);
     await ends(platform, id);
     await shell(platform, id);
     await copies(platform, id);
     await looksInto(platform, await keptOf(platform, "inside/kept"), "/tmp");
     const running = platform.berth("exec", id, "--", "sleep", "300");
     await untilTrue("it runs", () => sleepersIn(platform.dir).length === 1);
+    const { channel, begun } = await slowClient(platform, id, ["head", "-c", "8000000", "/dev/zero"], NEVER);
+    await begun;
     await platform.fetch("/v1/apps/inside", { method: "DELETE" });
     assert.notEqual((await running).code, 0);
     await untilTrue("it is gone", () => sleepersIn(platform.dir).length === 0);
+    await untilTrue("its container too", async () => (await containerOf(platform, id)).exitedAt !== null);
+    channel.close();
   });
 });
 

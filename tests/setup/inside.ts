@@ -26,7 +26,7 @@ export async function feed(platform: Platform, input: string | Uint8Array, ...ar
 }
 
 /** A client of a command that takes nothing before `taking` resolves, and does not close. */
-async function slowClient(
+export async function slowClient(
   platform: Platform,
   container: string,
   command: string[],

@@ -21,6 +21,8 @@ export interface Inside {
   readonly env: Readonly<Record<string, string>>;
   /** Names the command among all of this machine: what it starts is found by it. */
   readonly tag: string;
+  /** Whether the container runs, as far as this machine can tell. Its engine says that it has ended only when nothing of it is attached. */
+  runs(): boolean;
 }
 
 /** The engine tells nobody that a command has ended while something holds its pipes: the kernel is asked instead. */
@@ -44,14 +46,14 @@ export async function execIn(deps: ExecDeps, inside: Inside, command: ExecComman
 class RunningExec {
   readonly exec: Exec;
   readonly #deps: ExecDeps;
-  readonly #tag: string;
+  readonly #inside: Inside;
   readonly #id: string;
   readonly #attached: Attached;
   #killed = false;
 
-  private constructor(deps: ExecDeps, { tag }: Inside, id: string, attached: Attached, tty: boolean) {
+  private constructor(deps: ExecDeps, inside: Inside, id: string, attached: Attached, tty: boolean) {
     this.#deps = deps;
-    this.#tag = tag;
+    this.#inside = inside;
     this.#id = id;
     this.#attached = attached;
     const { stdin, stdout, stderr } = attached;
@@ -96,6 +98,7 @@ class RunningExec {
     let over = false;
     this.#attached.ended.then(() => over = true);
     for (let started: number | null = null;;) {
+      if (!this.#inside.runs()) this.#kill();
       const gone = started !== null && startedAt(state!.Pid) !== started;
       if (state === null || over || gone || started === null) state = await client.execState(this.#id);
       if (state === null) return KILLED; // its container is gone
@@ -113,14 +116,14 @@ class RunningExec {
     this.#close();
   }
 
-  /** What was left running may hold its pipes for ever; what was printed may be taken slowly. */
+  /** What was left running may hold its pipes for ever. What was printed may be taken slowly, while there is a container. */
   async #close(): Promise<void> {
-    do await this.#deps.clock.sleep(LAST_WORDS_MS); while (!this.#attached.drained);
+    do await this.#deps.clock.sleep(LAST_WORDS_MS); while (!this.#attached.drained && this.#inside.runs());
     this.#attached.close();
   }
 
   #killAll(): void {
-    for (const pid of processesWith(`BERTH_EXEC=${this.#tag}\0`)) kill(pid);
+    for (const pid of processesWith(`BERTH_EXEC=${this.#inside.tag}\0`)) kill(pid);
   }
 }
 

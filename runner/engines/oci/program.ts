@@ -1,6 +1,6 @@
 /** One container: created, started, watched to its end. */
 import type { Clock, Random } from "../../../sdk/ports.ts";
-import { kill, nameProcess, processesWith, safely, startedAt } from "../../../sdk/proc.ts";
+import { isExiting, kill, nameProcess, processesWith, safely, startedAt } from "../../../sdk/proc.ts";
 import { backoffMs } from "../../api.ts";
 import type { ExecCommand } from "../../../sdk/protocol.ts";
 import type { Channel, Exec, GuestExit, Spawn, Usage } from "../../engine.ts";
@@ -171,11 +171,9 @@ export class Program {
   exec(command: ExecCommand, more: Sandbox["env"]): Promise<Exec> {
     const { id, folder } = this;
     const env = { ...this.#sandbox.env, ...more };
-    return execIn(
-      this.#deps,
-      { id, workdir: INSIDE.app, env, tag: `${folder.dir}/${this.#execs++}` },
-      command,
-    );
+    const tag = `${folder.dir}/${this.#execs++}`;
+    const runs = () => this.#startedAt === null || this.runs && !isExiting(this.pid);
+    return execIn(this.#deps, { id, workdir: INSIDE.app, env, tag, runs }, command);
   }
 
   /** Asks its program to end, by way of the first process. */
