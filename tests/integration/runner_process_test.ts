@@ -45,7 +45,7 @@ describe("runner/main.ts", () => {
     await untilTrue("the container is ready", () => runner.api.observed.get("ctr_1")?.observed === "ready");
     Deno.kill(runner.pid, "SIGTERM");
     assert.equal((await runner.status).code, 0);
-    assert.deepEqual(guestsOf(runner.data), []);
+    await untilTrue("what it has killed is gone", () => guestsOf(runner.data).length === 0);
     assert.equal(runner.api.observed.get("ctr_1")?.exit?.kind, "stopped");
   });
 
