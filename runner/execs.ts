@@ -49,6 +49,7 @@ export class Execs {
     if (channel === null) return log("exec.unreachable", { exec: id, ...at });
     const close = () => channel.close();
     over.addEventListener("abort", close);
+    if (over.aborted) close(); // while it connected
     try {
       log("exec.started", { exec: id, ...at, command });
       await run(channel, await this.#start(wanted));
